@@ -1,8 +1,8 @@
 """The training loop shared by the recipes: AdamW, linear warm-up, cosine decay, resumable.
 
-A recipe gives a model and a function from step number to (inputs, loss); because the batch depends on the step
-alone, a run that was killed continues from its last checkpoint exactly as if nothing had happened. Checkpoints are safetensors,
-never pickles.
+A recipe gives a model and a function from step number to (inputs, loss); because the batch depends on the step alone,
+a run that was killed continues from its last checkpoint exactly as if nothing had happened. Checkpoints are
+safetensors, never pickles.
 """
 
 import json

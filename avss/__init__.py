@@ -1,0 +1,38 @@
+"""AVSS companion: layer importance from activation variance and sparsity, with baselines, pruning and evaluation.
+
+Everything public is here and is imported when first used, so that tables and figures work where torch is not installed.
+"""
+
+import importlib
+
+_PUBLIC = {
+    "InputError": "avss.errors",
+    "LayerScores": "avss.scores",
+    "METHODS": "avss.methods",
+    "Moments": "avss.moments",
+    "Reading": "avss.reading",
+    "TASKS": "avss.tasks",
+    "batches": "avss.data",
+    "evaluate": "avss.tasks",
+    "load_data": "avss.data",
+    "load_model": "avss.models",
+    "observe": "avss.observe",
+    "prune": "avss.pruning",
+    "score": "avss.methods",
+    "skipping": "avss.pruning",
+}
+__all__ = sorted(_PUBLIC)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'avss' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    # `avss.observe` is a module and a function of the same name; the function is the public one.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,43 @@
+"""Files that are written whole or not at all, and checks before long work that they can be written."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from avss.errors import InputError
+
+
+def checked_output(path: str | os.PathLike, force: bool = False) -> Path:
+    """The path, if something can be written there.
+
+    Raises `InputError` where its folder does not exist, or where it exists itself and `force` is not given.
+    """
+    path = Path(path)
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"folder {path.parent} does not exist; create it first")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists already; give another name, or --force to replace it")
+    return path
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with open(temporary, "wb") as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def may_be_hub_id(name: str) -> bool:
+    """Whether a name that is no file here can mean the hub: `name` or `owner/name`, owner being no folder."""
+    owner, slash, _ = name.rpartition("/")
+    return bool(re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", name)) and not (slash and Path(owner).is_dir())
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

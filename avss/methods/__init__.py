@@ -1,0 +1,44 @@
+"""The registry of methods, and `score`, the one door to all of them. A new method is a new file and a new line here."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from avss.errors import InputError
+from avss.methods import avss, last, magnitude, random
+from avss.methods.base import Method
+from avss.reading import Reading
+from avss.scores import LayerScores
+
+METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in (avss, random, last, magnitude)}
+
+
+def method_named(name: str) -> Method:
+    """The method, or `InputError` naming those that exist."""
+    if name not in METHODS:
+        raise InputError(f"method {name!r} is not known; choose one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def score(
+    model: nn.Module,
+    batches: Iterable[dict] | None,
+    method: str = "avss",
+    reading: Reading | str = "paper",
+    **options,
+) -> LayerScores:
+    """The importance of every layer of `model`, by `method`.
+
+    batches: dicts of tensors (B, T) with `input_ids` and `attention_mask`, and `labels` where a method needs them;
+    may be None for methods that read no text. reading: what the equations leave open (methods other than avss ignore
+    it). options: the method's own, such as `seed` for `random`. Raises `InputError` for an unknown method, reading or
+    option, and for batches or activations that cannot be used.
+    """
+    chosen, reading = method_named(method), Reading.parse(reading)
+    unknown = set(options) - set(chosen.options)
+    if unknown:
+        known = ", ".join(chosen.options) or "none"
+        raise InputError(f"method {method} has no option {', '.join(sorted(unknown))}; its options: {known}")
+    if chosen.reads_text and batches is None:
+        raise InputError(f"method {method} needs batches of text; give an iterable of dicts of tensors")
+    return chosen.function(model, batches, reading, **options)

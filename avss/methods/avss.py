@@ -1,0 +1,20 @@
+"""AVSS: activation variance over sparsity, Eqs. 1 to 9 of the paper, under an explicit reading."""
+
+from avss.methods.base import Method
+from avss.observe import observe
+from avss.scores import LayerScores, from_moments
+
+
+def score(model, batches, reading, epsilons=(), histogram=False) -> LayerScores:
+    """One forward pass; `epsilons` and `histogram` keep more of the sparsity curve in `.moments`."""
+    return from_moments(observe(model, batches, reading, epsilons=epsilons, histogram=histogram), reading)
+
+
+METHOD = Method(
+    "avss",
+    score,
+    "Song et al. 2024, arXiv 2411.02117, Eqs. 1-9",
+    "variance of the activations over the share of them near zero",
+    reads_text=True,
+    options=("epsilons", "histogram"),
+)

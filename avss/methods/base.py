@@ -1,0 +1,22 @@
+"""What a method is: a name, where it comes from, and one function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from avss.scores import LayerScores
+
+
+@dataclass(frozen=True)
+class Method:
+    """function(model, batches, reading, **options) -> LayerScores, higher = more important.
+
+    source: the publication, or that the definition is ours. summary: one line. reads_text: whether batches are used.
+    options: keyword arguments that the function takes.
+    """
+
+    name: str
+    function: Callable[..., LayerScores]
+    source: str
+    summary: str
+    reads_text: bool = False
+    options: tuple[str, ...] = ()

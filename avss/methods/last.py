@@ -1,0 +1,16 @@
+"""The deepest layers go first: the control that needs no measurement at all."""
+
+import numpy as np
+
+from avss.architectures import blocks_of
+from avss.methods.base import Method
+from avss.scores import LayerScores, from_values
+
+
+def score(model, batches, reading) -> LayerScores:
+    """M for the first layer down to 1 for the last."""
+    layers = len(blocks_of(model))
+    return from_values("last", np.arange(layers, 0, -1))
+
+
+METHOD = Method("last", score, "control", "the deepest layers go first")

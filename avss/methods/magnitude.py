@@ -1,0 +1,21 @@
+"""Mean absolute weight of a block, the classic criterion of magnitude pruning taken over whole blocks."""
+
+import torch
+
+from avss.architectures import blocks_of
+from avss.methods.base import Method
+from avss.scores import LayerScores, from_values
+
+
+def score(model, batches, reading) -> LayerScores:
+    """The mean of abs(w) over all parameters of each block, biases and norms included, summed in float64."""
+    with torch.no_grad():
+        values = []
+        for block in blocks_of(model):
+            parameters = list(block.parameters())
+            total = sum(parameter.abs().sum(dtype=torch.float64).item() for parameter in parameters)
+            values.append(total / sum(parameter.numel() for parameter in parameters))
+    return from_values("magnitude", values)
+
+
+METHOD = Method("magnitude", score, "classic; over blocks our choice", "mean absolute weight of the block")

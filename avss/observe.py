@@ -1,0 +1,233 @@
+"""One forward pass over a running model, from activations to moments, storing none of them.
+
+Hooks on the chosen site of every block reduce each activation at once to four numbers a token (count, mean, M2, near
+zeros) and those to one set a document. All sums are in float64, so that bf16 activations and means far above the
+spread lose nothing. The head is not run.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from avss.architectures import architecture_of, blocks_of
+from avss.errors import InputError
+from avss.moments import HISTOGRAM_BINS, HISTOGRAM_SHIFT, Moments, merge
+from avss.progress import progress
+from avss.reading import Reading
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+# Elements turned into float64 at a time: on a CPU few enough to stay in cache, on a GPU enough to fill it.
+CHUNK = {"cpu": 1 << 16, "cuda": 1 << 24}
+
+Activation = Callable[[int, Tensor, Tensor | None], None]
+
+
+def _first(value) -> Tensor:
+    return value[0] if isinstance(value, tuple) else value
+
+
+@contextmanager
+def hooked(model: nn.Module, site: str, receive: Activation) -> Iterator[None]:
+    """Call `receive(layer, activation, base)` for every block of every forward pass inside the context.
+
+    activation is (batch, tokens, features); base is None, or a tensor to subtract from it (for `block_update`). The
+    hooks are removed on exit, whatever happens.
+    """
+    names = architecture_of(model)
+
+    def attach(layer: int, block: nn.Module):
+        def on_block(module, args, kwargs, output):
+            entering = args[0] if args else kwargs["hidden_states"]
+            receive(layer, _first(output), entering if site == "block_update" else None)
+
+        if site in ("block_output", "block_update"):
+            return block.register_forward_hook(on_block, with_kwargs=True)
+        if site == "mlp_hidden":
+            return block.get_submodule(names.mlp).register_forward_pre_hook(
+                lambda module, args: receive(layer, args[0], None)
+            )
+        branch = names.attention if site == "attention_output" else names.mlp
+        return block.get_submodule(branch).register_forward_hook(
+            lambda module, args, output: receive(layer, _first(output), None)
+        )
+
+    with ExitStack() as stack:
+        for layer, block in enumerate(blocks_of(model)):
+            handle = attach(layer, block)
+            stack.callback(handle.remove)
+        yield
+
+
+class _LayerStream:
+    """The statistics of one layer while batches go by; tensors stay on the layer's own device."""
+
+    def __init__(self, reading: Reading, epsilons: tuple[float, ...], histogram: bool):
+        self.reading, self.epsilons = reading, epsilons
+        self.documents: list[tuple[Tensor, ...]] = []
+        self.pooled: list[Tensor] = []
+        self.features: tuple[Tensor, Tensor, Tensor] | None = None
+        self.histogram: Tensor | None = None
+        self.width = 0
+        self.wants_histogram = histogram
+
+    def add(self, activation: Tensor, base: Tensor | None, mask: Tensor) -> None:
+        """One batch: activation (B, T, F) or (B * T, F), and mask (B, T) bool, True where a token counts."""
+        batch, width = mask.shape[0], activation.shape[-1]
+        self.width = width
+        rows = activation.reshape(-1, width)
+        bases = None if base is None else base.reshape(-1, width)
+        mask = mask.to(rows.device)
+        parts = [self._tokens(*pair) for pair in self._chunks(rows, bases, width)]
+        mean, m2, near = (torch.cat([part[i] for part in parts]) for i in range(3))
+        mean = mean.view(batch, -1).masked_fill(~mask, 0)
+        m2 = m2.view(batch, -1).masked_fill(~mask, 0)
+        near = near.view(batch, -1, len(self.epsilons)).masked_fill(~mask[..., None], 0)
+
+        tokens = mask.sum(1)
+        centre = mean.sum(1) / tokens.clamp(min=1)
+        between = ((mean - centre[:, None]).masked_fill(~mask, 0)).square().sum(1)
+        self.documents.append((tokens * width, centre, m2.sum(1) + width * between, near.sum(1)))
+        if self.reading.population == "pooled_tokens":
+            self._pool(rows, bases, mask, batch)
+        if self.reading.population == "features":
+            self._by_feature(rows, bases, mask.reshape(-1))
+        if self.wants_histogram:
+            self._count_magnitudes(rows, bases, mask.reshape(-1))
+
+    def _chunks(self, rows: Tensor, bases: Tensor | None, width: int):
+        size = max(1, CHUNK.get(rows.device.type, CHUNK["cuda"]) // width)
+        starts = range(0, rows.shape[0], size)
+        return ((rows[s : s + size], None if bases is None else bases[s : s + size]) for s in starts)
+
+    def _tokens(self, rows: Tensor, bases: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean (n,), M2 (n,) and near-zero counts (n, E) over the features of each token."""
+        values = _exact(rows, bases)
+        near = [(values.abs() < epsilon).sum(-1) for epsilon in self.epsilons]
+        mean = values.mean(-1)
+        values -= mean[:, None]
+        m2 = values.square_().sum(-1)
+        return mean, m2, torch.stack(near, -1) if near else mean.new_zeros(len(mean), 0, dtype=torch.int64)
+
+    def _pool(self, rows: Tensor, bases: Tensor | None, mask: Tensor, batch: int) -> None:
+        values = _exact(rows, bases).view(batch, -1, rows.shape[-1]).masked_fill(~mask[..., None], 0)
+        pooled = values.sum(1) / mask.sum(1).clamp(min=1)[:, None]
+        self.pooled.append(pooled.var(-1, correction=self.reading.ddof))
+
+    def _by_feature(self, rows: Tensor, bases: Tensor | None, mask: Tensor) -> None:
+        values = _exact(rows, bases).masked_fill(~mask[:, None], 0)
+        count = mask.sum().expand(values.shape[-1])
+        mean = values.sum(0) / count.clamp(min=1)
+        m2 = (values - mean).masked_fill(~mask[:, None], 0).square().sum(0)
+        new = (count, mean, m2)
+        self.features = new if self.features is None else merge(*self.features, *new)
+
+    def _count_magnitudes(self, rows: Tensor, bases: Tensor | None, mask: Tensor) -> None:
+        values = _exact(rows, bases)[mask].float().reshape(-1)
+        bins = (values.view(torch.int32) & 0x7FFFFFFF) >> HISTOGRAM_SHIFT
+        counts = torch.bincount(bins, minlength=HISTOGRAM_BINS)
+        self.histogram = counts if self.histogram is None else self.histogram + counts
+
+    def finish(self) -> Moments:
+        count, mean, m2, near = (torch.cat(column).cpu().numpy() for column in zip(*self.documents, strict=True))
+        return Moments(
+            count,
+            mean,
+            m2,
+            near,
+            self.epsilons,
+            self.width,
+            None if self.features is None else tuple(part.cpu().numpy() for part in self.features),
+            torch.cat(self.pooled).cpu().numpy() if self.pooled else None,
+            None if self.histogram is None else self.histogram.cpu().numpy(),
+        )
+
+
+def _exact(rows: Tensor, bases: Tensor | None) -> Tensor:
+    """The activations in float64, as a tensor of their own; differences are taken in float64 too."""
+    values = rows.to(torch.float64, copy=True)
+    return values if bases is None else values.sub_(bases)
+
+
+def _checked(batch: dict, number: int, reading: Reading) -> tuple[dict, Tensor]:
+    """The model's inputs and the mask of tokens that count.
+
+    A batch that cannot be used stops here, before it is run.
+    """
+    if "input_ids" not in batch:
+        raise InputError(
+            f"batch {number} has no input_ids (it has {', '.join(batch) or 'nothing'}); tokenise the text first"
+        )
+    mask = batch.get("attention_mask")
+    if mask is not None and not bool(mask.any()):
+        raise InputError(f"batch {number} holds padding only; drop empty documents before batching")
+    inputs = {key: batch[key] for key in INPUTS if batch.get(key) is not None}
+    if mask is None or reading.padding == "included":
+        return inputs, torch.ones_like(inputs["input_ids"], dtype=torch.bool)
+    return inputs, mask.bool()
+
+
+def _check_finite(streams: list[_LayerStream]) -> None:
+    for layer, stream in enumerate(streams):
+        _, mean, m2, _ = stream.documents[-1]
+        if not bool(torch.isfinite(mean + m2).all()):
+            raise InputError(
+                f"layer {layer} has NaN or infinite activations; load the model in a wider dtype or check it"
+            )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; the model's own mode comes back on exit."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)
+
+
+def observe(
+    model: nn.Module,
+    batches: Iterable[dict],
+    reading: Reading | str = "paper",
+    *,
+    epsilons: Iterable[float] = (),
+    histogram: bool = False,
+) -> list[Moments]:
+    """Moments of every block's activations over all batches, in one forward pass without the head.
+
+    `batches` yields dicts of tensors (B, T): input_ids, attention_mask (absent: all tokens count), token_type_ids.
+    `epsilons` are counted beside the reading's own; `histogram` keeps abs(a) in bins, for the whole curve S(epsilon).
+    Returns M `Moments`, one row a document in each. Raises `InputError` for an empty iterable, a batch of padding
+    only, activations that are not finite (names the layer) and a model family that is not in the table.
+    """
+    reading = Reading.parse(reading)
+    wanted = tuple(dict.fromkeys([*([] if reading.quantile else [float(reading.epsilon)]), *map(float, epsilons)]))
+    keeps_histogram = histogram or reading.quantile is not None
+    streams = [_LayerStream(reading, wanted, keeps_histogram) for _ in blocks_of(model)]
+    current = torch.empty(0, dtype=torch.bool)
+
+    def receive(layer: int, activation: Tensor, base: Tensor | None) -> None:
+        streams[layer].add(activation, base, current)
+
+    number = -1
+    with evaluating(model), hooked(model, reading.site, receive):
+        for number, batch in enumerate(progress(batches, "scoring")):
+            inputs, current = _checked(batch, number, reading)
+            model.base_model(**{key: value.to(model.device) for key, value in inputs.items()})
+            # On a CPU looking is free; on an accelerator it would wait for the device, so there it is done once at the
+            # end.
+            if model.device.type == "cpu":
+                _check_finite(streams)
+    if number < 0:
+        raise InputError("no batches were given; scoring needs at least one document")
+    moments = [stream.finish() for stream in streams]
+    for layer, kept in enumerate(moments):
+        if not bool((abs(kept.mean) + kept.m2 < float("inf")).all()):
+            raise InputError(
+                f"layer {layer} has NaN or infinite activations; load the model in a wider dtype or check it"
+            )
+    return moments

@@ -1,0 +1,109 @@
+"""Removing blocks from a model so that what is left is a plain, smaller model of the same class.
+
+The list of blocks, the depth in the config, every per-layer list of the config and the cache index of every attention
+move together; that is what makes a saved checkpoint load with the plain Auto class and generate with its cache.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import nn
+
+from avss.architectures import architecture_of, blocks_of
+from avss.errors import InputError
+from avss.files import checked_output
+from avss.selection import checked_layers
+
+
+def _per_layer_lists(config, depth: int) -> dict[str, list]:
+    """The config's lists with one entry a layer, such as `layer_types`."""
+    return {
+        name: value
+        for name, value in vars(config).items()
+        if "layer" in name and isinstance(value, (list, tuple)) and len(value) == depth
+    }
+
+
+def _install(model: nn.Module, blocks: nn.ModuleList) -> None:
+    """Put this list of blocks into the model and number their attention caches from 0."""
+    parent, _, name = architecture_of(model).blocks.rpartition(".")
+    setattr(model.base_model.get_submodule(parent), name, blocks)
+    for index, block in enumerate(blocks):
+        for module in block.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = index
+
+
+def _shorten(model: nn.Module, keep: list[int]) -> None:
+    blocks, config = blocks_of(model), model.config
+    lists = _per_layer_lists(config, len(blocks))
+    _install(model, nn.ModuleList(blocks[index] for index in keep))
+    config.num_hidden_layers = len(keep)
+    for name, value in lists.items():
+        setattr(config, name, type(value)(value[index] for index in keep))
+
+
+def _kept(model: nn.Module, layers: Iterable[int]) -> list[int]:
+    total = len(blocks_of(model))
+    removed = set(checked_layers(layers, total))
+    return [index for index in range(total) if index not in removed]
+
+
+def prune(model: nn.Module, layers: Iterable[int]) -> nn.Module:
+    """Remove these blocks (indices from 0) in place and return the model.
+
+    Raises `InputError` for a layer out of range or named twice, for all layers, and for a family not in the table.
+    """
+    _shorten(model, _kept(model, layers))
+    return model
+
+
+@contextmanager
+def skipping(model: nn.Module, layers: Iterable[int]) -> Iterator[nn.Module]:
+    """The model without these blocks, inside the context; nothing is copied and everything is restored, also on error.
+
+    `layers` may be empty. Raises `InputError` as `prune`.
+    """
+    layers = list(layers)
+    blocks, config = blocks_of(model), model.config
+    keep = _kept(model, layers) if layers else list(range(len(blocks)))
+    depth, lists = config.num_hidden_layers, _per_layer_lists(config, len(blocks))
+    try:
+        _shorten(model, keep)
+        yield model
+    finally:
+        _install(model, blocks)
+        config.num_hidden_layers = depth
+        for name, value in lists.items():
+            setattr(config, name, value)
+
+
+def parameter_share(model: nn.Module, layers: Iterable[int]) -> float:
+    """The share of the model's parameters (tied ones counted once) that these blocks hold."""
+    blocks = blocks_of(model)
+    gone = sum(parameter.numel() for layer in layers for parameter in blocks[layer].parameters())
+    return gone / sum(parameter.numel() for parameter in model.parameters())
+
+
+def save_pruned(model: nn.Module, tokenizer, folder: str | os.PathLike, facts: dict, *, force: bool = False) -> None:
+    """Save model and tokenizer as safetensors, and `facts` as `pruning.json`, whole or not at all.
+
+    Everything is written to a temporary folder beside `folder`, which then takes its name. Raises `InputError` where
+    the parent folder does not exist, or where `folder` does and `force` is not given or it holds no model.
+    """
+    folder = checked_output(folder, force)
+    if folder.exists() and not (folder / "config.json").is_file():
+        raise InputError(f"{folder} is not a model folder, so it is not replaced; give another name")
+    with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=f".{folder.name}.") as temporary:
+        made = Path(temporary) / folder.name
+        model.save_pretrained(made, safe_serialization=True)
+        tokenizer.save_pretrained(made)
+        (made / "pruning.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        if folder.exists():
+            aside = Path(temporary) / "replaced"
+            os.replace(folder, aside)
+        os.replace(made, folder)

@@ -1,0 +1,103 @@
+"""A reading: every choice that the paper's equations leave open, as one explicit object.
+
+The choices are ours and the paper's text does not fix them. `paper` follows the text as closely as it can be read,
+`released-code` follows what the authors' scripts do.
+"""
+
+from dataclasses import asdict, dataclass, fields, replace
+
+from avss.errors import InputError
+
+CHOICES = {
+    "site": ("block_output", "block_update", "attention_output", "mlp_output", "mlp_hidden"),
+    "population": ("elements", "features", "pooled_tokens"),
+    "ddof": (0, 1),
+    "padding": ("excluded", "included"),
+    "zero_sparsity": ("resolution", "error"),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How Eqs. 1 and 4 are applied to a running transformer.
+
+    site: which activation of a block counts. population: what Eq. 1 averages over: `elements` pools all tokens and
+    features, `features` takes the variance over tokens per feature and averages it, `pooled_tokens` averages each
+    document over its tokens, takes the variance over features, and averages over documents. ddof: 0 as printed or 1
+    (unbiased). epsilon: the threshold of Eq. 4, a number or `quantile:q`, the q-quantile of abs(a) over all layers
+    together. padding: whether padding positions count. zero_sparsity: what S = 0 becomes, 1/N (with a warning) or an
+    error.
+
+    Raises `InputError` for a value that is not among these.
+    """
+
+    site: str = "block_output"
+    population: str = "elements"
+    ddof: int = 0
+    epsilon: float | str = 0.01
+    padding: str = "excluded"
+    zero_sparsity: str = "resolution"
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise InputError(f"reading: {name} is {value!r}; choose one of {', '.join(map(str, choices))}")
+        if isinstance(self.epsilon, str):
+            share = self.quantile
+            if share is None or not 0 < share < 1:
+                raise InputError(
+                    f"reading: epsilon is {self.epsilon!r}; give a number above 0 or 'quantile:q' with 0 < q < 1"
+                )
+        elif not 0 < self.epsilon < float("inf"):
+            raise InputError(f"reading: epsilon is {self.epsilon}; give a finite number above 0, for instance 0.01")
+
+    @property
+    def quantile(self) -> float | None:
+        """q where epsilon is `quantile:q`, else None."""
+        prefix, _, number = str(self.epsilon).partition(":")
+        try:
+            return float(number) if prefix == "quantile" else None
+        except ValueError:
+            return None
+
+    @property
+    def name(self) -> str:
+        """The preset's name, or the preset `paper` with what differs from it, as `Reading.parse` reads it."""
+        for name, preset in PRESETS.items():
+            if self == preset:
+                return name
+        paper, own = asdict(PRESETS["paper"]), asdict(self)
+        return ",".join(["paper", *(f"{key}={own[key]}" for key in own if own[key] != paper[key])])
+
+    @classmethod
+    def parse(cls, text: "str | Reading") -> "Reading":
+        """A preset's name, optionally followed by changes: `paper`, `paper,epsilon=1e-3,site=block_update`."""
+        if isinstance(text, Reading):
+            return text
+        name, *changes = (part.strip() for part in text.split(","))
+        if name not in PRESETS:
+            raise InputError(f"reading {name!r} is not known; choose one of {', '.join(PRESETS)}")
+        reading = PRESETS[name]
+        for change in changes:
+            key, separator, value = change.partition("=")
+            if not separator or key not in {field.name for field in fields(cls)}:
+                known = ", ".join(field.name for field in fields(cls))
+                raise InputError(f"reading: {change!r} is not field=value with a field of {known}")
+            reading = replace(reading, **{key: _number(key, value)})
+        return reading
+
+
+def _number(key: str, value: str) -> float | int | str:
+    if key not in ("ddof", "epsilon") or value.startswith("quantile:"):
+        return value
+    try:
+        return int(value) if key == "ddof" else float(value)
+    except ValueError:
+        raise InputError(f"reading: {key} is {value!r}, which is not a number") from None
+
+
+PRESETS = {
+    "paper": Reading(),
+    "released-code": Reading(population="pooled_tokens", ddof=1, epsilon=1e-5, padding="included"),
+}

@@ -1,0 +1,135 @@
+"""LayerScores: one number a layer, higher = more important, with the quantities that led to it."""
+
+import json
+import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from avss import equations, selection
+from avss.errors import InputError
+from avss.files import write_whole
+from avss.moments import Moments, magnitude_quantile
+from avss.reading import Reading
+
+# The column that `values` reads, by method; other methods have one column, named after themselves.
+VALUE_COLUMN = {"avss": "normalized_avss"}
+
+
+@dataclass(frozen=True)
+class LayerScores:
+    """Importance of each of M layers.
+
+    table: one line a layer, `layer` first (int, from 0), `rank` last (1 = most important). documents, tokens: the
+    calibration text they rest on (0 for methods that read none). moments: per layer and document, where the method
+    kept them.
+    """
+
+    table: pd.DataFrame
+    method: str
+    reading: str | None = None
+    documents: int = 0
+    tokens: int = 0
+    moments: tuple[Moments, ...] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The scores, (M,) float64, higher = more important."""
+        return self.table[VALUE_COLUMN.get(self.method, self.method)].to_numpy(np.float64)
+
+    def lowest(self, k_or_fraction: int | float) -> list[int]:
+        """The least important layers, least important first: an int is a number of layers, a float a share of them.
+
+        Raises `InputError` unless at least one layer goes and at least one stays.
+        """
+        return selection.lowest(self.values, k_or_fraction)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the table as CSV, and what it rests on beside it as `.json`; each whole or not at all."""
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise InputError(f"folder {path.parent} does not exist; create it first")
+        facts = {"method": self.method, "reading": self.reading, "documents": self.documents, "tokens": self.tokens}
+        write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+        write_whole(path, self.table.to_csv(index=False))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "LayerScores":
+        """Read what `save` wrote; a CSV alone will do. Raises `InputError` where it is not a table of layer scores."""
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"scores file {path} does not exist; make one with `avss score`")
+        try:
+            table = pd.read_csv(path, float_precision="round_trip")
+        except (ValueError, pd.errors.ParserError):
+            table = pd.DataFrame()
+        facts_file = path.with_suffix(".json")
+        facts = json.loads(facts_file.read_text()) if facts_file.is_file() else {}
+        method = "avss" if "normalized_avss" in table else next((c for c in table if c not in ("layer", "rank")), None)
+        if method is None or "layer" not in table or sorted(table["layer"]) != list(range(len(table))):
+            raise InputError(
+                f"{path} is not a table of layer scores (columns: {', '.join(table) or 'none'}); see `avss score`"
+            )
+        table = table.sort_values("layer", ignore_index=True)
+        scores = cls(table, method, facts.get("reading"), facts.get("documents", 0), facts.get("tokens", 0))
+        if (
+            not np.issubdtype(table[VALUE_COLUMN.get(method, method)].dtype, np.number)
+            or not np.isfinite(scores.values).all()
+        ):
+            raise InputError(
+                f"{path}: column {VALUE_COLUMN.get(method, method)} has values that are not finite numbers"
+            )
+        return scores
+
+
+def rank(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """1 for the most important layer to M for the least; the deeper of two equal layers ranks lower."""
+    order = np.argsort(-values, kind="stable")
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[order] = np.arange(1, len(values) + 1)
+    return ranks
+
+
+def from_values(method: str, values: NDArray[np.float64], **facts) -> LayerScores:
+    """LayerScores of a method that gives one number a layer."""
+    values = np.asarray(values, dtype=np.float64)
+    table = pd.DataFrame({"layer": np.arange(len(values)), method: values, "rank": rank(values)})
+    return LayerScores(table, method, **facts)
+
+
+def from_moments(moments: list[Moments], reading: Reading) -> LayerScores:
+    """Eqs. 1 to 9 from observed moments. Raises `InputError` where S = 0 and the reading asks for an error."""
+    epsilon = magnitude_quantile(moments, reading.quantile) if reading.quantile else float(reading.epsilon)
+    variances = np.array([layer.variance(reading.population, reading.ddof) for layer in moments])
+    sparsities = np.array([layer.sparsity(epsilon) for layer in moments])
+    empty = np.flatnonzero(sparsities == 0)
+    if empty.size and reading.zero_sparsity == "resolution":
+        sparsities[empty] = [1 / moments[layer].elements for layer in empty]
+        warnings.warn(
+            f"no activation below epsilon={epsilon:g} in layers {', '.join(map(str, empty))}: "
+            f"S set to 1/N, so that their AVSS is a lower bound; raise epsilon or add samples",
+            stacklevel=2,
+        )
+    scores = equations.avss(variances, sparsities)
+    normalized = equations.normalized_avss(scores)
+    table = pd.DataFrame(
+        {
+            "layer": np.arange(len(moments)),
+            "variance": variances,
+            "std": equations.standard_deviation(variances),
+            "normalized_variance": equations.normalized_variance(variances),
+            "sparsity": sparsities,
+            "normalized_sparsity": equations.normalized_sparsity(sparsities),
+            "sparsity_deviation": equations.sparsity_deviation(sparsities),
+            "avss": scores,
+            "normalized_avss": normalized,
+            "cumulative_avss": equations.cumulative_avss(normalized),
+            "rank": rank(normalized),
+        }
+    )
+    tokens = moments[0].tokens
+    return LayerScores(table, "avss", reading.name, len(moments[0].count), tokens, tuple(moments))

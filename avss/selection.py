@@ -1,0 +1,81 @@
+"""Which layers go, given one score a layer. Each rule is explicit, because the paper's text allows several."""
+
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from avss.errors import InputError
+
+
+def count_of(k_or_fraction: int | float, layers: int) -> int:
+    """How many of M layers an int (a number) or a float (a share, rounded to the nearest layer) stands for.
+
+    Raises `InputError` unless at least one goes and at least one stays.
+    """
+    if isinstance(k_or_fraction, Integral):
+        count = int(k_or_fraction)
+    else:
+        if not 0 < k_or_fraction < 1:
+            raise InputError(f"share of layers is {k_or_fraction}; give a fraction between 0 and 1, or an integer")
+        count = math.floor(k_or_fraction * layers + 0.5)
+    if not 1 <= count < layers:
+        raise InputError(
+            f"{k_or_fraction} of {layers} layers means removing {count}; remove at least 1 and at most {layers - 1}"
+        )
+    return count
+
+
+def lowest(values: ArrayLike, k_or_fraction: int | float) -> list[int]:
+    """The k lowest-scoring layers, lowest first; of two equal layers the deeper one goes first."""
+    values = np.asarray(values, dtype=np.float64)
+    count = count_of(k_or_fraction, len(values))
+    ascending = np.argsort(-values, kind="stable")[::-1]
+    return ascending[:count].tolist()
+
+
+def cumulative(values: ArrayLike, mass: float) -> list[int]:
+    """The lowest layers, ascending, while their summed share of the scores stays at or below `mass`.
+
+    Our reading of "layers with low cumulative AVSS". May be empty. Raises `InputError` unless 0 < mass < 1.
+    """
+    values = _checked_mass(values, mass)
+    ascending = np.argsort(-values, kind="stable")[::-1]
+    running = np.cumsum(values[ascending] / values.sum())
+    return ascending[running <= mass].tolist()
+
+
+def released_code(values: ArrayLike, mass: float) -> list[int]:
+    """The layers whose cumulative share *in depth order* is at or below `mass`, as the authors' script does.
+
+    The earliest layers go, whatever their score. May be empty. Raises `InputError` unless 0 < mass < 1.
+    """
+    values = _checked_mass(values, mass)
+    running = np.cumsum(values / values.sum())
+    return np.flatnonzero(running <= mass).tolist()
+
+
+def _checked_mass(values: ArrayLike, mass: float) -> np.ndarray:
+    if not 0 < mass < 1:
+        raise InputError(f"mass is {mass}; give a share of the summed scores between 0 and 1, for instance 0.25")
+    return np.asarray(values, dtype=np.float64)
+
+
+def checked_layers(layers: Iterable[int], total: int) -> list[int]:
+    """The layers to remove, as sorted ints. Raises `InputError` for one out of range or named twice, none, or all."""
+    listed = list(layers)
+    for layer in listed:
+        if not isinstance(layer, Integral) or not 0 <= layer < total:
+            raise InputError(f"layer {layer} does not exist; the model's layers are 0 to {total - 1}")
+    chosen = sorted(int(layer) for layer in listed)
+    for first, second in pairwise(chosen):
+        if first == second:
+            raise InputError(f"layer {first} is named twice; name each layer once")
+    if not chosen:
+        raise InputError("no layer is named; name at least one layer to remove")
+    if len(chosen) == total:
+        raise InputError(f"all {total} layers are named; at least one has to stay")
+    return chosen

@@ -1,0 +1,70 @@
+"""Token-level perplexity of a causal language model on joined documents, by fixed windows."""
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from avss.data import context_of
+from avss.errors import InputError
+from avss.observe import evaluating
+from avss.progress import progress
+from avss.tasks.base import Outcome, Task
+
+
+def _adds_bos(tokenizer) -> bool:
+    return tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+
+
+def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
+    """Negative log-likelihood and scored tokens a document.
+
+    Documents are joined, each followed by EOS, and cut into windows of `context` tokens that do not overlap. A
+    tokenizer that adds BOS has it at the start of every window, as one of its tokens. The first token of a window is
+    not scored. A scored token counts for the document that it belongs to. Raises `InputError` for a model without a
+    language-modelling head, a tokenizer without EOS, and text that is shorter than two tokens.
+    """
+    if getattr(model, "lm_head", None) is None and model.get_output_embeddings() is None:
+        raise InputError(f"task language_modeling needs a causal language model, {type(model).__name__} is none")
+    if tokenizer.eos_token_id is None:
+        raise InputError("task language_modeling joins documents with EOS, and the tokenizer has none; set eos_token")
+    context = context_of(model, tokenizer, context)
+    encoded = tokenizer(list(dataset[column]), add_special_tokens=False)["input_ids"]
+    stream = torch.tensor([token for ids in encoded for token in [*ids, tokenizer.eos_token_id]])
+    owner = np.repeat(np.arange(len(encoded)), [len(ids) + 1 for ids in encoded])
+    bos = [tokenizer.bos_token_id] if _adds_bos(tokenizer) else []
+    body = context - len(bos)
+    full = len(stream) // body * body
+    windows = list(stream[:full].view(-1, body).split(batch_size)) if full else []
+    rest = stream[full:]
+    if len(rest) + len(bos) >= 2:
+        windows.append(rest[None])
+    if not windows:
+        raise InputError("no usable rows: the text is shorter than two tokens; give more")
+
+    numerator, denominator = np.zeros(len(encoded)), np.zeros(len(encoded))
+    position = 0
+    with evaluating(model):
+        for part in progress(windows, "evaluating"):
+            ids = torch.cat([torch.tensor(bos).expand(len(part), -1).to(part), part], dim=1).to(model.device)
+            logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+            nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+            owners = owner[position : position + part.numel()].reshape(part.shape)[:, 1 - len(bos) :].ravel()
+            np.add.at(numerator, owners, nll.double().cpu().numpy())
+            np.add.at(denominator, owners, 1.0)
+            position += part.numel()
+    protocol = (
+        f"documents joined with EOS, non-overlapping windows of {context} tokens, "
+        f"{'BOS at the start of each, ' if bos else 'no BOS, '}first token of a window not scored, "
+        f"exp(total NLL / {int(denominator.sum())} scored tokens)"
+    )
+    return Outcome(numerator, denominator, protocol)
+
+
+TASK = Task(
+    name="language_modeling",
+    metric="perplexity",
+    columns=("text", "content", "sentence", "title"),
+    extra=(),
+    measure=measure,
+    context=512,
+)
