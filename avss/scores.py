@@ -48,13 +48,16 @@ class LayerScores:
         """
         return selection.lowest(self.values, k_or_fraction)
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the table as CSV, and what it rests on beside it as `.json`; each whole or not at all."""
+    def save(self, path: str | os.PathLike, **facts) -> None:
+        """Write the table as CSV, and what it rests on, with `facts`, beside it as `.json`; each whole or not at all.
+
+        Raises `InputError` where the folder does not exist.
+        """
         path = Path(path)
         if not path.parent.is_dir():
             raise InputError(f"folder {path.parent} does not exist; create it first")
-        facts = {"method": self.method, "reading": self.reading, "documents": self.documents, "tokens": self.tokens}
-        write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+        own = {"method": self.method, "reading": self.reading, "documents": self.documents, "tokens": self.tokens}
+        write_whole(path.with_suffix(".json"), json.dumps(own | facts, indent=1) + "\n")
         write_whole(path, self.table.to_csv(index=False))
 
     @classmethod

@@ -1,0 +1,218 @@
+"""The `avss` command: one model at a time. Rows of Table 1 go through the Snakefile.
+
+Whatever the user can mend is one line on standard error and exit code 2; nothing is written before all inputs are
+checked.
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+from avss import __version__
+from avss.errors import InputError
+from avss.files import checked_output, write_whole
+from avss.selection import count_of
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from avss.data import batches, context_of, load_data, sample, usable_rows
+    from avss.methods import method_named, score
+    from avss.models import load_model, revision_of
+    from avss.reading import Reading
+    from avss.tasks import TASKS
+
+    out = checked_output(arguments.out, arguments.force)
+    method, reading = method_named(arguments.method), Reading.parse(arguments.reading)
+    _positive("--samples", arguments.samples)
+    dataset = load_data(arguments.data, arguments.split, purpose="calibration")
+    columns = tuple(dict.fromkeys(column for task in TASKS.values() for column in task.columns))
+    dataset, column = usable_rows(dataset, columns, arguments.column, f"data {arguments.data}")
+    dataset = sample(dataset, arguments.samples, arguments.seed)
+    model, tokenizer = load_model(arguments.model, dtype=arguments.dtype, device=arguments.device)
+    context = context_of(model, tokenizer, arguments.context)
+    filled = reading.padding == "included"
+    text = batches(dataset[column], tokenizer, context=context, batch_size=arguments.batch_size, fill=filled)
+    options = {"seed": arguments.seed} if "seed" in method.options else {}
+    scores = score(model, text, arguments.method, reading=reading, **options)
+    scores.save(
+        out,
+        model=arguments.model,
+        revision=revision_of(model),
+        data=arguments.data,
+        samples=len(dataset),
+        context=context,
+        seed=arguments.seed,
+    )
+    order = " ".join(map(str, scores.lowest(len(scores.values) - 1)))
+    print(f"{out}: {len(scores.values)} layers scored by {arguments.method}; least important first: {order}")
+
+
+def _prune(arguments: argparse.Namespace) -> None:
+    out = checked_output(arguments.out, arguments.force)
+    from avss.models import load_model
+    from avss.pruning import parameter_share, prune, save_pruned
+    from avss.scores import LayerScores
+
+    scores = LayerScores.load(arguments.scores)
+    wanted = arguments.layers if arguments.layers is not None else arguments.fraction
+    count = count_of(wanted, len(scores.values))
+    model, tokenizer = load_model(arguments.model, dtype=arguments.dtype, device="cpu")
+    from avss.architectures import blocks_of
+
+    total = len(blocks_of(model))
+    if total != len(scores.values):
+        raise InputError(
+            f"{arguments.scores} scores {len(scores.values)} layers and model {arguments.model} has {total}; "
+            f"score this model first"
+        )
+    removed = sorted(scores.lowest(count))
+    share = parameter_share(model, removed)
+    facts = {
+        "pruned_from": arguments.model,
+        "method": scores.method,
+        "reading": scores.reading,
+        "removed_layers": removed,
+        "layers_before": total,
+        "share_of_layers": round(count / total, 6),
+        "share_of_parameters": round(share, 6),
+        "avss": __version__,
+    }
+    save_pruned(prune(model, removed), tokenizer, out, facts, force=arguments.force)
+    print(f"{out}: removed {count} of {total} layers ({', '.join(map(str, removed))}), {share:.1%} of the parameters")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from avss.models import load_model
+    from avss.tasks import evaluate, task_named
+
+    task_named(arguments.task)
+    if arguments.out:
+        checked_output(arguments.out, arguments.force)
+    if arguments.samples is not None:
+        _positive("--samples", arguments.samples)
+    from avss.data import load_data, usable_rows
+
+    dataset = load_data(arguments.data, arguments.split)
+    usable_rows(dataset, task_named(arguments.task).columns, arguments.column, f"data {arguments.data}")
+    model, tokenizer = load_model(arguments.model, dtype=arguments.dtype, device=arguments.device)
+    result = evaluate(
+        model,
+        tokenizer,
+        arguments.task,
+        dataset,
+        column=arguments.column,
+        samples=arguments.samples,
+        context=arguments.context,
+        batch_size=arguments.batch_size,
+        seed=arguments.seed,
+    )
+    result |= {"model": arguments.model, "data": arguments.data}
+    text = json.dumps(result, indent=1) + "\n"
+    if arguments.out:
+        write_whole(Path(arguments.out), text)
+    print(text, end="")
+
+
+def _methods(arguments: argparse.Namespace) -> None:
+    from avss.methods import METHODS
+
+    width = max(map(len, METHODS))
+    for method in METHODS.values():
+        print(f"{method.name:<{width}}  {method.summary} ({method.source})")
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    from avss import mini
+
+    for name in mini.names():
+        print(f"mini/{name}")
+
+
+def _positive(name: str, number: int) -> None:
+    if number <= 0:
+        raise InputError(f"{name} is {number}; give at least 1")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="avss", description="Layer importance of transformers, and pruning by it.")
+    parser.add_argument("--version", action="version", version=f"avss {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    anything = "hub id, folder, file or embedded name"
+
+    def command(name: str, run, summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary)
+        added.set_defaults(run=run)
+        return added
+
+    def with_model(added: argparse.ArgumentParser, device: bool = True) -> None:
+        added.add_argument("model", metavar="MODEL", help="hub id, folder, or embedded name such as mini/distilbert")
+        added.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default: %(default)s)")
+        if device:
+            added.add_argument("--device", help="a torch device (default: a GPU where there is one)")
+
+    def with_data(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--data", required=True, help=f"{anything} such as microworld/reviews")
+        added.add_argument("--split", help="default: the usual one for the purpose")
+        added.add_argument("--column", help="the column that holds the text (default: the usual names)")
+        added.add_argument("--seed", type=int, default=0, help="draws the documents (default: %(default)s)")
+        added.add_argument("--batch-size", type=int, default=32, help="documents or windows at a time")
+
+    def with_output(added: argparse.ArgumentParser, required: bool, what: str) -> None:
+        added.add_argument("--out", required=required, help=what)
+        added.add_argument("--force", action="store_true", help="replace an existing output")
+
+    scoring = command("score", _score, "Score every layer of a model on calibration text.")
+    with_model(scoring)
+    with_data(scoring)
+    scoring.add_argument("--method", default="avss", help="see `avss methods` (default: %(default)s)")
+    scoring.add_argument(
+        "--reading", default="paper", help="paper or released-code, with changes such as paper,epsilon=1e-3"
+    )
+    scoring.add_argument("--samples", type=int, default=512, help="documents (default: %(default)s)")
+    scoring.add_argument("--context", type=int, default=128, help="tokens a document (default: %(default)s)")
+    with_output(scoring, True, "CSV file of scores")
+
+    pruning = command("prune", _prune, "Remove the lowest-scoring layers and save a plain checkpoint.")
+    with_model(pruning, device=False)
+    pruning.add_argument("--scores", required=True, help="CSV made by `avss score`")
+    amount = pruning.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--layers", type=int, help="how many layers to remove")
+    amount.add_argument("--fraction", type=float, help="share of layers to remove, rounded to whole layers")
+    with_output(pruning, True, "folder of the pruned model")
+
+    evaluating = command("evaluate", _evaluate, "Measure a model on a task.")
+    with_model(evaluating)
+    with_data(evaluating)
+    evaluating.add_argument("--task", required=True, help="sentiment or language_modeling")
+    evaluating.add_argument("--samples", type=int, help="documents (default: all)")
+    evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
+    with_output(evaluating, False, "JSON file of the result; it is printed in any case")
+
+    command("methods", _methods, "List the methods and where they come from.")
+    command("models", _models, "List the embedded models.")
+    return parser
+
+
+def _one_line(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"avss: warning: {message}", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 on success, 2 on anything the user can mend, 130 when interrupted."""
+    warnings.showwarning = _one_line
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except InputError as error:
+        print(f"avss: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("avss: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
