@@ -14,11 +14,13 @@ class Architecture:
     blocks: path of the `ModuleList` of blocks from the base model (without head). attention, mlp: path, from a block,
     of the linear layer that ends the attention and the feed-forward branch; their outputs are what the branches add
     to the residual stream, and the input of `mlp` is the hidden activation of the feed-forward branch.
+    bound_to_depth: a flag of the config under which what a block computes depends on its index, so that it cannot move.
     """
 
     blocks: str
     attention: str
     mlp: str
+    bound_to_depth: str | None = None
 
 
 _LLAMA = Architecture("layers", "self_attn.o_proj", "mlp.down_proj")
@@ -27,7 +29,7 @@ _LLAMA = Architecture("layers", "self_attn.o_proj", "mlp.down_proj")
 ARCHITECTURES = {
     "bert": Architecture("encoder.layer", "attention.output.dense", "output.dense"),
     "distilbert": Architecture("transformer.layer", "attention.out_lin", "ffn.lin2"),
-    "gpt2": Architecture("h", "attn.c_proj", "mlp.c_proj"),
+    "gpt2": Architecture("h", "attn.c_proj", "mlp.c_proj", bound_to_depth="scale_attn_by_inverse_layer_idx"),
     "gpt_neox": Architecture("layers", "attention.dense", "mlp.dense_4h_to_h"),
     "llama": _LLAMA,
     "mistral": _LLAMA,

@@ -1,6 +1,7 @@
 """A model's name (hub id, folder, or embedded name) to a model and its tokenizer. Safetensors only, no remote code."""
 
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from avss import mini
 from avss.errors import InputError
@@ -64,6 +66,8 @@ def load_model(
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     where = resolve(name)
     common = {"revision": revision or "main", "trust_remote_code": False}

@@ -40,10 +40,10 @@ def histogram_edges() -> NDArray[np.float64]:
 class Moments:
     """The moments of one layer over D documents.
 
-    count (D,) int64: elements (tokens x features) that count; width: features per token; mean, m2 (D,) float64;
-    near_zero (D, E) int64: elements with |a| < epsilons[e]; features: (count, mean, M2) per feature over all tokens,
-    each (F,), or None; pooled (D,): variance over the features of the token mean, or None; histogram
-    (HISTOGRAM_BINS,) int64 of abs(a), or None.
+    count (D,) int64: elements (tokens x features) that count; mean, m2 (D,) float64; near_zero (D, E) int64:
+    elements with |a| < epsilons[e]; width: features per token; features: (count, mean, M2) per feature over all
+    tokens, each (F,) float64, or None; pooled (D,): variance over the features of the token mean, or None;
+    histogram (HISTOGRAM_BINS,) int64 of abs(a), or None.
     """
 
     count: NDArray[np.int64]

@@ -133,7 +133,8 @@ class _LayerStream:
 
     def _by_feature(self, rows: Tensor, bases: Tensor | None, mask: Tensor) -> None:
         values = _exact(rows, bases).masked_fill(~mask[:, None], 0)
-        count = mask.sum().expand(values.shape[-1])
+        # As float64: torch divides integers in float32.
+        count = mask.sum().to(torch.float64).expand(values.shape[-1])
         mean = values.sum(0) / count.clamp(min=1)
         m2 = (values - mean).masked_fill(~mask[:, None], 0).square().sum(0)
         new = (count, mean, m2)

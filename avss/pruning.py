@@ -48,6 +48,12 @@ def _shorten(model: nn.Module, keep: list[int]) -> None:
 
 
 def _kept(model: nn.Module, layers: Iterable[int]) -> list[int]:
+    flag = architecture_of(model).bound_to_depth
+    if flag and getattr(model.config, flag, False):
+        raise InputError(
+            f"config.{flag} is True: each block scales by its index, so a block that moves up computes something else; "
+            f"no layer of such a model can be removed"
+        )
     total = len(blocks_of(model))
     removed = set(checked_layers(layers, total))
     return [index for index in range(total) if index not in removed]

@@ -1,0 +1,100 @@
+"""Tiny models of the real classes, one a family, and the real data and weights where they are at hand."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import transformers as hf
+
+COMMON = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "vocab_size": 64,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+GPT2 = {"n_embd": 16, "n_layer": 4, "n_head": 4, "vocab_size": 64, "n_positions": 64, "bos_token_id": 1}
+DISTILBERT = {"dim": 16, "hidden_dim": 32, "n_layers": 4, "n_heads": 4, "vocab_size": 64, "max_position_embeddings": 64}
+
+FAMILIES = {
+    "bert": lambda: hf.BertForSequenceClassification(hf.BertConfig(**COMMON)),
+    "distilbert": lambda: hf.DistilBertForSequenceClassification(hf.DistilBertConfig(**DISTILBERT)),
+    "gpt2": lambda: hf.GPT2LMHeadModel(hf.GPT2Config(**GPT2, eos_token_id=2)),
+    "gpt_neox": lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(**COMMON)),
+    "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**COMMON, num_key_value_heads=2)),
+    "mistral": lambda: hf.MistralForCausalLM(hf.MistralConfig(**COMMON, num_key_value_heads=2)),
+    "opt": lambda: hf.OPTForCausalLM(
+        hf.OPTConfig(
+            **{k: v for k, v in COMMON.items() if k != "intermediate_size"}, ffn_dim=32, word_embed_proj_dim=16
+        )
+    ),
+    "qwen2": lambda: hf.Qwen2ForCausalLM(
+        hf.Qwen2Config(**COMMON, num_key_value_heads=2, use_sliding_window=True, max_window_layers=2, sliding_window=4)
+    ),
+    "qwen3": lambda: hf.Qwen3ForCausalLM(
+        hf.Qwen3Config(
+            **COMMON, num_key_value_heads=2, head_dim=4, use_sliding_window=True, max_window_layers=2, sliding_window=4
+        )
+    ),
+    "stablelm": lambda: hf.StableLmForCausalLM(
+        hf.StableLmConfig(**COMMON, num_key_value_heads=4, partial_rotary_factor=0.5)
+    ),
+}
+ENCODERS = ("bert", "distilbert")
+DECODERS = tuple(name for name in FAMILIES if name not in ENCODERS)
+
+
+def tiny(family: str, seed: int = 0) -> torch.nn.Module:
+    """A randomly initialised model of 4 blocks; weights larger than usual, so that every block matters."""
+    torch.manual_seed(seed)
+    model = FAMILIES[family]().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(5)
+    return model
+
+
+def ragged(lengths=(9, 5, 7), seed: int = 0, left: bool = False) -> dict[str, torch.Tensor]:
+    """Random token ids with padding on the right (or left) and their mask."""
+    generator = torch.Generator().manual_seed(seed)
+    width = max(lengths)
+    ids = torch.randint(3, 64, (len(lengths), width), generator=generator)
+    mask = torch.zeros_like(ids)
+    for row, length in enumerate(lengths):
+        mask[row, width - length :] = 1 if left else 0
+        if not left:
+            mask[row, :length] = 1
+    return {"input_ids": ids * mask, "attention_mask": mask}
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def family(request) -> str:
+    return request.param
+
+
+def _folder(variable: str, part: str) -> Path:
+    root = os.environ.get(variable)
+    if not root or not (Path(root) / part).is_dir():
+        pytest.skip(f"{variable} does not name a folder with {part}")
+    return Path(root) / part
+
+
+@pytest.fixture
+def sst2() -> Path:
+    return _folder("AVSS_DATA", "sst2")
+
+
+@pytest.fixture
+def wikitext() -> Path:
+    return _folder("AVSS_DATA", "wikitext2")
+
+
+@pytest.fixture
+def stories() -> Path:
+    return _folder("AVSS_MODELS", "stories260K-hf")

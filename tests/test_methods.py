@@ -1,0 +1,65 @@
+"""Methods against slow oracles, and the one door to them."""
+
+import numpy as np
+import pytest
+import torch
+
+import avss
+from avss.architectures import blocks_of
+from avss.errors import InputError
+from avss.methods import METHODS
+from tests.conftest import ragged, tiny
+
+
+def test_every_method_gives_one_finite_number_a_layer(family):
+    for name in METHODS:
+        values = avss.score(tiny(family), [ragged()], name).values
+        assert values.shape == (4,)
+        assert np.isfinite(values).all()
+
+
+def test_magnitude_is_the_mean_absolute_weight(family):
+    model = tiny(family)
+    for block, value in zip(blocks_of(model), avss.score(model, None, "magnitude").values, strict=True):
+        weights = np.concatenate([p.detach().double().numpy().ravel() for p in block.parameters()])
+        assert value == pytest.approx(np.abs(weights).mean(), rel=1e-12)
+
+
+def test_magnitude_of_half_precision_weights_does_not_saturate():
+    model = tiny("llama")
+    full = avss.score(model, None, "magnitude").values
+    assert avss.score(model.to(torch.bfloat16), None, "magnitude").values == pytest.approx(full, rel=1e-2)
+
+
+def test_last_removes_from_the_end_and_random_by_seed():
+    model = tiny("bert")
+    assert avss.score(model, None, "last").lowest(3) == [3, 2, 1]
+    orders = {tuple(avss.score(model, None, "random", seed=seed).lowest(3)) for seed in range(20)}
+    assert len(orders) > 5
+    assert avss.score(model, None, "random", seed=3).table.equals(avss.score(model, None, "random", seed=3).table)
+
+
+def test_scoring_leaves_the_model_as_it_was():
+    model = tiny("llama").train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name in METHODS:
+        avss.score(model, [ragged()], name)
+    assert model.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: avss.score(model, None, "gbist"), "method 'gbist' is not known; choose one of avss, random"),
+        (lambda model: avss.score(model, None), "method avss needs batches"),
+        (lambda model: avss.score(model, None, "random", speed=1), "no option speed; its options: seed"),
+        (lambda model: avss.score(model, None, "last", seed=1), "no option seed; its options: none"),
+        (lambda model: avss.score(model, [ragged()], reading="other"), "reading 'other'"),
+        (lambda model: avss.score(torch.nn.Linear(2, 2), [ragged()]), "family None is not in the table"),
+    ],
+)
+def test_bad_calls_are_named(call, message):
+    with pytest.raises(InputError, match=message):
+        call(tiny("llama"))
