@@ -53,4 +53,5 @@ def architecture_of(model: nn.Module) -> Architecture:
 
 def blocks_of(model: nn.Module) -> nn.ModuleList:
     """The model's M transformer blocks, in order of depth. Raises `InputError` as `architecture_of`."""
-    return model.base_model.get_submodule(architecture_of(model).blocks)
+    path = architecture_of(model).blocks
+    return model.base_model.get_submodule(path)

@@ -7,6 +7,7 @@ spread lose nothing. The head is not run.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from avss.reading import Reading
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 # Elements turned into float64 at a time: on a CPU few enough to stay in cache, on a GPU enough to fill it.
-CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}
+CHUNK = {"cpu": 1 << 17, "cuda": 1 << 24}
 
 Activation = Callable[[int, Tensor, Tensor | None], None]
 
@@ -65,69 +66,52 @@ class _LayerStream:
 
     def __init__(self, reading: Reading, epsilons: tuple[float, ...], histogram: bool):
         self.reading, self.epsilons = reading, epsilons
+        self.width = 0
+        self.sums: Tensor | None = None
         self.documents: list[tuple[Tensor, ...]] = []
         self.pooled: list[Tensor] = []
         self.features: tuple[Tensor, Tensor, Tensor] | None = None
         self.histogram: Tensor | None = None
-        self.width = 0
         self.wants_histogram = histogram
 
     def add(self, activation: Tensor, base: Tensor | None, mask: Tensor) -> None:
-        """One batch: activation (B, T, F) or (B * T, F), and mask (B, T) bool, True where a token counts."""
-        batch, width = mask.shape[0], activation.shape[-1]
-        self.width = width
-        rows = activation.reshape(-1, width)
-        bases = None if base is None else base.reshape(-1, width)
-        mask = mask.to(rows.device)
-        parts = [self._tokens(*pair) for pair in self._chunks(rows, bases, width)]
-        mean, m2, near = (torch.cat([part[i] for part in parts]) for i in range(3))
-        mean = mean.view(batch, -1).masked_fill(~mask, 0)
-        m2 = m2.view(batch, -1).masked_fill(~mask, 0)
-        near = near.view(batch, -1, len(self.epsilons)).masked_fill(~mask[..., None], 0)
+        """One batch: activation (B, T, F) or (B * T, F), and mask (B, T) bool, True where a token counts.
 
-        tokens = mask.sum(1)
-        centre = mean.sum(1) / tokens.clamp(min=1)
-        between = ((mean - centre[:, None]).masked_fill(~mask, 0)).square().sum(1)
-        self.documents.append((tokens * width, centre, m2.sum(1) + width * between, near.sum(1)))
+        Leaves `sums`, (B * T, 2 + E) a token, for `close_batch`, which reduces all layers to documents at once.
+        """
+        self.width = activation.shape[-1]
+        rows = activation.reshape(-1, self.width)
+        bases = None if base is None else base.reshape(-1, self.width)
+        parts = [self._tokens(*pair) for pair in self._chunks(rows, bases, self.width)]
+        self.sums = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self.reading.population == "pooled_tokens":
-            self._pool(rows, bases, mask, batch)
+            self._pool(rows, bases, mask.to(rows.device))
         if self.reading.population == "features":
-            self._by_feature(rows, bases, mask.reshape(-1))
+            self._by_feature(rows, bases, mask.to(rows.device).reshape(-1))
         if self.wants_histogram:
-            self._count_magnitudes(rows, bases, mask.reshape(-1))
+            self._count_magnitudes(rows, bases, mask.to(rows.device).reshape(-1))
 
     def _chunks(self, rows: Tensor, bases: Tensor | None, width: int):
         size = max(1, CHUNK.get(rows.device.type, CHUNK["cuda"]) // width)
         starts = range(0, rows.shape[0], size)
         return ((rows[s : s + size], None if bases is None else bases[s : s + size]) for s in starts)
 
-    def _tokens(self, rows: Tensor, bases: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean (n,), M2 (n,) and near-zero counts (n, E) over the features of each token.
+    def _tokens(self, rows: Tensor, bases: Tensor | None) -> Tensor:
+        """The sum, the sum of squares and the near-zero counts over the features of each token, (n, 2 + E) float64.
 
-        Sums are products with a vector of ones, several times faster than reductions over rows; in float64, M2 as a
-        difference of squares keeps 1e-10 of itself even where the mean is a thousand times the spread.
+        Sums are products with a vector of ones, several times faster than reductions over rows. In float64, sums of
+        squares keep a variance to 1e-10 of itself even where the mean is a thousand times the spread.
         """
         values = _exact(rows, bases)
-        # Counts stay exact in float32 below 2^24 features, and bf16 would round them.
+        # Comparing in float32 is exact (`_limits`) and counts are, below 2^24 features; bf16 would round them.
         magnitude = (values if bases is not None or rows.dtype == torch.float64 else rows.float()).abs()
-        near = [
-            _row_sums(torch.lt(magnitude, limit, out=torch.empty_like(magnitude))) for limit in self._limits(magnitude)
-        ]
+        below = torch.empty_like(magnitude)
+        near = [_row_sums(torch.lt(magnitude, limit, out=below)) for limit in _limits(self.epsilons, magnitude.dtype)]
         total = _row_sums(values)
-        mean = total / values.shape[-1]
-        m2 = (_row_sums(values.square_()) - total * mean).clamp_(min=0)
-        return mean, m2, torch.stack(near, -1).long() if near else mean.new_zeros(len(mean), 0, dtype=torch.int64)
+        return torch.stack([total, _row_sums(values.square_()), *near], dim=-1)
 
-    def _limits(self, magnitude: Tensor) -> list[float]:
-        """For each epsilon the smallest number of this dtype not below it: comparing with it is exact."""
-        limits = torch.tensor(self.epsilons, dtype=magnitude.dtype)
-        low = limits.double() < torch.tensor(self.epsilons, dtype=torch.float64)
-        return torch.where(
-            low, torch.nextafter(limits, torch.tensor(float("inf"), dtype=limits.dtype)), limits
-        ).tolist()
-
-    def _pool(self, rows: Tensor, bases: Tensor | None, mask: Tensor, batch: int) -> None:
-        values = _exact(rows, bases).view(batch, -1, rows.shape[-1]).masked_fill(~mask[..., None], 0)
+    def _pool(self, rows: Tensor, bases: Tensor | None, mask: Tensor) -> None:
+        values = _exact(rows, bases).view(*mask.shape, self.width).masked_fill(~mask[..., None], 0)
         pooled = values.sum(1) / mask.sum(1).clamp(min=1)[:, None]
         self.pooled.append(pooled.var(-1, correction=self.reading.ddof))
 
@@ -159,6 +143,35 @@ class _LayerStream:
             torch.cat(self.pooled).cpu().numpy() if self.pooled else None,
             None if self.histogram is None else self.histogram.cpu().numpy(),
         )
+
+
+def _close_batch(streams: list[_LayerStream], mask: Tensor) -> None:
+    """Reduce the token sums of all layers to moments of documents, mask (B, T): one set of operations a device."""
+    by_device: dict[torch.device, list[_LayerStream]] = {}
+    for stream in streams:
+        by_device.setdefault(stream.sums.device, []).append(stream)
+    for device, members in by_device.items():
+        keep = mask.to(device)
+        tokens = keep.sum(1)
+        width = torch.tensor([stream.width for stream in members], dtype=torch.float64, device=device)[:, None, None]
+        sums = torch.stack([stream.sums for stream in members]).view(len(members), *mask.shape, -1)
+        total, squares, near = sums[..., 0], sums[..., 1], sums[..., 2:]
+        mean = (total / width).masked_fill(~keep, 0)
+        m2 = (squares - total * mean).clamp_(min=0).masked_fill(~keep, 0).sum(-1)
+        centre = mean.sum(-1) / tokens.clamp(min=1)
+        m2 += width[..., 0] * (mean - centre[..., None]).masked_fill(~keep, 0).square().sum(-1)
+        near = near.masked_fill(~keep[..., None], 0).sum(2).long()
+        for index, stream in enumerate(members):
+            stream.documents.append((tokens * stream.width, centre[index], m2[index], near[index]))
+            stream.sums = None
+
+
+@cache
+def _limits(epsilons: tuple[float, ...], dtype: torch.dtype) -> list[float]:
+    """For each epsilon the smallest number of this dtype not below it: comparing with it is exact."""
+    limits = torch.tensor(epsilons, dtype=dtype)
+    low = limits.double() < torch.tensor(epsilons, dtype=torch.float64)
+    return torch.where(low, torch.nextafter(limits, torch.full_like(limits, torch.inf)), limits).tolist()
 
 
 def _row_sums(values: Tensor) -> Tensor:
@@ -239,6 +252,7 @@ def observe(
         for number, batch in enumerate(progress(batches, "scoring")):
             inputs, current = _checked(batch, number, reading)
             model.base_model(**{key: value.to(model.device) for key, value in inputs.items()})
+            _close_batch(streams, current)
             # On a CPU looking is free; on an accelerator it would wait for the device, so there it is done once at the
             # end.
             if model.device.type == "cpu":

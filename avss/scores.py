@@ -67,7 +67,7 @@ class LayerScores:
         if not path.is_file():
             raise InputError(f"scores file {path} does not exist; make one with `avss score`")
         try:
-            table = pd.read_csv(path, float_precision="round_trip")
+            table = pd.read_csv(path)
         except (ValueError, pd.errors.ParserError):
             table = pd.DataFrame()
         facts_file = path.with_suffix(".json")
@@ -79,13 +79,13 @@ class LayerScores:
             )
         table = table.sort_values("layer", ignore_index=True)
         scores = cls(table, method, facts.get("reading"), facts.get("documents", 0), facts.get("tokens", 0))
-        if (
-            not np.issubdtype(table[VALUE_COLUMN.get(method, method)].dtype, np.number)
-            or not np.isfinite(scores.values).all()
-        ):
-            raise InputError(
-                f"{path}: column {VALUE_COLUMN.get(method, method)} has values that are not finite numbers"
-            )
+        try:
+            finite = np.isfinite(scores.values).all()
+        except ValueError:
+            finite = False
+        if not finite:
+            column = VALUE_COLUMN.get(method, method)
+            raise InputError(f"{path}: column {column} has values that are not finite numbers; score the model again")
         return scores
 
 

@@ -3,6 +3,8 @@
 SciPy's bootstrap, percentile intervals, fixed seed.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
@@ -42,6 +44,14 @@ def interval(metric: str, numerator: NDArray, denominator: NDArray, seed: int = 
     return _bootstrap(statistic, len(numerator), seed)
 
 
+def interval_of(statistic: Callable[[NDArray[np.int64]], float], documents: int, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval over documents of anything that `statistic` computes.
+
+    statistic: takes the indices of one resample, (documents,), with repeats. nan for fewer than two documents.
+    """
+    return _bootstrap(lambda index, axis: np.apply_along_axis(statistic, axis, index), documents, seed)
+
+
 def paired_difference(
     metric: str, first: list[NDArray], second: list[NDArray], denominator: NDArray, seed: int = 0
 ) -> tuple[float, float, float]:
@@ -58,6 +68,27 @@ def paired_difference(
 
     everything = np.arange(len(denominator))
     return float(statistic(everything, 0)), *_bootstrap(statistic, len(denominator), seed)
+
+
+def difference_over_seeds(
+    metric: str, first: list[NDArray], second: list[NDArray], denominator: NDArray, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the same difference where documents and seeds are both drawn anew.
+
+    It covers what other seeds could have given, and is still too narrow where they are few.
+    """
+    rng, documents, seeds = np.random.default_rng(seed), len(denominator), len(first)
+    if documents < 2 or len(second) != seeds:
+        return float("nan"), float("nan")
+    differences = []
+    for _ in range(RESAMPLES):
+        times = rng.multinomial(documents, np.full(documents, 1 / documents))
+        drawn = rng.integers(seeds, size=seeds)
+        bottom = times @ denominator
+        tops = [np.array([part @ times for part in parts])[drawn] for parts in (first, second)]
+        differences.append(np.mean(RATIO[metric](tops[0] / bottom) - RATIO[metric](tops[1] / bottom)))
+    low, high = np.quantile(differences, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def retention(metric: str, pruned: float, original: float) -> float:
