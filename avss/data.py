@@ -42,16 +42,17 @@ def _chosen(name: str, split: str | None, available: list[str], purpose: str) ->
 
 
 def _read_file(name: str, path: Path) -> Dataset:
+    empty = InputError(f"data {name}: {path.name} is empty; give a file with at least one row")
+    if path.stat().st_size == 0:
+        raise empty
+    # The loaders draw a bar for every file; ours are enough.
+    disable_progress_bar()
     try:
-        if path.stat().st_size == 0:
-            raise InputError(f"data {name}: {path.name} is empty; give a file with at least one row")
-        # The loaders draw a bar for every file; ours are enough.
-        disable_progress_bar()
         return load_dataset(_loader(path), data_files=str(path), split="train")
-    except InputError:
-        raise
     except Exception as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
+        if "corresponds to no data" in reason:
+            raise empty from error
         raise InputError(
             f"data {name}: {path.name} cannot be read ({reason}); check that it is {_loader(path)}"
         ) from error

@@ -6,7 +6,7 @@ The only module that joins methods and tasks. What a row is made of stands in `p
 import json
 import time
 import warnings
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -77,12 +77,17 @@ def load_profile(path: str | Path) -> Profile:
     if not path.is_file():
         raise InputError(f"profile {path} does not exist; give one of profiles/*.yaml")
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
+        raise InputError(f"{path} is not a profile; it needs a list of rows, as profiles/mini.yaml has")
     rows = []
     for entry in content["rows"]:
         merged = {**content.get("defaults", {}), **entry}
         unknown = set(merged) - {known.name for known in fields(Row)}
         if unknown:
             raise InputError(f"{path}: row {entry.get('id')} has unknown fields {', '.join(sorted(unknown))}")
+        lacking = [f.name for f in fields(Row) if f.default is MISSING and f.name not in merged]
+        if lacking:
+            raise InputError(f"{path}: row {entry.get('id')} lacks {', '.join(lacking)}")
         row = Row(**{key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()})
         task_named(row.task)
         for method in row.methods:

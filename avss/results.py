@@ -51,6 +51,20 @@ OBSERVATIONS = (
     "peak_memory_mb",
     "status",
 )
+NUMBERS = (
+    "layers",
+    "share_of_layers",
+    "share_of_parameters",
+    "seed",
+    "samples",
+    "value",
+    "low",
+    "high",
+    "original",
+    "n",
+    "seconds",
+    "peak_memory_mb",
+)
 LAYERS = ("run", "row", "method", "reading", "seed", "layer", "quantity", "value")
 OUTCOMES = ("coalition", "document", "numerator", "denominator")
 
@@ -141,19 +155,21 @@ class Store:
         return run
 
     def _tables(self, pattern: str, profile: str, row: str) -> list[Path]:
-        return sorted(self.root.glob(f"{profile}/{row}/{pattern}"))
+        found = self.root.glob(f"{profile}/{row}/{pattern}")
+        # By the run's name without endings, so that `...Z` comes before `...Z-2`.
+        return sorted(found, key=lambda path: (path.parent, path.name.split(".")[0]))
 
     def observations(self, profile: str = "*", row: str = "*") -> pd.DataFrame:
         """All observations, each key once (the first that succeeded, else the first), in order of run."""
         files = [path for path in self._tables("*.csv", profile, row) if not path.name.endswith(".layers.csv")]
-        # pandas would read the words "none" and "nan" of text columns as missing values.
-        tables = [pd.read_csv(path, keep_default_na=False, na_values={"value": "", "original": ""}) for path in files]
+        # As text first: a column such as `removed` holds "1", "1+4" and "none".
+        tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in files]
         tables = [table for table in tables if len(table)]
         if not tables:
             return pd.DataFrame(columns=list(OBSERVATIONS))
         table = pd.concat(tables, ignore_index=True)
-        for column in ("value", "low", "high", "original", "n", "seconds", "peak_memory_mb", "share_of_parameters"):
-            table[column] = pd.to_numeric(table[column])
+        for column in NUMBERS:
+            table[column] = pd.to_numeric(table[column], errors="coerce")
         failed = (table["status"] != "ok").sort_values(kind="stable").index
         return table.loc[failed].drop_duplicates("key").sort_index().reset_index(drop=True)
 

@@ -1,9 +1,11 @@
 """Tiny models of the real classes, one a family, and the real data and weights where they are at hand."""
 
+import functools
 import os
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 import transformers as hf
 
@@ -98,3 +100,33 @@ def wikitext() -> Path:
 @pytest.fixture
 def stories() -> Path:
     return _folder("AVSS_MODELS", "stories260K-hf")
+
+
+SENTENCES = ["good film", "a poor film and it was not fine", "very bad", "the row", "fine fine fine fine fine"]
+WORDS = "good bad fine poor a the film was not very row and it this".split()
+
+
+@functools.cache
+def word_tokenizer(bos: bool = False) -> hf.PreTrainedTokenizerFast:
+    """A tokenizer of whole words: 0 pads, 1 begins (added where `bos`), 2 ends, 3 is unknown."""
+    vocabulary = {word: index for index, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *WORDS])}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    if bos:
+        backend.post_processor = tokenizers.processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return hf.PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A function that saves a tiny model of a family with its tokenizer and returns the folder."""
+
+    def save(family: str, seed: int = 0, bos: bool = False) -> Path:
+        folder = tmp_path / f"{family}-model"
+        tiny(family, seed).save_pretrained(folder)
+        word_tokenizer(bos).save_pretrained(folder)
+        return folder
+
+    return save

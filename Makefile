@@ -1,0 +1,25 @@
+# Two commands, each with all its own set-up in .venv: `make book` and `make test`.
+#   make book PROFILE=reference   runs the rows of profiles/reference.yaml instead of profiles/mini.yaml
+
+PYTHON ?= python3
+PROFILE ?= mini
+CORES ?= 2
+BIN := .venv/bin
+
+.PHONY: book test
+.DELETE_ON_ERROR:
+
+# --nolock and --rerun-incomplete: a build that was killed continues, without an unlock step.
+book: .venv/.ready
+	@$(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --quiet rules host --config profile=$(PROFILE)
+	@echo "The book is in _build/html/index.html"
+
+test: .venv/.ready
+	$(BIN)/python -m pytest
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@

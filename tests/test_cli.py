@@ -1,0 +1,153 @@
+"""The command as a user types it: the whole path on a tiny model, and one clear line with exit code 2 for bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import transformers as hf
+
+from avss.cli import main
+from avss.scores import LayerScores
+from tests.conftest import SENTENCES
+
+
+@pytest.fixture
+def world(saved, tmp_path):
+    """A folder with text, a tiny classifier and a tiny language model."""
+    (tmp_path / "reviews.jsonl").write_text(
+        "".join(json.dumps({"sentence": text, "label": i % 2}) + "\n" for i, text in enumerate(SENTENCES))
+    )
+    (tmp_path / "text.txt").write_text("\n".join(SENTENCES) + "\n")
+    saved("bert"), saved("llama")
+    return tmp_path
+
+
+def run(*arguments) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("family", "data", "task", "metric"),
+    [
+        ("bert", "reviews.jsonl", "sentiment", "accuracy"),
+        ("llama", "text.txt", "language_modeling", "perplexity"),
+    ],
+)
+def test_score_prune_evaluate(world, capsys, family, data, task, metric):
+    model, data = world / f"{family}-model", world / data
+    scores, pruned, metrics = world / "scores.csv", world / "pruned", world / "metrics.json"
+    assert run("score", model, "--data", data, "--reading", "paper,epsilon=0.1", "--out", scores) == 0
+    assert len(LayerScores.load(scores).values) == 4
+    facts = json.loads((world / "scores.json").read_text())
+    assert (facts["method"], facts["samples"], facts["seed"]) == ("avss", 5, 0)
+
+    assert run("prune", model, "--scores", scores, "--layers", 1, "--out", pruned) == 0
+    assert hf.AutoConfig.from_pretrained(pruned).num_hidden_layers == 3
+    assert json.loads((pruned / "pruning.json").read_text())["removed_layers"] == LayerScores.load(scores).lowest(1)
+
+    capsys.readouterr()
+    assert run("evaluate", pruned, "--task", task, "--data", data, "--out", metrics) == 0
+    printed = capsys.readouterr()
+    result = json.loads(metrics.read_text())
+    assert json.loads(printed.out) == result
+    assert (result["task"], result["metric"], result["n"]) == (task, metric, 5)
+    assert {"value", "low", "high", "protocol", "model", "data"} <= set(result)
+    assert printed.err == "", "no bars where the output is no terminal"
+
+
+def test_methods_and_models_are_listed(capsys):
+    assert run("methods") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["avss", "random", "last", "magnitude"]
+    assert run("models") == 0
+    assert "mini/distilbert" in capsys.readouterr().out
+
+
+def bad(world) -> dict[str, tuple[list, str]]:
+    model, reviews, text = world / "bert-model", world / "reviews.jsonl", world / "text.txt"
+    score = ["score", model, "--data", reviews, "--out", world / "s.csv"]
+    evaluate = ["evaluate", model, "--data", reviews, "--task", "sentiment"]
+    prune = ["prune", model, "--scores", world / "good.csv", "--out", world / "p"]
+    return {
+        "unknown model": (["score", "./nothing", *score[2:]], "model ./nothing does not exist"),
+        "unknown method": ([*score, "--method", "gbist"], "method 'gbist' is not known"),
+        "unknown reading": ([*score, "--reading", "literal"], "reading 'literal' is not known"),
+        "unknown task": (["evaluate", model, "--data", reviews, "--task", "chess"], "task 'chess' is not known"),
+        "missing file": (
+            ["score", model, "--data", "gone.jsonl", "--out", world / "s.csv"],
+            "gone.jsonl does not exist",
+        ),
+        "empty data": (["score", model, "--data", world / "empty.txt", "--out", world / "s.csv"], "empty.txt is empty"),
+        "no usable rows": (
+            ["score", model, "--data", world / "blank.jsonl", "--out", world / "s.csv"],
+            "no usable rows",
+        ),
+        "wrong column": ([*score, "--column", "words"], "has no column words; it has sentence, label"),
+        "epsilon of zero": ([*score, "--reading", "paper,epsilon=0"], "epsilon is 0"),
+        "no samples": ([*score, "--samples", "0"], "--samples is 0"),
+        "context too short": ([*score, "--context", "1"], "context is 1 tokens"),
+        "no folder for the output": ([*score[:-1], world / "no" / "s.csv"], "no does not exist; create it first"),
+        "existing output": ([*score[:-1], world / "good.csv"], "good.csv exists already"),
+        "all layers": ([*prune, "--layers", "4"], "remove at least 1 and at most 3"),
+        "no layers": ([*prune, "--layers", "0"], "remove at least 1 and at most 3"),
+        "more than all": ([*prune, "--fraction", "1.5"], "share of layers is 1.5"),
+        "scores of another model": (
+            ["prune", model, "--scores", world / "two.csv", "--layers", "1", "--out", world / "p"],
+            "scores 2 layers and model",
+        ),
+        "scores that are none": (
+            ["prune", model, "--scores", reviews, "--layers", "1", "--out", world / "p"],
+            "is not a table of layer scores",
+        ),
+        "no folder for the model": ([*prune[:-1], world / "no" / "p", "--layers", "1"], "no does not exist"),
+        "existing folder": ([*prune[:-1], model, "--layers", "1"], "bert-model exists already"),
+        "unknown dtype": ([*score, "--dtype", "int4"], "dtype 'int4' is not known"),
+        "task that the model cannot do": (
+            ["evaluate", model, "--data", text, "--task", "language_modeling"],
+            "needs a causal language model",
+        ),
+        "data without labels": (["evaluate", model, "--data", text, "--task", "sentiment"], "needs a column label"),
+        "no samples to evaluate": ([*evaluate, "--samples", "-1"], "--samples is -1"),
+    }
+
+
+CASES = sorted(bad(Path()))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_clear_line_and_writes_nothing(world, capsys, case):
+    (world / "empty.txt").write_text("")
+    (world / "blank.jsonl").write_text('{"sentence": " "}\n')
+    (world / "good.csv").write_text("layer,magnitude,rank\n0,1,4\n1,2,3\n2,3,2\n3,4,1\n")
+    (world / "two.csv").write_text("layer,magnitude,rank\n0,1,2\n1,2,1\n")
+    before = {path: path.read_bytes() for path in world.rglob("*") if path.is_file()}
+    arguments, message = bad(world)[case]
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("avss: error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert captured.out == ""
+    assert {path: path.read_bytes() for path in world.rglob("*") if path.is_file()} == before
+
+
+def test_force_replaces(world, capsys):
+    model, data = world / "bert-model", world / "reviews.jsonl"
+    for force in ([], ["--force"]):
+        assert run("score", model, "--data", data, "--method", "last", "--out", world / "s.csv", *force) == 0
+        assert run("prune", model, "--scores", world / "s.csv", "--layers", 1, "--out", world / "p", *force) == 0
+    assert not [path for path in world.iterdir() if path.name.startswith(".")]
+
+
+def test_a_usage_error_exits_with_2_and_no_traceback():
+    for arguments in (["score"], ["prune", "m", "--scores", "s", "--out", "o"], ["frobnicate"], []):
+        done = subprocess.run([sys.executable, "-m", "avss.cli", *arguments], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+def test_warnings_are_one_line(world, capsys):
+    arguments = ["--data", world / "reviews.jsonl", "--reading", "paper,epsilon=1e-30", "--out", world / "s.csv"]
+    assert run("score", world / "bert-model", *arguments) == 0
+    assert capsys.readouterr().err.startswith("avss: warning: no activation below epsilon")

@@ -1,0 +1,93 @@
+"""Models by any name: the right class, safetensors only, and one clear line where it cannot be had."""
+
+import os
+
+import huggingface_hub
+import pytest
+import torch
+
+import avss
+from avss import mini
+from avss.errors import InputError
+from avss.models import resolve, revision_of
+from tests.conftest import FAMILIES, ragged, tiny
+
+
+def test_the_class_is_read_from_the_checkpoint(saved, family):
+    folder = saved(family)
+    model, _ = avss.load_model(str(folder))
+    assert type(model) is type(tiny(family))
+    assert not model.training
+    with torch.no_grad():
+        assert torch.equal(model(**ragged()).logits, tiny(family)(**ragged()).logits)
+    assert len(revision_of(model)) == 12
+
+
+def test_the_tokenizer_comes_along(saved):
+    assert avss.load_model(str(saved("llama", bos=True)))[1]("good film")["input_ids"] == [1, 4, 10]
+
+
+def test_dtype_is_explicit(saved):
+    folder = str(saved("llama"))
+    assert avss.load_model(folder)[0].dtype == torch.float32
+    assert avss.load_model(folder, dtype="bfloat16")[0].dtype == torch.bfloat16
+    with pytest.raises(InputError, match="dtype 'int8' is not known; choose one of float32"):
+        avss.load_model(folder, dtype="int8")
+
+
+def test_embedded_models_load_by_name():
+    for name in mini.names():
+        model, tokenizer = avss.load_model(f"mini/{name}")
+        assert tokenizer("a film")["input_ids"]
+        assert model.config.model_type in FAMILIES
+    with pytest.raises(InputError, match="gpt-9"):
+        avss.load_model("mini/gpt-9")
+
+
+def test_variables_are_expanded(saved, monkeypatch):
+    folder = saved("bert")
+    monkeypatch.setenv("AVSS_MODELS", str(folder.parent))
+    assert resolve(f"$AVSS_MODELS/{folder.name}") == str(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("./nothing", "does not exist; give a hub id"),
+        ("/nothing/at/all", "does not exist"),
+        ("$NOT_SET_ANYWHERE/x", "the variable is not set"),
+        ("empty", "has no config.json"),
+        ("no such name!", "does not exist"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named(tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=message) as error:
+        avss.load_model(name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="nobody/nothing cannot be loaded") as error:
+        avss.load_model("nobody/nothing")
+    assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_no_safetensors_are_refused(saved):
+    folder = saved("llama")
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="safetensors"):
+        avss.load_model(str(folder))
+
+
+def test_truncated_weights_are_one_line(saved):
+    folder = saved("llama")
+    os.truncate(folder / "model.safetensors", 500)
+    with pytest.raises(
+        InputError, match=r"llama-model has no usable safetensors|llama-model cannot be loaded"
+    ) as error:
+        avss.load_model(str(folder))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,127 @@
+"""The store: keyed, append-only, whole after a kill."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from avss.errors import InputError
+from avss.results import OBSERVATIONS, Store, key_of, layers_text
+
+WHEN = "2026-01-02T03:04:05Z"
+
+
+def observation(key, **changes):
+    row = dict.fromkeys(OBSERVATIONS, "")
+    return row | {"key": key, "profile": "p", "row": "r", "value": 0.5, "status": "ok", "removed": "none"} | changes
+
+
+def started(store):
+    return store.start("p", "r", WHEN, {"git_revision": "abc"})
+
+
+def test_what_was_added_comes_back_with_its_run(tmp_path):
+    store = Store(tmp_path)
+    run = started(store)
+    run.add([observation("a", removed="1+4", value=0.25)])
+    run.add(
+        [observation("b")], [{"row": "r", "method": "avss", "reading": "paper", "seed": 0, "layer": 1, "value": 2.0}]
+    )
+    table = store.observations("p", "r")
+    assert list(table.columns) == list(OBSERVATIONS)
+    assert table["key"].tolist() == ["a", "b"]
+    assert table["removed"].tolist() == ["1+4", "none"]
+    assert table["value"].tolist() == [0.25, 0.5]
+    assert set(table["run"]) == {run.name}
+    assert store.layers()["value"].tolist() == [2.0]
+    assert store.provenance(run.name)["git_revision"] == "abc"
+    assert store.provenance(run.name)["created"] == WHEN
+
+
+def test_runs_only_ever_add_files(tmp_path):
+    store = Store(tmp_path)
+    started(store).add([observation("a")])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    second = started(store)
+    second.add([observation("b")])
+    assert second.name.endswith("-2"), "a run that begins in the same second has a name of its own"
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert store.finished("p", "r") == {"a", "b"}
+
+
+def test_a_key_counts_once_and_success_wins_over_failure(tmp_path):
+    store = Store(tmp_path)
+    started(store).add([observation("a", status="failed: out of memory", value=""), observation("b", value=1.0)])
+    assert store.finished("p", "r") == {"b"}
+    started(store).add([observation("a", value=0.75), observation("b", value=2.0)])
+    table = store.observations()
+    assert sorted(zip(table["key"], table["value"], strict=True)) == [("a", 0.75), ("b", 1.0)]
+
+
+def test_a_failed_cell_is_a_row_with_its_reason(tmp_path):
+    store = Store(tmp_path)
+    started(store).add([observation("a", status="failed: layer 2 has NaN", value="")])
+    table = store.observations()
+    assert table["status"].tolist() == ["failed: layer 2 has NaN"]
+    assert np.isnan(table["value"].iloc[0])
+
+
+def test_outcomes_come_back_by_coalition_across_runs(tmp_path):
+    store = Store(tmp_path)
+    started(store).add_outcome("x-none", [1.0, 0.0], [1.0, 1.0])
+    started(store).add_outcome("x-1+2", [0.125, 3.5], [2.0, 4.0])
+    found = store.outcomes("p", "r")
+    assert found["x-none"][0].tolist() == [1.0, 0.0]
+    assert found["x-1+2"][0].tolist() == [0.125, 3.5]
+    assert found["x-1+2"][1].tolist() == [2.0, 4.0]
+
+
+def test_the_same_outcomes_give_the_same_bytes(tmp_path):
+    contents = []
+    for part in ("one", "two"):
+        run = started(Store(tmp_path / part))
+        run.add_outcome("x-none", [1.0], [1.0])
+        contents.append((run.folder / f"{run.name}.outcomes.csv.gz").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_an_empty_store_has_empty_tables(tmp_path):
+    store = Store(tmp_path / "nowhere")
+    assert len(store.observations()) == len(store.layers()) == 0
+    assert store.finished("p", "r") == set()
+    assert store.outcomes("p", "r") == {}
+
+
+def test_nothing_half_written_is_left_or_read(tmp_path):
+    store = Store(tmp_path)
+    run = started(store)
+    run.add([observation("a")])
+    (run.folder / f".{run.name}.csv.123.part").write_text("key,ru")
+    assert store.finished("p", "r") == {"a"}
+
+
+def test_keys_depend_on_everything_and_on_no_order():
+    assert key_of(a=1, b=[2, 3]) == key_of(b=[2, 3], a=1)
+    assert len({key_of(a=1), key_of(a=2), key_of(b=1), key_of(a="1"), key_of(a=None)}) == 5
+
+
+def test_sets_of_layers_have_one_name():
+    assert layers_text([4, 1]) == layers_text((1, 4)) == "1+4"
+    assert layers_text([]) == "none"
+
+
+def test_unknown_columns_and_unusable_names_are_refused(tmp_path):
+    with pytest.raises(InputError, match="unknown columns colour"):
+        started(Store(tmp_path)).add([observation("a", colour="red")])
+    with pytest.raises(InputError, match=r"'\.\./up' cannot name"):
+        Store(tmp_path).folder("p", "../up")
+    with pytest.raises(InputError, match="run 'ghost' has no provenance"):
+        Store(tmp_path).provenance("ghost")
+
+
+def test_the_tables_are_plain_csv(tmp_path):
+    run = started(Store(tmp_path))
+    run.add([observation("a")])
+    assert list(pd.read_csv(run.folder / f"{run.name}.csv").columns) == list(OBSERVATIONS)
+    assert json.loads((run.folder / f"{run.name}.json").read_text())["row"] == "r"

@@ -1,0 +1,57 @@
+"""Intervals and paired differences against plain resampling."""
+
+import numpy as np
+import pytest
+
+from avss import statistics
+
+
+def plain_bootstrap(statistic, documents, resamples=4000):
+    generator = np.random.default_rng(1)
+    values = [statistic(generator.integers(0, documents, documents)) for _ in range(resamples)]
+    return np.quantile(values, [0.025, 0.975])
+
+
+GENERATOR = np.random.default_rng(0)
+HITS = (GENERATOR.random(300) < 0.8).astype(float)
+OTHER = np.where(GENERATOR.random(300) < 0.1, 1 - HITS, HITS)
+ONES = np.ones(300)
+TOKENS = GENERATOR.integers(5, 40, 300).astype(float)
+NLL = TOKENS * GENERATOR.normal(2.0, 0.3, 300)
+
+
+def test_values_are_ratios_of_sums():
+    assert statistics.value("accuracy", HITS, ONES) == HITS.mean()
+    assert statistics.value("perplexity", NLL, TOKENS) == pytest.approx(np.exp(NLL.sum() / TOKENS.sum()))
+
+
+@pytest.mark.parametrize(("metric", "top", "bottom"), [("accuracy", HITS, ONES), ("perplexity", NLL, TOKENS)])
+def test_intervals_equal_plain_resampling_of_documents(metric, top, bottom):
+    low, high = statistics.interval(metric, top, bottom)
+    expected = plain_bootstrap(lambda index: statistics.value(metric, top[index], bottom[index]), 300)
+    width = expected[1] - expected[0]
+    assert [low, high] == pytest.approx(expected, abs=0.1 * width)
+    assert (low, high) == statistics.interval(metric, top, bottom), "the same documents give the same interval"
+
+
+def test_paired_differences_share_the_documents():
+    difference, low, high = statistics.paired_difference("accuracy", [HITS], [OTHER], ONES)
+    assert difference == pytest.approx(HITS.mean() - OTHER.mean())
+    expected = plain_bootstrap(lambda index: (HITS - OTHER)[index].mean(), 300)
+    assert [low, high] == pytest.approx(expected, abs=0.01)
+    unpaired = statistics.interval("accuracy", HITS, ONES)
+    assert high - low < unpaired[1] - unpaired[0]
+
+
+def test_several_seeds_are_averaged():
+    difference, low, high = statistics.paired_difference("accuracy", [HITS, OTHER], [HITS, OTHER], ONES)
+    assert (difference, low, high) == (0, 0, 0)
+
+
+def test_one_document_has_no_interval():
+    assert all(np.isnan(statistics.interval("accuracy", ONES[:1], ONES[:1])))
+
+
+def test_retention_turns_round_where_lower_is_better():
+    assert statistics.retention("accuracy", 0.8, 0.9) == pytest.approx(0.8 / 0.9)
+    assert statistics.retention("perplexity", 12.0, 10.0) == pytest.approx(10 / 12)
