@@ -125,15 +125,17 @@ class _Evaluation:
 
 
 def cells(row: Row) -> list[tuple[str, str, int]]:
-    """(method, reading, seed) of every observation of a row: `original` first, then each method; readings only where
-    the method has one, seeds for all, so that every method has as many observations."""
-    made = [("original", "none", 0)]
-    for method in row.methods:
-        for reading in row.readings if method == "avss" else ("none",):
-            made += [
-                (method, Reading.parse(reading).name if method == "avss" else reading, s) for s in range(row.seeds)
-            ]
-    return made
+    """(method, reading, seed) of every observation of a row: `original` first, then each method.
+
+    Only avss has readings; every method has all seeds, so that each has as many observations as another.
+    """
+    readings = {"avss": [Reading.parse(reading).name for reading in row.readings]}
+    return [("original", "none", 0)] + [
+        (method, reading, seed)
+        for method in row.methods
+        for reading in readings.get(method, ["none"])
+        for seed in range(row.seeds)
+    ]
 
 
 def run_row(row: Row, profile: str, store: Store) -> int:
@@ -152,10 +154,14 @@ def run_row(row: Row, profile: str, store: Store) -> int:
 
     model, tokenizer = load_model(row.checkpoint, dtype=row.dtype)
     revision, total = revision_of(model), len(blocks_of(model))
-    pinned = key_of(protocol=PROTOCOL, data=evaluated_on, model=revision, context=row.context, task=row.task)
+    pinned = key_of(
+        protocol=PROTOCOL, data=evaluated_on, model=revision, dtype=row.dtype, context=row.context, task=row.task
+    )
 
     def key(method: str, reading: str, seed: int) -> str:
-        calibrated = {"data": calibrated_on, "samples": row.samples} if method != "original" else None
+        if method == "original":
+            return key_of(pinned=pinned)
+        calibrated = {"data": calibrated_on, "samples": row.samples}
         return key_of(
             pinned=pinned, method=method, reading=reading, seed=seed, remove=row.remove, calibrated=calibrated
         )
@@ -164,11 +170,15 @@ def run_row(row: Row, profile: str, store: Store) -> int:
     missing = [cell for cell in cells(row) if key(*cell) not in finished]
     if not missing:
         return 0
-    facts = provenance(str(model.device), row.dtype) | {"configuration": asdict(row)}
+    facts = provenance(str(model.device), row.dtype) | {"configuration": asdict(row), "pinned": pinned}
     report = Path(resolve(row.checkpoint)) / "training.json"
     if report.is_file():
         facts["training"] = {k: v for k, v in json.loads(report.read_text()).items() if k != "losses"}
     run = store.start(profile, row.id, now(), facts)
+    for earlier in store.provenances(profile, row.id):
+        # A resumed run may find every set of layers evaluated; how is then said by the run that did it.
+        if earlier.get("pinned") == pinned and "protocol" in earlier:
+            run.describe(protocol=earlier["protocol"])
     evaluate = _Evaluation(row, run, model, tokenizer, evaluation, column, pinned, store.outcomes(profile, row.id))
     original = statistics.value(task.metric, *evaluate([]))
 
@@ -221,10 +231,12 @@ def run_row(row: Row, profile: str, store: Store) -> int:
 
 def _scored(row: Row, model, tokenizer, calibration, column: str, method: str, reading: str, seed: int):
     """LayerScores on this seed's calibration sample, and the seconds that scoring took."""
-    drawn = sample(calibration, row.samples, seed)
-    filled = reading != "none" and Reading.parse(reading).padding == "included"
-    context = context_of(model, tokenizer, row.context or task_named(row.task).context)
-    text = batches(drawn[column], tokenizer, context=context, batch_size=row.batch_size, fill=filled)
+    text = None
+    if method_named(method).reads_text:
+        drawn = sample(calibration, row.samples, seed)
+        filled = Reading.parse(reading).padding == "included"
+        context = context_of(model, tokenizer, row.context or task_named(row.task).context)
+        text = batches(drawn[column], tokenizer, context=context, batch_size=row.batch_size, fill=filled)
     options = {"seed": seed} if "seed" in method_named(method).options else {}
     began = time.monotonic()
     with warnings.catch_warnings():

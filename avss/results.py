@@ -199,6 +199,10 @@ class Store:
                 found.setdefault(coalition, (part["numerator"].to_numpy(float), part["denominator"].to_numpy(float)))
         return found
 
+    def provenances(self, profile: str, row: str) -> list[dict]:
+        """The provenance of every run of a row, in order."""
+        return [json.loads(path.read_text(encoding="utf-8")) for path in self._tables("*.json", profile, row)]
+
     def provenance(self, run: str) -> dict:
         """The provenance of a run, by its name. Raises `InputError` where there is none."""
         for path in self.root.glob(f"*/*/{run}.json"):

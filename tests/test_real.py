@@ -45,7 +45,7 @@ def test_a_pretrained_llama_knows_its_stories_and_pruning_hurts(stories):
     from datasets import Dataset
 
     whole = avss.evaluate(model, tokenizer, "language_modeling", Dataset.from_dict(data))["value"]
-    assert 1 < whole < 2, "a model of children's stories is at home in this one"
+    assert 1 < whole < 3, "a model of children's stories is at home in this one"
     for layer in range(5):
         with avss.skipping(model, [layer]):
             assert avss.evaluate(model, tokenizer, "language_modeling", Dataset.from_dict(data))["value"] > whole
