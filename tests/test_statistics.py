@@ -48,6 +48,21 @@ def test_several_seeds_are_averaged():
     assert (difference, low, high) == (0, 0, 0)
 
 
+def test_any_statistic_of_documents_has_an_interval():
+    found = statistics.interval_of(lambda documents: HITS[documents].mean(), 300)
+    assert found == pytest.approx(statistics.interval("accuracy", HITS, ONES))
+
+
+def test_drawing_seeds_anew_widens_the_interval_where_seeds_differ():
+    others = [np.where(GENERATOR.random(300) < share, 1 - HITS, HITS) for share in (0.0, 0.05, 0.2, 0.4)]
+    difference, low, high = statistics.paired_difference("accuracy", [HITS] * 4, others, ONES)
+    wide_low, wide_high = statistics.difference_over_seeds("accuracy", [HITS] * 4, others, ONES)
+    assert wide_low < low < difference < high < wide_high
+    one_set = statistics.difference_over_seeds("accuracy", [HITS] * 4, [OTHER] * 4, ONES)
+    assert one_set == pytest.approx(statistics.paired_difference("accuracy", [HITS], [OTHER], ONES)[1:], abs=0.01)
+    assert all(np.isnan(statistics.difference_over_seeds("accuracy", [HITS], [HITS, HITS], ONES)))
+
+
 def test_one_document_has_no_interval():
     assert all(np.isnan(statistics.interval("accuracy", ONES[:1], ONES[:1])))
 
