@@ -43,10 +43,10 @@ def processor() -> str:
 
 
 def hardware(device: str) -> dict:
-    """Processor, cores and memory, and the accelerator with its driver where `device` is one."""
+    """Processor, cores and threads used, and the accelerator where `device` is one."""
     import torch
 
-    facts = {"processor": processor(), "cores": os.cpu_count(), "device": device}
+    facts = {"processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "device": device}
     if device.startswith("cuda"):
         properties = torch.cuda.get_device_properties(device)
         facts |= {"accelerator": properties.name, "accelerator_memory_gib": round(properties.total_memory / 2**30, 1)}
