@@ -1,6 +1,7 @@
 # The graph of rows, notebooks, figures and book. `make book` runs it on this machine; with `--executor slurm` (or any other
 # executor plugin) the same file runs on a cluster, one papermill job a row.
 
+import os
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,12 @@ PROFILE_FILE = f"profiles/{PROFILE}.yaml"
 if not Path(PROFILE_FILE).is_file():
     known = ", ".join(sorted(path.stem for path in Path("profiles").glob("*.yaml")))
     raise SystemExit(f"profile {PROFILE!r} does not exist; choose one of {known}")
-ROWS = [row["id"] for row in yaml.safe_load(Path(PROFILE_FILE).read_text())["rows"]]
+PLANNED = yaml.safe_load(Path(PROFILE_FILE).read_text())["rows"]
+ROWS = [row["id"] for row in PLANNED]
+for row in PLANNED:
+    for name in (row["checkpoint"], row["data"]):
+        if "$" in os.path.expandvars(name):
+            raise SystemExit(f"profile {PROFILE}: {name} names a variable that is not set; see README.md")
 
 
 def files(*patterns):
@@ -41,14 +47,14 @@ rule row:
         package=PACKAGE,
         results=RESULTS,
     output:
-        "book/executed/rows/{profile}-{row}.ipynb",
+        "book/executed/rows/{profile}/{row}.ipynb",
     shell:
         PAPERMILL + " -p profile {wildcards.profile} -p row {wildcards.row} {input.notebook} {output}"
 
 
 rule sentiment_page:
     input:
-        f"book/executed/rows/{PROFILE}-{ROWS[0]}.ipynb",
+        f"book/executed/rows/{PROFILE}/{ROWS[0]}.ipynb",
     output:
         "book/executed/sentiment.ipynb",
     shell:
@@ -60,7 +66,7 @@ rule equation:
         notebook="notebooks/variance.ipynb",
         package=PACKAGE,
         results=RESULTS,
-        rows=expand("book/executed/rows/{profile}-{row}.ipynb", profile=PROFILE, row=ROWS),
+        rows=expand("book/executed/rows/{profile}/{row}.ipynb", profile=PROFILE, row=ROWS),
     output:
         "book/executed/variance.ipynb",
     shell:
@@ -72,7 +78,7 @@ rule figures:
         package=PACKAGE,
         results=RESULTS,
         table="book/table1.csv",
-        rows=expand("book/executed/rows/{profile}-{row}.ipynb", profile=PROFILE, row=ROWS),
+        rows=expand("book/executed/rows/{profile}/{row}.ipynb", profile=PROFILE, row=ROWS),
     output:
         directory("book/executed/figures"),
     shell:
