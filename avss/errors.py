@@ -1,5 +1,17 @@
 """The one error that users cause and can mend. The command line prints it as a single line and exits with 2."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
+Entry = TypeVar("Entry")
+
 
 class InputError(ValueError):
     """Something given to the library is wrong; the message names the thing, its value and the next step."""
+
+
+def look_up(what: str, name: str, table: Mapping[str, Entry]) -> Entry:
+    """The entry of a table by name. Raises `InputError` naming what was looked for and the entries that exist."""
+    if name not in table:
+        raise InputError(f"{what} {name!r} is not known; choose one of {', '.join(table)}")
+    return table[name]

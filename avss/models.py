@@ -18,7 +18,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from avss import mini
-from avss.errors import InputError
+from avss.errors import InputError, look_up
 from avss.files import may_be_hub_id, sha256
 
 EMBEDDED = "mini/"
@@ -64,8 +64,7 @@ def load_model(
     there is one. Raises `InputError` where it cannot be had: no such model, no safetensors, gated without a token, no
     network.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype {dtype!r} is not known; choose one of {', '.join(DTYPES)}")
+    torch_dtype = look_up("dtype", dtype, DTYPES)
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -75,7 +74,7 @@ def load_model(
         config = AutoConfig.from_pretrained(where, **common)
         architecture = (config.architectures or [""])[0]
         auto = next((auto for suffix, auto in AUTO_CLASSES.items() if architecture.endswith(suffix)), AutoModel)
-        model = auto.from_pretrained(where, config=config, dtype=DTYPES[dtype], use_safetensors=True, **common)
+        model = auto.from_pretrained(where, config=config, dtype=torch_dtype, use_safetensors=True, **common)
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(_explained(name, error)) from error

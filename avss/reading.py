@@ -6,7 +6,7 @@ The choices are ours and the paper's text does not fix them. `paper` follows the
 
 from dataclasses import asdict, dataclass, fields, replace
 
-from avss.errors import InputError
+from avss.errors import InputError, look_up
 
 CHOICES = {
     "site": ("block_output", "block_update", "attention_output", "mlp_output", "mlp_hidden"),
@@ -76,9 +76,7 @@ class Reading:
         if isinstance(text, Reading):
             return text
         name, *changes = (part.strip() for part in text.split(","))
-        if name not in PRESETS:
-            raise InputError(f"reading {name!r} is not known; choose one of {', '.join(PRESETS)}")
-        reading = PRESETS[name]
+        reading = look_up("reading", name, PRESETS)
         for change in changes:
             key, separator, value = change.partition("=")
             if not separator or key not in {field.name for field in fields(cls)}:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from avss.errors import InputError
+from avss.errors import InputError, look_up
 from avss.methods import avss, last, magnitude, random
 from avss.methods.base import Method
 from avss.reading import Reading
@@ -15,9 +15,7 @@ METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in (a
 
 def method_named(name: str) -> Method:
     """The method, or `InputError` naming those that exist."""
-    if name not in METHODS:
-        raise InputError(f"method {name!r} is not known; choose one of {', '.join(METHODS)}")
-    return METHODS[name]
+    return look_up("method", name, METHODS)
 
 
 def score(

@@ -4,7 +4,7 @@ from torch import nn
 
 from avss import statistics
 from avss.data import load_data, sample, usable_rows
-from avss.errors import InputError
+from avss.errors import look_up
 from avss.tasks import language_modeling, sentiment
 from avss.tasks.base import Outcome, Task
 
@@ -13,9 +13,7 @@ TASKS: dict[str, Task] = {module.TASK.name: module.TASK for module in (sentiment
 
 def task_named(name: str) -> Task:
     """The task, or `InputError` naming those that exist."""
-    if name not in TASKS:
-        raise InputError(f"task {name!r} is not known; choose one of {', '.join(TASKS)}")
-    return TASKS[name]
+    return look_up("task", name, TASKS)
 
 
 def evaluate(
