@@ -497,7 +497,7 @@ def basis_table(store: Store, row: str = FIRST_ROW) -> Text:
             "processor": ", ".join(dict.fromkeys(fact["hardware"]["processor"] for fact in facts)),
             "runs": ", ".join(f"`{run}`" for run in lines["run"].unique()),
         }
-    return markdown(pd.DataFrame(table).fillna("not printed").rename_axis("what").reset_index())
+    return markdown(pd.DataFrame(table).fillna("not in the table").rename_axis("what").reset_index())
 
 
 def _span(shares: pd.Series) -> str:
