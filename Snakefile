@@ -29,7 +29,8 @@ PACKAGE = files("avss/**/*")
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
 # Committed results only: those of the profile that is running grow while it runs.
 RESULTS = [file for file in files("results/**/*") if not file.startswith(f"results/{PROFILE}/")]
-PAPERMILL = "MPLBACKEND=agg python -m papermill --no-progress-bar --log-level WARNING"
+# Two jobs that share two cores with two threads each take many times longer than one after the other.
+PAPERMILL = "OMP_NUM_THREADS={threads} MPLBACKEND=agg python -m papermill --no-progress-bar --log-level WARNING"
 
 shell.prefix("set -euo pipefail; export PATH=$PWD/.venv/bin:$PATH; ")
 
@@ -48,6 +49,7 @@ rule row:
         results=RESULTS,
     output:
         "book/executed/rows/{profile}/{row}.ipynb",
+    threads: 2
     shell:
         PAPERMILL + " -p profile {wildcards.profile} -p row {wildcards.row} {input.notebook} {output}"
 
@@ -69,6 +71,7 @@ rule equation:
         rows=expand("book/executed/rows/{profile}/{row}.ipynb", profile=PROFILE, row=ROWS),
     output:
         "book/executed/variance.ipynb",
+    threads: 2
     shell:
         PAPERMILL + " {input.notebook} {output}"
 

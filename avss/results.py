@@ -179,15 +179,10 @@ class Store:
         return set(table.loc[table["status"] == "ok", "key"])
 
     def layers(self, profile: str = "*", row: str = "*") -> pd.DataFrame:
-        """What every layer scored, in long form, with the profile."""
+        """What every layer scored, in long form, with the profile; lines of all runs, told apart by `run`."""
         files = self._tables("*.layers.csv", profile, row)
         tables = [pd.read_csv(path, keep_default_na=False).assign(profile=path.parts[-3]) for path in files]
-        if not tables:
-            return pd.DataFrame(columns=[*LAYERS, "profile"])
-        table = pd.concat(tables, ignore_index=True)
-        return table.drop_duplicates(
-            ["profile", "row", "method", "reading", "seed", "layer", "quantity"], ignore_index=True
-        )
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*LAYERS, "profile"])
 
     def outcomes(self, profile: str, row: str) -> dict[str, tuple]:
         """Per-document (numerator, denominator) arrays by coalition."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avss import figures
+from avss import figures, summaries, tables
 from avss.errors import InputError
 from avss.results import Store
 
@@ -27,14 +27,18 @@ def fill(store: Store, profile: str, revision: str = "aaaa", created: str = "202
     """One run of the first row, in which every number is known."""
     configuration = {"dataset": "SST-2", "model": "DistilBERT"}
     facts = {"configuration": configuration, "hardware": {"processor": "slate"}, "protocol": "counting"}
-    run = store.start(profile, figures.FIRST_ROW, created, facts)
+    run = store.start(profile, summaries.FIRST_ROW, created, facts)
     for removed, correct in CORRECT.items():
         hits = (np.arange(DOCUMENTS) < correct * DOCUMENTS).astype(float)
         run.add_outcome(f"{profile}{revision}-{removed}", hits, np.ones(DOCUMENTS))
     for (method, reading), sets in REMOVED.items():
         for seed, removed in enumerate(sets):
             observation = {
-                **{"key": f"{profile}{revision}{method}{reading}{seed}", "profile": profile, "row": figures.FIRST_ROW},
+                **{
+                    "key": f"{profile}{revision}{method}{reading}{seed}",
+                    "profile": profile,
+                    "row": summaries.FIRST_ROW,
+                },
                 **{"task": "sentiment", "dataset": "SST-2", "data": "data", "data_fingerprint": "ffff"},
                 **{"model": "model", "revision": revision, "method": method, "reading": reading, "selection": "lowest"},
                 **{"removed": removed, "layers": BLOCKS, "share_of_layers": (removed != "none") / BLOCKS},
@@ -42,7 +46,7 @@ def fill(store: Store, profile: str, revision: str = "aaaa", created: str = "202
                 **{"value": CORRECT[removed], "low": 0, "high": 1, "original": CORRECT["none"], "n": DOCUMENTS},
                 **{"seconds": 1, "peak_memory_mb": 1, "status": "ok"},
             }
-            known = {"row": figures.FIRST_ROW, "method": method, "reading": reading, "seed": seed}
+            known = {"row": summaries.FIRST_ROW, "method": method, "reading": reading, "seed": seed}
             layers = [
                 known | {"layer": layer, "quantity": quantity, "value": 1 + layer + seed / 10}
                 for layer in range(BLOCKS)
@@ -79,7 +83,7 @@ def test_everything_is_rendered_twice_with_the_same_bytes(store, tmp_path):
     names = {path.name for path in first}
     for name in figures.FIGURES:
         assert {f"{name}.light.svg", f"{name}.dark.svg", f"{name}.pdf", f"{name}.csv"} <= names
-    assert {f"{name}.md" for name in figures.TABLES} <= names
+    assert {f"{name}.md" for name in tables.TABLES} <= names
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
@@ -95,7 +99,7 @@ def test_one_profile_is_enough(tmp_path, profile):
     only = Store(tmp_path / "results")
     fill(only, profile)
     assert all(figures.svg(name, only) for name in figures.FIGURES)
-    as_printed, measured = cells(figures.score_table(only), "AVSS")
+    as_printed, measured = cells(tables.score_table(only), "AVSS")
     assert as_printed == "0.8891"
     assert measured.startswith("0.875\u00a0±\u00a00.000 [")
 
@@ -109,14 +113,14 @@ def test_without_results_the_command_says_what_to_do(tmp_path, capsys):
 
 
 def test_what_was_not_measured_says_so(store):
-    table = figures.score_table(store)
+    table = tables.score_table(store)
     assert cells(table, "GBIS") == ["0.8673", "not measured", "not measured"]
     assert cells(table, "random")[0] == "not measured"
     assert cells(table, "AVSS (released-code)")[0] == "not measured"
 
 
 def test_retention_is_the_share_of_the_original(store):
-    line = figures.summary(store).query("source == 'mini' and method == 'random'").iloc[0]
+    line = summaries.summary(store).query("source == 'mini' and method == 'random'").iloc[0]
     assert line["value"] == pytest.approx(np.mean([0.8, 0.5, 0.875]))
     assert line["retention"] == pytest.approx(np.mean([0.8, 0.5, 0.875]) / 0.9)
     assert line["retention_low"] < line["retention"] < line["retention_high"]
@@ -125,7 +129,9 @@ def test_retention_is_the_share_of_the_original(store):
 
 def test_a_verdict_counts_the_choice_of_seeds(store):
     """Over documents alone AVSS beats these three random orders; over documents and seeds that is open."""
-    data = figures.differences(store).query("source == 'mini' and against == 'random'").set_index(["method", "reading"])
+    data = (
+        summaries.differences(store).query("source == 'mini' and against == 'random'").set_index(["method", "reading"])
+    )
     line = data.loc[("avss", "paper")]
     assert line["low"] > 0 >= line["wide_low"]
     assert line["verdict"] == "not told apart"
@@ -133,19 +139,19 @@ def test_a_verdict_counts_the_choice_of_seeds(store):
 
 
 def test_the_same_block_gives_the_same_outcomes(store):
-    data = figures.differences(store).query("source == 'mini' and against == 'AVSS' and reading == 'released-code'")
+    data = summaries.differences(store).query("source == 'mini' and against == 'AVSS' and reading == 'released-code'")
     assert data["verdict"].item() == "worse"
-    same = figures.differences(store).query("source == 'mini' and method == 'last' and against == 'AVSS'")
+    same = summaries.differences(store).query("source == 'mini' and method == 'last' and against == 'AVSS'")
     assert same["difference"].item() == data["difference"].item()
 
 
 def test_a_retrained_model_replaces_the_old_one(store):
     fill(store, "mini", revision="bbbb", created="2026-02-01T00:00:00Z")
-    newest = figures.current(store).query("profile == 'mini'")
+    newest = summaries.current(store).query("profile == 'mini'")
     assert set(newest["revision"]) == {"bbbb"}
     assert len(newest) == 1 + 4 * SEEDS
-    assert len(figures.current(store).query("profile == 'reference'")) == 1 + 4 * SEEDS
-    layers = figures.layer_values(store, "variance").query("profile == 'mini'")
+    assert len(summaries.current(store).query("profile == 'reference'")) == 1 + 4 * SEEDS
+    layers = summaries.layer_values(store, "variance").query("profile == 'mini'")
     assert set(layers["run"]) == set(newest["run"])
     assert len(layers) == 2 * BLOCKS
     assert set(layers["seeds"]) == {SEEDS}
@@ -155,14 +161,14 @@ def test_results_that_lack_outcomes_name_the_run(store):
     for path in store.root.glob("mini/*/*.outcomes.csv.gz"):
         path.unlink()
     with pytest.raises(InputError, match="mini-sst2-distilbert-20260101T000000Z"):
-        figures.summary(store)
+        summaries.summary(store)
 
 
 def test_the_reading_table_shows_the_presets(store):
-    assert cells(figures.reading_table(store), "`population`") == ["`elements`", "`pooled_tokens`"]
+    assert cells(tables.reading_table(store), "`population`") == ["`elements`", "`pooled_tokens`"]
 
 
 def test_markdown_keeps_cells_whole(store):
-    table = figures.markdown(pd.DataFrame({"a|b": ["x|y"], "n": [3], "share": [0.12345]}), digits=2, note="Note.")
+    table = tables.markdown(pd.DataFrame({"a|b": ["x|y"], "n": [3], "share": [0.12345]}), digits=2, note="Note.")
     assert table.splitlines()[2] == "| x\\|y | 3 | 0.12 |"
     assert table.endswith("\nNote.\n")

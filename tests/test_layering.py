@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "avss"
-TORCH_FREE = ("equations", "moments", "reading", "selection", "results", "statistics", "figures", "files", "errors")
+TORCH_FREE = (
+    "equations",
+    "moments",
+    "reading",
+    "selection",
+    "results",
+    "statistics",
+    "summaries",
+    "tables",
+    "figures",
+    "files",
+    "errors",
+)
 
 
 def imports_of(path: Path) -> set[str]:

@@ -16,7 +16,9 @@ from avss.results import Store
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINS = dict(
-    line.lower().split("==") for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"
+    line.lower().split("==")
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+    if line and line[0] != "#"
 )
 
 

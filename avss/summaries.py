@@ -1,0 +1,221 @@
+"""What the figures plot and the tables show: summaries of a row of results beside the paper's printed numbers.
+
+Pure functions of the store, without torch. Intervals and differences come from `avss.statistics`.
+"""
+
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from avss import statistics
+from avss.errors import InputError
+from avss.results import Store
+
+FIRST_ROW = "sst2-distilbert"
+# The paper's Table 1, as printed.
+PRINTED_TABLE = Path(__file__).parent.parent / "book" / "table1.csv"
+PRINTED = "printed"
+HEADINGS = {PRINTED: "paper, as printed"}
+# Profiles and methods in the order in which they are shown; others follow.
+PROFILES = ("reference", "mini")
+METHODS = ("original", "gbis", "lrp", "cim", "avss", "random", "last", "magnitude")
+CLAIMED_RETENTION = 0.9
+
+
+def label(method: str, reading: str = "none") -> str:
+    """A method's name for readers; a reading other than `paper` is part of it."""
+    name = method.upper() if method in ("gbis", "lrp", "cim", "avss") else method
+    return name if reading in ("none", "paper") else f"{name} ({reading})"
+
+
+def place(value: str, known: tuple[str, ...]) -> tuple[int, str]:
+    """A sort key: known values in their order, then others by name."""
+    return (known.index(value), "") if value in known else (len(known), value)
+
+
+def current(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+    """The row's observations, one for each profile, method, reading and seed, of the newest model and data alone.
+
+    Raises `InputError` where the row has no result yet.
+    """
+    table = store.observations(row=row)
+    table = table[table["status"] == "ok"]
+    if table.empty:
+        raise InputError(f"results of row {row} are missing under {store.root}; run `make book` first")
+    newest = table.groupby("profile")[["revision", "data_fingerprint"]].transform("last")
+    table = table[(table[["revision", "data_fingerprint"]] == newest).all(axis=1)]
+    table = table.drop_duplicates(["profile", "method", "reading", "seed"], keep="last")
+    order = [
+        (place(line.profile, PROFILES), place(line.method, METHODS), line.reading != "paper", line.reading, line.seed)
+        for line in table.itertuples()
+    ]
+    return table.iloc[sorted(range(len(order)), key=order.__getitem__)].reset_index(drop=True)
+
+
+def printed(store: Store, row: str = FIRST_ROW) -> pd.Series:
+    """The line of the paper's Table 1 that this row of results belongs to."""
+    names = store.provenance(current(store, row)["run"].iloc[0])["configuration"]
+    table = pd.read_csv(PRINTED_TABLE)
+    found = table[(table["dataset"] == names["dataset"]) & (table["model"] == names["model"])]
+    if found.empty:
+        raise InputError(f"{PRINTED_TABLE.name} has no row {names['dataset']}, {names['model']}; see profiles/*.yaml")
+    return found.iloc[0]
+
+
+class _Profile:
+    """One profile's lines of a row, and the per-document outcomes of what was removed."""
+
+    def __init__(self, store: Store, name: str, row: str, lines: pd.DataFrame):
+        self.name, self.metric, self.documents = name, lines["metric"].iloc[0], int(lines["n"].iloc[0])
+        self.cells = dict(iter(lines.groupby(["method", "reading"], sort=False)))
+        known = store.outcomes(name, row)
+        self.outcomes = {}
+        for line in lines.drop_duplicates("removed").itertuples():
+            # A coalition's name starts with what pins model and data; the value tells which of several is meant.
+            same = [
+                pair
+                for coalition, pair in known.items()
+                if coalition.partition("-")[2] == line.removed
+                and len(pair[0]) == line.n
+                and np.isclose(statistics.value(self.metric, *pair), line.value, rtol=1e-6)
+            ]
+            if not same:
+                raise InputError(f"run {line.run} has no outcomes for removed={line.removed}; delete it and run again")
+            self.outcomes[line.removed] = same[0]
+
+    def mean(self, removed: Counter, documents=slice(None)) -> float:
+        """The metric, averaged over seeds that removed these sets of layers so many times."""
+        values = [statistics.value(self.metric, *(part[documents] for part in self.outcomes[key])) for key in removed]
+        return float(np.average(values, weights=list(removed.values())))
+
+    def retention(self, removed: Counter, documents=slice(None)) -> float:
+        original = statistics.value(self.metric, *(part[documents] for part in self.outcomes["none"]))
+        return statistics.retention(self.metric, self.mean(removed, documents), original)
+
+    def numerators(self, cell: tuple[str, str]) -> list[np.ndarray]:
+        """One array a seed."""
+        return [self.outcomes[removed][0] for removed in self.cells[cell]["removed"]]
+
+
+def _profiles(store: Store, row: str) -> list[_Profile]:
+    by_profile = current(store, row).groupby("profile", sort=False)
+    return [_Profile(store, name, row, lines) for name, lines in by_profile]
+
+
+def _state(store: Store, row: str) -> tuple:
+    """Changes when the row's files do."""
+    return tuple((path.name, path.stat().st_mtime_ns) for path in sorted(store.root.glob(f"*/{row}/*")))
+
+
+def summary(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+    """One line for each source (`printed`, then the profiles) and method.
+
+    value, sd: mean and standard deviation over the seeds. low, high and retention_low, retention_high: 95 % bootstrap
+    intervals over documents, for these seeds; the paper prints none.
+    """
+    return _summary(store, row, _state(store, row)).copy()
+
+
+@lru_cache(maxsize=4)
+def _summary(store: Store, row: str, state: tuple) -> pd.DataFrame:
+    paper = printed(store, row)
+    lines = [
+        {
+            "source": PRINTED,
+            "method": method,
+            "reading": "none",
+            "metric": paper["metric"],
+            "value": paper[method],
+            "retention": statistics.retention(paper["metric"], paper[method], paper["original"]),
+        }
+        for method in METHODS
+        if method in paper
+    ]
+    for profile in _profiles(store, row):
+        intervals: dict[tuple, tuple] = {}
+        for (method, reading), part in profile.cells.items():
+            removed, seeds = Counter(part["removed"]), len(part)
+            made = tuple(sorted(removed.items()))
+            if made not in intervals:
+                intervals[made] = tuple(
+                    statistics.interval_of(lambda documents, of=of, r=removed: of(r, documents), profile.documents)
+                    for of in (profile.mean, profile.retention)
+                )
+            (low, high), (retention_low, retention_high) = intervals[made]
+            lines.append(
+                {
+                    "source": profile.name,
+                    "method": method,
+                    "reading": reading,
+                    "metric": profile.metric,
+                    "value": profile.mean(removed),
+                    "sd": part["value"].std(ddof=1) if seeds > 1 else np.nan,
+                    "low": low,
+                    "high": high,
+                    "retention": profile.retention(removed),
+                    "retention_low": retention_low,
+                    "retention_high": retention_high,
+                    "seeds": seeds,
+                    "removed": ", ".join(f"{layers} ({times} of {seeds})" for layers, times in removed.most_common()),
+                    "share_of_layers": part["share_of_layers"].mean(),
+                    "share_of_parameters": part["share_of_parameters"].mean(),
+                    "n": profile.documents,
+                    "run": ", ".join(part["run"].unique()),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def differences(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+    """Each method's metric less that of the controls `random` and `last` and of AVSS, with 95 % paired intervals.
+
+    low, high: over documents, for these seeds. wide_low, wide_high: over documents and seeds. verdict: `better` or
+    `worse` where the wide interval leaves out 0, else `not told apart`; `same outcomes` where it is 0 alone.
+    """
+    return _differences(store, row, _state(store, row)).copy()
+
+
+@lru_cache(maxsize=4)
+def _differences(store: Store, row: str, state: tuple) -> pd.DataFrame:
+    lines = []
+    for profile in _profiles(store, row):
+        denominator = profile.outcomes["none"][1]
+        for against in (("random", "none"), ("last", "none"), ("avss", "paper")):
+            for cell in profile.cells:
+                if against not in profile.cells or cell in (against, ("original", "none")):
+                    continue
+                pair = profile.numerators(cell), profile.numerators(against)
+                difference, low, high = statistics.paired_difference(profile.metric, *pair, denominator)
+                wide = statistics.difference_over_seeds(profile.metric, *pair, denominator)
+                line = (profile.name, *cell, label(*against), profile.metric, difference, low, high, *wide)
+                lines.append((*line, profile.documents, _verdict(profile.metric, *wide)))
+    columns = "source method reading against metric difference low high wide_low wide_high n verdict"
+    return pd.DataFrame(lines, columns=columns.split())
+
+
+def _verdict(metric: str, low: float, high: float) -> str:
+    if not (low > 0 or high < 0):
+        return "same outcomes" if low == high == 0 else "not told apart"
+    return "better" if (low > 0) == statistics.HIGHER_IS_BETTER[metric] else "worse"
+
+
+def layer_values(store: Store, quantity: str, row: str = FIRST_ROW, method: str = "avss") -> pd.DataFrame:
+    """One line for each profile, reading and layer: mean, lowest and highest value of the quantity over the seeds."""
+    cells = current(store, row)[["profile", "run", "method", "reading", "seed"]]
+    layers = store.layers(row=row)
+    # By run too: an older model's layers may lie beside those in use.
+    table = cells.merge(layers[(layers["method"] == method) & (layers["quantity"] == quantity)])
+    grouped = table.groupby(["profile", "reading", "layer"], sort=False)
+    made = grouped["value"].agg(mean="mean", low="min", high="max", seeds="count")
+    return made.assign(run=grouped["run"].agg(lambda runs: ", ".join(runs.unique()))).reset_index()
+
+
+def removals(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+    """One line for each profile, method, reading, seed and removed layer; `layers` is the model's depth."""
+    table = current(store, row)
+    table = table.loc[table["removed"] != "none", ["profile", "method", "reading", "seed", "removed", "layers", "run"]]
+    table = table.assign(layer=table["removed"].str.split("+")).explode("layer")
+    return table.astype({"layer": int}).drop(columns="removed").reset_index(drop=True)
