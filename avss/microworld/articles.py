@@ -1,0 +1,19 @@
+"""Encyclopaedia articles, one paragraph each: people, towns, rivers, buildings, instruments, birds and plants.
+
+Written in the third person and the past or the timeless present, with dates, lists, relative clauses between a
+subject and its verb, and names that come back sentences later. Forum posts are the other style (`posts`).
+"""
+
+from collections.abc import Iterator
+
+from avss.microworld import buildings, kinds, lives, places
+from avss.microworld.randomness import SplitMix64
+from avss.microworld.world import texts
+
+TOPICS = [*lives.TOPICS, *places.TOPICS, *buildings.TOPICS, *kinds.TOPICS]
+
+
+def generate(split: str, seed: int) -> Iterator[dict]:
+    """Endless articles: dictionaries of `text` (str). All names are of `split`."""
+    for text in texts(TOPICS, SplitMix64("articles", split, seed), split):
+        yield {"text": text}

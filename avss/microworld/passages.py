@@ -1,0 +1,92 @@
+"""Passages with a question and its answer, which is a span of the passage, in the columns of SQuAD.
+
+A passage tells some facts of a story (`stories`) twice over, of two people, two places, two dates, so that the answer
+cannot be found by its type; pronouns stand for names told before; the question has other words than the sentence.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from avss.microworld.artists import ARTISTS
+from avss.microworld.grammar import SLOT
+from avss.microworld.landmarks import BRIDGES, MUSEUMS
+from avss.microworld.presents import PRESENTS
+from avss.microworld.randomness import SplitMix64
+from avss.microworld.stories import Question, Story
+from avss.microworld.world import START
+
+STORIES = (ARTISTS, BRIDGES, MUSEUMS, PRESENTS)
+TOPICS = [story.topic for story in STORIES]
+ARTICLE = re.compile(r"\b(the|an?) $", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A passage: a story, its sign and facts, the rule and text of each sentence, and a question that it answers."""
+
+    story: Story
+    sign: int
+    facts: dict[str, str]
+    sentences: dict[str, str]
+    question: Question
+
+    @property
+    def context(self) -> str:
+        return " ".join(self.sentences.values())
+
+
+def tell(split: str, random: SplitMix64) -> Told:
+    """A passage with the names of `split`; of the questions that it answers, each is equally likely."""
+    story = random.choose(STORIES)
+    grammar, sign = story.topic.grammar, random.choose(story.topic.signs)
+    facts = story.topic.facts(split, random)
+    # The rule `text` of a story lists its sentences; told one by one, each is known by its rule.
+    plan = [name for _, name in SLOT.findall(random.choose(list(grammar.rules[START])))]
+    sentences = {name: grammar.derive(name, sign, random, facts) for name in plan}
+    question = random.choose([each for each in story.questions if sentences.keys() >= set(each.told)])
+    return Told(story, sign, facts, sentences, question)
+
+
+def filled(template: str, facts: dict[str, str]) -> str:
+    return SLOT.sub(lambda slot: facts[slot[2]], template)
+
+
+def answers(told: Told) -> dict[str, list]:
+    """The answer in SQuAD's form: `text`, each a span of the passage, and `answer_start`, in characters.
+
+    An answer after an article also counts with it.
+    """
+    sentence = told.sentences[told.question.told[0]]
+    before = told.context.index(sentence)
+    texts, starts = [], []
+    for template in told.question.answers:
+        text = filled(template, told.facts)
+        start = re.search(rf"\b{re.escape(text)}\b", sentence, re.IGNORECASE).start()
+        article = ARTICLE.search(sentence[:start])
+        for found in [start, article.start()] if article else [start]:
+            texts.append(sentence[found : start + len(text)])
+            starts.append(before + found)
+    return {"text": texts, "answer_start": starts}
+
+
+def generate(split: str, seed: int) -> Iterator[dict]:
+    """Endless rows in SQuAD's columns: `id`, `title`, `context`, `question` (str), `answers` (`text`, `answer_start`).
+
+    One question a passage. All names are of `split`.
+    """
+    random = SplitMix64("passages", split, seed)
+    number = 0
+    while True:
+        told = tell(split, random)
+        grammar = told.story.topic.grammar
+        title = grammar.derive("title", told.sign, random, told.facts)
+        question = grammar.derive(f"ask_{told.question.name}", told.sign, random, told.facts)
+        yield {
+            "id": f"{split}-{seed}-{number}",
+            "title": title,
+            "context": told.context,
+            "question": question,
+            "answers": answers(told),
+        }
+        number += 1

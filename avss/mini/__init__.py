@@ -1,0 +1,35 @@
+"""The embedded models, one folder each: weights (safetensors), tokenizer, configuration, and how they were made.
+
+They are made by `recipes/mini.py` and read with `avss.load_model("mini/distilbert")`, or with the plain Auto class
+from `folder("distilbert")`.
+"""
+
+import json
+from pathlib import Path
+
+from avss.errors import InputError
+from avss.files import sha256
+
+FOLDER = Path(__file__).parent
+WEIGHTS, CARD = "model.safetensors", "card.json"
+
+
+def names() -> list[str]:
+    """The models there are, by name, in alphabetical order."""
+    return sorted(card.parent.name for card in FOLDER.glob(f"*/{CARD}"))
+
+
+def folder(name: str) -> Path:
+    """The folder of an embedded model, once its weights are known to be the ones that its card describes.
+
+    Raises `InputError` for a name that there is not, and where the SHA-256 of the weights differs from the card's.
+    """
+    if name not in names():
+        raise InputError(f"no embedded model {name!r}; choose one of: {', '.join(names())}")
+    weights, card = FOLDER / name / WEIGHTS, FOLDER / name / CARD
+    if not weights.is_file() or sha256(weights) != json.loads(card.read_text(encoding="utf-8"))["sha256"]:
+        raise InputError(
+            f"{weights} is missing or is not the file that its card describes; "
+            "reinstall the package, or `git checkout` the file"
+        )
+    return weights.parent
