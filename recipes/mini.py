@@ -19,11 +19,13 @@ import torch
 from training import set_seed, train
 from transformers import DistilBertConfig, DistilBertForSequenceClassification, DistilBertTokenizer
 
-import avss
 from avss import microworld
 from avss.files import sha256
 from avss.microworld import names
+from avss.models import load_model
 from avss.provenance import hardware
+from avss.pruning import skipping
+from avss.tasks import evaluate
 
 SEED = 0
 ROWS, STEPS, BATCH, PEAK, WARMUP = 160_000, 5000, 64, 5e-4, 200
@@ -125,11 +127,11 @@ def distilbert(out: Path, state: Path) -> dict:
     tokenizer.save_pretrained(out)
 
     # What is shipped is what is evaluated: read back, rounded to bf16, computed in float32.
-    model, tokenizer = avss.load_model(str(out.resolve()), device=device)
+    model, tokenizer = load_model(str(out.resolve()), device=device)
 
     def accuracy(removed: list[int]) -> float:
-        with avss.skipping(model, removed):
-            return round(avss.evaluate(model, tokenizer, "sentiment", validation)["value"], 4)
+        with skipping(model, removed):
+            return round(evaluate(model, tokenizer, "sentiment", validation)["value"], 4)
 
     return {
         "architecture": type(model).__name__,
