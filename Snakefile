@@ -29,7 +29,7 @@ PACKAGE = files("avss/**/*")
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
 # Committed results only: those of the profile that is running grow while it runs.
 RESULTS = [file for file in files("results/**/*") if not file.startswith(f"results/{PROFILE}/")]
-# Two jobs that share two cores with two threads each take many times longer than one after the other.
+# One notebook at a time: two that share two cores with two threads each wait for each other.
 PAPERMILL = "OMP_NUM_THREADS={threads} MPLBACKEND=agg python -m papermill --no-progress-bar --log-level WARNING"
 
 shell.prefix("set -euo pipefail; export PATH=$PWD/.venv/bin:$PATH; ")
