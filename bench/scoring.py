@@ -3,7 +3,7 @@
     python bench/scoring.py [--out bench/results/scoring-cpu.json]
 
 A randomly initialised Llama-class model, base model only (no head), bare and scored passes in turn in one process; peak
-memory from one process each, because a process's peak never falls.
+memory from one process each, because a process's peak never falls; both have imported the same.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-import avss
 from avss.files import write_whole
+from avss.methods import score
 from avss.provenance import now, peak_memory_mb
 from avss.provenance import provenance as provenance_of
 
@@ -53,7 +53,7 @@ def bare(model, batches) -> None:
 
 
 def scored(model, batches) -> None:
-    avss.score(model, batches)
+    score(model, batches)
 
 
 def _peak(run, width: int, blocks: int, answer) -> None:
