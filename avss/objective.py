@@ -1,0 +1,78 @@
+"""What methods that read labels explain: logit, probability and loss of the gold label, or of the gold tokens.
+
+A classifier has one gold label a document. A causal language model has one gold token a position: position t predicts
+token t + 1, labels are not shifted (the convention of transformers), and a label of -100 is not scored.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from avss.errors import InputError
+
+UNSCORED = -100
+
+
+def is_classifier(model: nn.Module) -> bool:
+    return type(model).__name__.endswith("ForSequenceClassification")
+
+
+def is_causal(model: nn.Module) -> bool:
+    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
+
+
+def labels_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The gold labels of a batch: (B,) int64 for a classifier, (B, T) int64 for a causal language model.
+
+    A causal language model whose batch has no `labels` is its own teacher: every real token is scored. Raises
+    `InputError` for a classifier's batch without labels, and for a model that is neither.
+    """
+    if is_causal(model):
+        mask = batch.get("attention_mask")
+        labels = batch["labels"] if "labels" in batch else batch["input_ids"]
+        return labels if mask is None else labels.masked_fill(mask == 0, UNSCORED)
+    if not is_classifier(model):
+        raise InputError(
+            f"{type(model).__name__} has no head that predicts labels or tokens; "
+            "load it as a sequence classifier or a causal language model"
+        )
+    if "labels" not in batch:
+        raise InputError("a batch has no labels, which this method needs; give data with a column of labels")
+    return batch["labels"]
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The gold predictions of a batch, (B, P) each; P is 1 for a classifier, T - 1 for a causal language model.
+
+    logit, log_probability: float32 (float64 for a float64 model). scored: bool, False where there is nothing to
+    predict; there the other two are 0.
+    """
+
+    logit: Tensor
+    log_probability: Tensor
+    scored: Tensor
+
+    @property
+    def loss(self) -> Tensor:
+        """Negative log-likelihood of each document, (B,), in nats, summed over what is scored."""
+        return -self.log_probability.sum(1)
+
+    @property
+    def count(self) -> Tensor:
+        """How many predictions of each document are scored, (B,) int64."""
+        return self.scored.sum(1)
+
+
+def gold(model: nn.Module, logits: Tensor, labels: Tensor) -> Gold:
+    """The gold predictions in `logits`, (B, C) or (B, T, V), for `labels` as `labels_of` gives them."""
+    if is_causal(model):
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    else:
+        logits, labels = logits[:, None], labels[:, None]
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    scored = labels != UNSCORED
+    logit = logits.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+    log_probability = logit - logits.logsumexp(-1)
+    return Gold(logit.masked_fill(~scored, 0), log_probability.masked_fill(~scored, 0), scored)
