@@ -15,25 +15,32 @@ class Architecture:
     of the linear layer that ends the attention and the feed-forward branch; their outputs are what the branches add
     to the residual stream, and the input of `mlp` is the hidden activation of the feed-forward branch.
     bound_to_depth: a flag of the config under which what a block computes depends on its index, so that it cannot move.
+    norm_first: whether branches normalise what they read, and nothing follows their sum with the residual stream; or
+    the flag of the config that says so.
     """
 
     blocks: str
     attention: str
     mlp: str
     bound_to_depth: str | None = None
+    norm_first: bool | str = True
+
+    def normalises_first(self, config) -> bool:
+        """Whether a block of this model hands its input on unchanged when both of its branches add nothing."""
+        return getattr(config, self.norm_first) if isinstance(self.norm_first, str) else self.norm_first
 
 
 _LLAMA = Architecture("layers", "self_attn.o_proj", "mlp.down_proj")
 
 # Keyed by `config.model_type` of transformers.
 ARCHITECTURES = {
-    "bert": Architecture("encoder.layer", "attention.output.dense", "output.dense"),
-    "distilbert": Architecture("transformer.layer", "attention.out_lin", "ffn.lin2"),
+    "bert": Architecture("encoder.layer", "attention.output.dense", "output.dense", norm_first=False),
+    "distilbert": Architecture("transformer.layer", "attention.out_lin", "ffn.lin2", norm_first=False),
     "gpt2": Architecture("h", "attn.c_proj", "mlp.c_proj", bound_to_depth="scale_attn_by_inverse_layer_idx"),
     "gpt_neox": Architecture("layers", "attention.dense", "mlp.dense_4h_to_h"),
     "llama": _LLAMA,
     "mistral": _LLAMA,
-    "opt": Architecture("decoder.layers", "self_attn.out_proj", "fc2"),
+    "opt": Architecture("decoder.layers", "self_attn.out_proj", "fc2", norm_first="do_layer_norm_before"),
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
     "stablelm": _LLAMA,
@@ -55,3 +62,9 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
     """The model's M transformer blocks, in order of depth. Raises `InputError` as `architecture_of`."""
     path = architecture_of(model).blocks
     return model.base_model.get_submodule(path)
+
+
+def set_blocks(model: nn.Module, blocks: nn.ModuleList) -> None:
+    """Put this list in the place of the model's blocks. Raises `InputError` as `architecture_of`."""
+    parent, _, name = architecture_of(model).blocks.rpartition(".")
+    setattr(model.base_model.get_submodule(parent), name, blocks)

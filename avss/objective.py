@@ -25,13 +25,18 @@ def is_causal(model: nn.Module) -> bool:
 def labels_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """The gold labels of a batch: (B,) int64 for a classifier, (B, T) int64 for a causal language model.
 
-    A causal language model whose batch has no `labels` is its own teacher: every real token is scored. Raises
-    `InputError` for a classifier's batch without labels, and for a model that is neither.
+    A causal language model whose batch has no `labels` is its own teacher: every real token that follows a real token
+    is scored. Raises `InputError` for a classifier's batch without labels, and for a model that is neither.
     """
     if is_causal(model):
         mask = batch.get("attention_mask")
         labels = batch["labels"] if "labels" in batch else batch["input_ids"]
-        return labels if mask is None else labels.masked_fill(mask == 0, UNSCORED)
+        if mask is None:
+            return labels
+        # Padded on the left, a document's first token would be predicted from padding.
+        unscored = mask == 0
+        unscored[:, 1:] |= mask[:, :-1] == 0
+        return labels.masked_fill(unscored, UNSCORED)
     if not is_classifier(model):
         raise InputError(
             f"{type(model).__name__} has no head that predicts labels or tokens; "

@@ -3,11 +3,15 @@
 import functools
 import os
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import tokenizers
 import torch
 import transformers as hf
+
+from avss.architectures import blocks_of
 
 COMMON = {
     "hidden_size": 16,
@@ -73,6 +77,52 @@ def ragged(lengths=(9, 5, 7), seed: int = 0, left: bool = False) -> dict[str, to
         if not left:
             mask[row, :length] = 1
     return {"input_ids": ids * mask, "attention_mask": mask}
+
+
+def labelled(family: str, batch: dict[str, torch.Tensor], seed: int = 0) -> dict[str, torch.Tensor]:
+    """The batch with random labels where the family is a classifier; language models teach themselves."""
+    if family not in ENCODERS:
+        return batch
+    generator = torch.Generator().manual_seed(seed)
+    return batch | {"labels": torch.randint(2, (len(batch["input_ids"]),), generator=generator)}
+
+
+class Planted(NamedTuple):
+    """A trained model some of whose blocks (`layers`, ascending) pass the residual stream through, and text for it."""
+
+    model: torch.nn.Module
+    layers: list[int]
+    batches: list[dict[str, torch.Tensor]]
+
+
+@pytest.fixture(scope="session")
+def planted() -> Planted:
+    """A Llama of 8 blocks, 3 of which, at random depths, add nothing, trained to continue random words that repeat."""
+    torch.manual_seed(0)
+    config = COMMON | {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 8, "vocab_size": 20}
+    model = hf.LlamaForCausalLM(hf.LlamaConfig(**config, num_key_value_heads=2, initializer_range=0.1))
+    layers = sorted(np.random.Generator(np.random.PCG64(0)).choice(8, 3, replace=False).tolist())
+    for layer in layers:
+        block = blocks_of(model)[layer]
+        for linear in (block.self_attn.o_proj, block.mlp.down_proj):
+            torch.nn.init.zeros_(linear.weight)
+            linear.weight.requires_grad_(False)
+    generator = torch.Generator().manual_seed(0)
+
+    def repeating(documents: int) -> dict[str, torch.Tensor]:
+        words = torch.randint(3, 20, (documents, 6), generator=generator).repeat(1, 4)
+        return {"input_ids": words, "attention_mask": torch.ones_like(words)}
+
+    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=3e-3)
+    for _ in range(200):
+        words = repeating(16)
+        loss = model(**words, labels=words["input_ids"]).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    # Without it the blocks could matter to a model that is no good anyway. Guessing every word costs log(17) = 2.8.
+    assert loss.item() < 1
+    return Planted(model.eval().requires_grad_(True), layers, [repeating(8) for _ in range(2)])
 
 
 @pytest.fixture(params=sorted(FAMILIES))

@@ -11,6 +11,7 @@ class Method:
     """function(model, batches, reading, **options) -> LayerScores, higher = more important.
 
     source: the publication, or that the definition is ours. summary: one line. reads_text: whether batches are used.
+    reads_labels: whether a classifier's batches need `labels`.
     options: keyword arguments that the function takes.
     """
 
@@ -19,4 +20,5 @@ class Method:
     source: str
     summary: str
     reads_text: bool = False
+    reads_labels: bool = False
     options: tuple[str, ...] = ()

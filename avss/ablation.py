@@ -1,0 +1,247 @@
+"""Losses of a model under many layer masks, with the blocks that masks have in common run once.
+
+A mask gives every block a gate on its update, h + g * (block(h) - h): 1 leaves the block as it is, 0 skips it. Masks
+that begin alike form a trie over depth, walked depth first. Embeddings, final norm and head are the model's own: its
+forward runs with stand-ins in place of the blocks, once to learn how each block is called, and once a mask to turn
+the last hidden state into logits.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from avss.architectures import architecture_of, blocks_of, set_blocks
+from avss.coalitions import Mask, file_for, kept
+from avss.errors import InputError
+from avss.objective import Gold, gold, labels_of
+from avss.observe import INPUTS, evaluating
+from avss.progress import progress
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What a model makes of its documents under each mask.
+
+    loss: (masks, documents) float64, negative log-likelihood in nats, summed over the scored predictions.
+    probability: (masks, documents) float64, mean gold probability over the scored predictions; 0 where there is none.
+    count: (documents,) int64, scored predictions. tokens: real tokens read. block_forwards: blocks run, each on one
+    batch; what came from the cache is not in it.
+    """
+
+    loss: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    count: NDArray[np.int64]
+    tokens: int
+    block_forwards: int
+
+    @property
+    def mean_loss(self) -> NDArray[np.float64]:
+        """Nats a scored prediction, over all documents together, (masks,)."""
+        return self.loss.sum(1) / self.count.sum()
+
+
+def ablate(
+    model: nn.Module,
+    batches: Iterable[dict],
+    masks: ArrayLike,
+    *,
+    cache: str | os.PathLike | None = None,
+    key: str | None = None,
+) -> Ablation:
+    """Losses and gold probabilities of every document under every mask.
+
+    batches: dicts of tensors, (B, T) `input_ids` and `attention_mask`, with `labels` for a classifier; read once.
+    masks: gates in [0, 1], either (masks, M), one a block, or (masks, M, 2), attention and MLP apart. There the gate
+    scales what the branch adds to the residual stream, the bias of its last layer included; in a block that normalises
+    after the sum (BERT, DistilBERT), that norm stays, so that (0, 0) is not the same as skipping the block.
+    cache: folder in which outcomes are kept by model, batch and mask, so that a run that was killed computes only what
+    is missing. key: names the weights there, for instance `avss.models.revision_of(model)`.
+
+    Holds at most one hidden state a depth at a time, and fewer where the masks leave the common path one by one.
+    Raises `InputError` for masks that do not fit the model, gates outside [0, 1], no masks, no batches, a batch without
+    input_ids or without the labels it needs, a model without a head, and losses that are not finite.
+    """
+    wanted = _checked(masks, len(blocks_of(model)))
+    if cache is not None:
+        if not key:
+            raise InputError("a cache needs a key that names the weights; give key=revision_of(model), for instance")
+        Path(cache).mkdir(parents=True, exist_ok=True)
+    outcomes, counts, tokens, block_forwards = [], [], 0, 0
+    with evaluating(model), _stand_ins(model) as (blocks, stand_ins):
+        for number, batch in enumerate(progress(batches, "ablating")):
+            inputs, labels = _tensors(model, batch, number)
+            path = cache and file_for(cache, key, model, inputs | {"labels": labels})
+            with kept(path) as known:
+                missing = [mask for mask in dict.fromkeys(wanted) if mask not in known]
+                walk = _Walk(model, blocks, stand_ins, inputs, labels)
+                for mask, outcome in walk.outcomes(missing):
+                    _check_finite(outcome, mask, number)
+                    known.add(mask, *_by_document(outcome))
+                outcomes.append(np.array([known[mask] for mask in wanted]))
+                counts.append(known.count)
+            tokens += int(inputs.get("attention_mask", torch.ones_like(inputs["input_ids"])).sum())
+            block_forwards += walk.block_forwards
+    if not counts:
+        raise InputError("no batches were given; ablation needs at least one document")
+    count = np.concatenate(counts).astype(np.int64)
+    if not count.any():
+        raise InputError("nothing in the batches is scored: all labels are -100 or documents have one token")
+    loss, probability = np.moveaxis(np.concatenate(outcomes, axis=2), 1, 0)
+    return Ablation(loss, probability, count, tokens, block_forwards)
+
+
+def _checked(masks: ArrayLike, layers: int) -> list[Mask]:
+    listed = list(masks)
+    if not listed:
+        raise InputError("no masks were given; a mask of ones stands for the whole model")
+    try:
+        gates = np.array(listed, dtype=np.float64)
+    except ValueError as error:
+        raise InputError(f"masks are not numbers, or differ in length; give each {layers} gates") from error
+    if gates.shape[1:] not in ((layers,), (layers, 2)):
+        raise InputError(
+            f"masks of shape {gates.shape} do not fit a model of {layers} blocks; "
+            f"give (masks, {layers}), or (masks, {layers}, 2) to gate attention and MLP apart"
+        )
+    outside = ~((gates >= 0) & (gates <= 1))
+    if outside.any():
+        where = tuple(int(index) for index in np.argwhere(outside)[0])
+        raise InputError(
+            f"mask {where[0]} has gate {gates[where]:g} at block {where[1]}; gates are between 0 (off) and 1 (as it is)"
+        )
+    return [tuple(tuple(gate) if isinstance(gate, list) else gate for gate in mask) for mask in gates.tolist()]
+
+
+def _tensors(model: nn.Module, batch: dict, number: int) -> tuple[dict[str, Tensor], Tensor]:
+    if "input_ids" not in batch:
+        raise InputError(f"batch {number} has no input_ids (it has {', '.join(batch) or 'nothing'}); tokenise first")
+    labels = labels_of(model, batch)
+    return {name: batch[name] for name in INPUTS if batch.get(name) is not None}, labels
+
+
+def _by_document(outcome: Gold) -> tuple[list[float], list[float], list[int]]:
+    log_probability = outcome.log_probability.double()
+    total = log_probability.exp().masked_fill(~outcome.scored, 0).sum(1)
+    return (
+        (-log_probability.sum(1)).tolist(),
+        (total / outcome.count.clamp(min=1)).tolist(),
+        outcome.count.tolist(),
+    )
+
+
+def _check_finite(outcome: Gold, mask: Mask, number: int) -> None:
+    if not bool(torch.isfinite(outcome.log_probability).all()):
+        raise InputError(
+            f"batch {number} has a NaN or infinite loss under mask {mask}; load the model in a wider dtype or check it"
+        )
+
+
+class _StandIn(nn.Module):
+    """In a block's place: keeps how the block is called, and hands on what entered, or `leaving` where it is set."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered: Tensor | None = None
+        self.call: tuple[tuple, dict] | None = None
+        self.leaving: Tensor | None = None
+
+    def forward(self, hidden_states: Tensor, *args, **kwargs) -> Tensor:
+        if self.leaving is not None:
+            return self.leaving
+        self.entered, self.call = hidden_states, (args, kwargs)
+        return hidden_states
+
+
+@contextmanager
+def _stand_ins(model: nn.Module) -> Iterator[tuple[nn.ModuleList, nn.ModuleList]]:
+    blocks = blocks_of(model)
+    stand_ins = nn.ModuleList(_StandIn() for _ in blocks)
+    set_blocks(model, stand_ins)
+    try:
+        yield blocks, stand_ins
+    finally:
+        set_blocks(model, blocks)
+
+
+class _Walk:
+    """One batch through the trie of masks."""
+
+    def __init__(self, model, blocks, stand_ins, inputs: dict[str, Tensor], labels: Tensor):
+        self.model, self.blocks, self.stand_ins, self.labels = model, blocks, stand_ins, labels
+        self.inputs = {name: value.to(model.device) for name, value in inputs.items()}
+        # A cache of keys and values would remember one mask's prefix in the next mask's suffix.
+        self.flags = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
+        self.names = architecture_of(model)
+        self.off_is_skipped = self.names.normalises_first(model.config)
+        self.block_forwards = 0
+
+    def outcomes(self, masks: list[Mask]) -> Iterator[tuple[Mask, Gold]]:
+        """Each mask with its outcome, in the order of the walk. The masks are distinct."""
+        if not masks:
+            return
+        pending = _branches(0, self._embed(), masks)
+        while pending:
+            depth, hidden, gate, members = pending.pop()
+            hidden = self._step(depth, gate, hidden)
+            if depth + 1 < len(self.blocks):
+                pending += _branches(depth + 1, hidden, members)
+            else:
+                yield members[0], self._finish(hidden)
+
+    def _embed(self) -> Tensor:
+        self.model.base_model(**self.inputs, **self.flags)
+        self.calls = [stand_in.call for stand_in in self.stand_ins]
+        embedded = self.stand_ins[0].entered
+        for stand_in in self.stand_ins:
+            stand_in.entered = stand_in.call = None
+        return embedded
+
+    def _step(self, depth: int, gate: float | tuple[float, float], hidden: Tensor) -> Tensor:
+        if gate == 0 or (gate == (0, 0) and self.off_is_skipped):
+            return hidden
+        self.block_forwards += 1
+        block, (args, kwargs) = self.blocks[depth], self.calls[depth]
+        if isinstance(gate, tuple):
+            with _gated(block, self.names.attention, gate[0]), _gated(block, self.names.mlp, gate[1]):
+                return block(hidden, *args, **kwargs)
+        leaving = block(hidden, *args, **kwargs)
+        # Blocks may lie on different devices.
+        return leaving if gate == 1 else torch.lerp(hidden.to(leaving.device), leaving, gate)
+
+    def _finish(self, hidden: Tensor) -> Gold:
+        last = self.stand_ins[-1]
+        last.leaving = hidden
+        try:
+            logits = self.model(**self.inputs, **self.flags).logits
+        finally:
+            last.leaving = None
+        return gold(self.model, logits, self.labels.to(logits.device))
+
+
+def _branches(depth: int, hidden: Tensor, masks: list[Mask]) -> list[tuple]:
+    """The edges of the trie that leave `hidden`, the one that leads to most masks first.
+
+    Taken from the end, the branches to few masks are done before the one to many. So a hidden state that waits for its
+    other branches does so while at most half of its masks are walked: no more than log2(masks) of them ever wait.
+    """
+    groups: dict[float | tuple[float, float], list[Mask]] = {}
+    for mask in masks:
+        groups.setdefault(mask[depth], []).append(mask)
+    ordered = sorted(groups.items(), key=lambda group: len(group[1]), reverse=True)
+    return [(depth, hidden, gate, members) for gate, members in ordered]
+
+
+@contextmanager
+def _gated(block: nn.Module, branch: str, gate: float) -> Iterator[None]:
+    with ExitStack() as stack:
+        if gate != 1:
+            linear = block.get_submodule(branch)
+            stack.callback(linear.register_forward_hook(lambda module, args, output: output * gate).remove)
+        yield

@@ -1,0 +1,49 @@
+"""Remove the block whose removal hurts least, then measure again on what is left, as SLEB does.
+
+The order of removal is SLEB's; as a score a layer, so that it stands beside the other methods, it is ours.
+"""
+
+import numpy as np
+
+from avss.ablation import ablate
+from avss.architectures import blocks_of
+from avss.methods.base import Method
+from avss.scores import LayerScores, from_values
+from avss.selection import count_of
+
+
+def score(model, batches, reading, remove=None, cache=None, key=None) -> LayerScores:
+    """The turn, from 1, in which each block is removed; blocks that stay share the number after the last turn.
+
+    remove: how many blocks, or which share of them, to remove; by default all but one. Of two removals that hurt
+    alike, that of the deeper block comes first. With n blocks left, a turn runs (n - 1) (n + 2) / 2 blocks a batch,
+    about M^3 / 6 for all turns together, so that `remove` and `cache` are worth giving on deep models. cache, key: as
+    in `avss.ablation.ablate`. Raises `InputError` where no block would be removed, or all.
+    """
+    layers, batches = len(blocks_of(model)), list(batches)
+    turns = layers - 1 if remove is None else count_of(remove, layers)
+    left = list(range(layers))
+    values = np.full(layers, turns + 1.0)
+    documents, tokens = 0, 0
+    for turn in range(1, turns + 1):
+        candidates = left[::-1]
+        masks = np.zeros((len(candidates), layers))
+        for mask, candidate in zip(masks, candidates, strict=True):
+            mask[[layer for layer in left if layer != candidate]] = 1
+        found = ablate(model, batches, masks, cache=cache, key=key)
+        removed = candidates[int(found.mean_loss.argmin())]
+        left.remove(removed)
+        values[removed] = turn
+        documents, tokens = len(found.count), found.tokens
+    return from_values("greedy", values, documents=documents, tokens=tokens)
+
+
+METHOD = Method(
+    "greedy",
+    score,
+    "Song et al. 2024, SLEB, arXiv 2402.09025; as a score a layer ours",
+    "the turn in which the block is removed, the least harmful first",
+    reads_text=True,
+    reads_labels=True,
+    options=("remove", "cache", "key"),
+)
