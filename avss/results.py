@@ -36,6 +36,7 @@ OBSERVATIONS = (
     "reading",
     "selection",
     "removed",
+    "coalition",
     "layers",
     "share_of_layers",
     "share_of_parameters",

@@ -1,7 +1,8 @@
 """Which layers go, given one score a layer. Each rule is explicit, because the paper's text allows several."""
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from numbers import Integral
 
@@ -61,7 +62,56 @@ def released_code(values: ArrayLike, mass: float) -> list[int]:
 def _checked_mass(values: ArrayLike, mass: float) -> np.ndarray:
     if not 0 < mass < 1:
         raise InputError(f"mass is {mass}; give a share of the summed scores between 0 and 1, for instance 0.25")
-    return np.asarray(values, dtype=np.float64)
+    values = np.asarray(values, dtype=np.float64)
+    if (values < 0).any() or not values.any():
+        raise InputError(
+            f"scores from {values.min():g} to {values.max():g} have no shares of their sum; "
+            "select the lowest instead, which only needs an order"
+        )
+    return values
+
+
+def iterative(score: Callable[[list[int]], ArrayLike], layers: int, k_or_fraction: int | float) -> list[int]:
+    """k layers, each the lowest of those that were left when it was removed; in order of removal.
+
+    score(removed): the values of the layers that are left, in order of depth, when these are removed. Called k times.
+    """
+    removed: list[int] = []
+    for _ in range(count_of(k_or_fraction, layers)):
+        left = [layer for layer in range(layers) if layer not in removed]
+        removed.append(left[lowest(score(sorted(removed)), 1)[0]])
+    return removed
+
+
+# Rule: whether it takes a mass, as in `cumulative(0.25)`.
+RULES = {"lowest": False, "iterative": False, "cumulative": True, "released_code": True}
+
+
+def parse(rule: str) -> tuple[str, float | None]:
+    """The name and mass of a selection rule. Raises `InputError` for an unknown rule, a mass too few or too many."""
+    found = re.fullmatch(r"(\w+)(?:\((.*)\))?", rule)
+    name, mass = found.groups() if found else (rule, None)
+    if name not in RULES or RULES[name] != (mass is not None):
+        known = ", ".join(f"{known}(mass)" if takes else known for known, takes in RULES.items())
+        raise InputError(f"selection {rule!r} is not a rule; choose one of: {known}")
+    try:
+        return name, None if mass is None else float(mass)
+    except ValueError as error:
+        raise InputError(f"selection {rule!r}: the mass is not a number; give one between 0 and 1") from error
+
+
+def select(rule: str, score: Callable[[list[int]], ArrayLike], layers: int, k_or_fraction: int | float) -> list[int]:
+    """The layers that a rule removes, given by `parse`-able text; `score` as for `iterative`.
+
+    `lowest` and `iterative` remove k_or_fraction of the layers, the others as many as their mass allows, maybe none.
+    """
+    name, mass = parse(rule)
+    if name == "iterative":
+        return iterative(score, layers, k_or_fraction)
+    values = score([])
+    if name == "lowest":
+        return lowest(values, k_or_fraction)
+    return (cumulative if name == "cumulative" else released_code)(values, mass)
 
 
 def checked_layers(layers: Iterable[int], total: int) -> list[int]:

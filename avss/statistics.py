@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 # How numerators and denominators over documents become a metric's value.
-RATIO = {"accuracy": lambda ratio: ratio, "perplexity": np.exp}
-HIGHER_IS_BETTER = {"accuracy": True, "perplexity": False}
+RATIO = {"perplexity": np.exp} | dict.fromkeys(("accuracy", "f1", "exact_match"), lambda ratio: ratio)
+HIGHER_IS_BETTER = {metric: metric != "perplexity" for metric in RATIO}
 RESAMPLES = 2000
 
 
@@ -72,23 +72,43 @@ def paired_difference(
 
 def difference_over_seeds(
     metric: str, first: list[NDArray], second: list[NDArray], denominator: NDArray, seed: int = 0
-) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the same difference where documents and seeds are both drawn anew.
+) -> tuple[float, float, float]:
+    """The same difference where documents and seeds are both drawn anew: low, high, p.
 
-    It covers what other seeds could have given, and is still too narrow where they are few.
+    low, high: 95 % percentile bootstrap interval; it covers what other seeds could have given, and is still too narrow
+    where they are few. p: twice the smaller share of resamples on one side of 0, those at 0 on both; never below
+    1 / RESAMPLES.
     """
     rng, documents, seeds = np.random.default_rng(seed), len(denominator), len(first)
     if documents < 2 or len(second) != seeds:
-        return float("nan"), float("nan")
-    differences = []
-    for _ in range(RESAMPLES):
+        return float("nan"), float("nan"), float("nan")
+    differences = np.empty(RESAMPLES)
+    for place in range(RESAMPLES):
         times = rng.multinomial(documents, np.full(documents, 1 / documents))
         drawn = rng.integers(seeds, size=seeds)
         bottom = times @ denominator
         tops = [np.array([part @ times for part in parts])[drawn] for parts in (first, second)]
-        differences.append(np.mean(RATIO[metric](tops[0] / bottom) - RATIO[metric](tops[1] / bottom)))
+        differences[place] = np.mean(RATIO[metric](tops[0] / bottom) - RATIO[metric](tops[1] / bottom))
     low, high = np.quantile(differences, (0.025, 0.975))
-    return float(low), float(high)
+    smaller = min((differences <= 0).mean(), (differences >= 0).mean())
+    return float(low), float(high), float(np.clip(2 * smaller, 1 / RESAMPLES, 1))
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """Adjusted p-values by Holm (1979), which hold the chance of any false finding among them; nan stays nan."""
+    p = np.asarray(p, dtype=np.float64)
+    adjusted, known = np.full(p.shape, np.nan), np.flatnonzero(~np.isnan(p))
+    ascending = known[np.argsort(p[known], kind="stable")]
+    factors = np.arange(len(ascending), 0, -1)
+    adjusted[ascending] = np.minimum(1, np.maximum.accumulate(p[ascending] * factors))
+    return adjusted
+
+
+def kendall_tau(first: ArrayLike, second: ArrayLike) -> float:
+    """Agreement of two orders of the same layers: tau-b, 1 for the same order, -1 for the reverse, nan where one has
+    no order at all.
+    """
+    return float(stats.kendalltau(first, second).statistic)
 
 
 def retention(metric: str, pruned: float, original: float) -> float:

@@ -5,6 +5,7 @@ Pure functions of the store, without torch. Intervals and differences come from 
 
 from collections import Counter
 from functools import lru_cache
+from itertools import combinations, combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from avss import statistics
 from avss.errors import InputError
 from avss.results import Store
+from avss.scores import VALUE_COLUMN
 
 FIRST_ROW = "sst2-distilbert"
 # The paper's Table 1, as printed.
@@ -21,7 +23,22 @@ PRINTED = "printed"
 HEADINGS = {PRINTED: "paper, as printed"}
 # Profiles and methods in the order in which they are shown; others follow.
 PROFILES = ("reference", "mini")
-METHODS = ("original", "gbis", "lrp", "cim", "avss", "random", "last", "magnitude")
+METHODS = (
+    "original",
+    "gbis",
+    "lrp",
+    "cim",
+    "avss",
+    "taylor",
+    "block_influence",
+    "angular",
+    "leave_one_out",
+    "greedy",
+    "magnitude",
+    "random",
+    "last",
+)
+ALPHA = 0.05
 CLAIMED_RETENTION = 0.9
 
 
@@ -36,8 +53,9 @@ def place(value: str, known: tuple[str, ...]) -> tuple[int, str]:
     return (known.index(value), "") if value in known else (len(known), value)
 
 
-def current(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
-    """The row's observations, one for each profile, method, reading and seed, of the newest model and data alone.
+def observed(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+    """The row's observations, one for each profile, method, reading, selection and seed, of the newest model and data
+    alone.
 
     Raises `InputError` where the row has no result yet.
     """
@@ -47,12 +65,26 @@ def current(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
         raise InputError(f"results of row {row} are missing under {store.root}; run `make book` first")
     newest = table.groupby("profile")[["revision", "data_fingerprint"]].transform("last")
     table = table[(table[["revision", "data_fingerprint"]] == newest).all(axis=1)]
-    table = table.drop_duplicates(["profile", "method", "reading", "seed"], keep="last")
+    table = table.drop_duplicates(["profile", "method", "reading", "selection", "seed"], keep="last")
     order = [
-        (place(line.profile, PROFILES), place(line.method, METHODS), line.reading != "paper", line.reading, line.seed)
+        (
+            place(line.profile, PROFILES),
+            place(line.method, METHODS),
+            line.reading != "paper",
+            line.reading,
+            not line.selection.startswith("lowest"),
+            line.selection,
+            line.seed,
+        )
         for line in table.itertuples()
     ]
     return table.iloc[sorted(range(len(order)), key=order.__getitem__)].reset_index(drop=True)
+
+
+def current(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+    """Of what is `observed`, the original models and the removals of the lowest layers."""
+    table = observed(store, row)
+    return table[table["selection"].str.startswith(("none", "lowest"))].reset_index(drop=True)
 
 
 def printed(store: Store, row: str = FIRST_ROW) -> pd.Series:
@@ -74,17 +106,9 @@ class _Profile:
         known = store.outcomes(name, row)
         self.outcomes = {}
         for line in lines.drop_duplicates("removed").itertuples():
-            # A coalition's name starts with what pins model and data; the value tells which of several is meant.
-            same = [
-                pair
-                for coalition, pair in known.items()
-                if coalition.partition("-")[2] == line.removed
-                and len(pair[0]) == line.n
-                and np.isclose(statistics.value(self.metric, *pair), line.value, rtol=1e-6)
-            ]
-            if not same:
+            if line.coalition not in known:
                 raise InputError(f"run {line.run} has no outcomes for removed={line.removed}; delete it and run again")
-            self.outcomes[line.removed] = same[0]
+            self.outcomes[line.removed] = known[line.coalition]
 
     def mean(self, removed: Counter, documents=slice(None)) -> float:
         """The metric, averaged over seeds that removed these sets of layers so many times."""
@@ -172,8 +196,9 @@ def _summary(store: Store, row: str, state: tuple) -> pd.DataFrame:
 def differences(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     """Each method's metric less that of the controls `random` and `last` and of AVSS, with 95 % paired intervals.
 
-    low, high: over documents, for these seeds. wide_low, wide_high: over documents and seeds. verdict: `better` or
-    `worse` where the wide interval leaves out 0, else `not told apart`; `same outcomes` where it is 0 alone.
+    low, high: over documents, for these seeds. wide_low, wide_high: over documents and seeds. p: of the same
+    resamples, by Holm's correction for the methods that a profile compares with the same one. verdict: `better` or
+    `worse` where p is at most 0.05, else `not told apart`; `same outcomes` where the wide interval is 0 alone.
     """
     return _differences(store, row, _state(store, row)).copy()
 
@@ -191,15 +216,46 @@ def _differences(store: Store, row: str, state: tuple) -> pd.DataFrame:
                 difference, low, high = statistics.paired_difference(profile.metric, *pair, denominator)
                 wide = statistics.difference_over_seeds(profile.metric, *pair, denominator)
                 line = (profile.name, *cell, label(*against), profile.metric, difference, low, high, *wide)
-                lines.append((*line, profile.documents, _verdict(profile.metric, *wide)))
-    columns = "source method reading against metric difference low high wide_low wide_high n verdict"
+                lines.append((*line, profile.documents))
+    columns = "source method reading against metric difference low high wide_low wide_high p n"
+    table = pd.DataFrame(lines, columns=columns.split())
+    table["p"] = table.groupby(["source", "against"])["p"].transform(statistics.holm)
+    table["verdict"] = [
+        _verdict(line.metric, line.difference, line.wide_low, line.wide_high, line.p) for line in table.itertuples()
+    ]
+    return table
+
+
+def _verdict(metric: str, difference: float, low: float, high: float, p: float) -> str:
+    if low == high == 0:
+        return "same outcomes"
+    if not p <= ALPHA:
+        return "not told apart"
+    return "better" if (difference > 0) == statistics.HIGHER_IS_BETTER[metric] else "worse"
+
+
+def agreement(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+    """Kendall's tau-b of the scores of all layers, one line for each profile and pair of methods.
+
+    Of two methods: tau on the same seed. Of a method and itself: tau of two seeds. tau, low, high: mean, lowest and
+    highest over the seeds, or pairs of seeds.
+    """
+    cells = current(store, row)[["profile", "run", "method", "reading", "seed"]]
+    layers = cells.merge(store.layers(row=row))
+    layers = layers[layers["quantity"] == layers["method"].map(lambda method: VALUE_COLUMN.get(method, method))]
+    lines = []
+    for profile, part in layers.groupby("profile", sort=False):
+        scores = {
+            cell: [seed.sort_values("layer")["value"].to_numpy() for _, seed in own.groupby("seed")]
+            for cell, own in part.groupby(["method", "reading"], sort=False)
+        }
+        for one, other in combinations_with_replacement(scores, 2):
+            pairs = combinations(scores[one], 2) if one == other else zip(scores[one], scores[other], strict=True)
+            taus = [statistics.kendall_tau(*pair) for pair in pairs]
+            if taus:
+                lines.append((profile, *one, *other, np.mean(taus), min(taus), max(taus), len(taus)))
+    columns = "source method reading other other_reading tau low high pairs"
     return pd.DataFrame(lines, columns=columns.split())
-
-
-def _verdict(metric: str, low: float, high: float) -> str:
-    if not (low > 0 or high < 0):
-        return "same outcomes" if low == high == 0 else "not told apart"
-    return "better" if (low > 0) == statistics.HIGHER_IS_BETTER[metric] else "worse"
 
 
 def layer_values(store: Store, quantity: str, row: str = FIRST_ROW, method: str = "avss") -> pd.DataFrame:

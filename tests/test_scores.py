@@ -144,6 +144,44 @@ def test_cumulative_takes_the_lowest_up_to_the_mass(values, mass):
     assert values[taken].sum() / values.sum() <= mass + 1e-12
 
 
+def test_iterative_scores_what_is_left_again():
+    # Layer 2 is the lowest; without it layer 0 is, although layer 1 was lower before.
+    scores = {(): [3, 2, 1, 9], (2,): [1, 5, 9], (0, 2): [7, 6]}
+    asked = []
+
+    def score(removed):
+        asked.append(tuple(removed))
+        return scores[tuple(removed)]
+
+    assert selection.iterative(score, 4, 3) == [2, 0, 3]
+    assert asked == [(), (2,), (0, 2)]
+
+
+def test_rules_are_chosen_by_name():
+    values = [0.2, 0.01, 0.4, 0.39]
+    assert selection.select("lowest", lambda removed: values, 4, 2) == [1, 0]
+    assert selection.select(
+        "iterative", lambda removed: [v for i, v in enumerate(values) if i not in removed], 4, 2
+    ) == [
+        1,
+        0,
+    ]
+    assert selection.select("cumulative(0.25)", lambda removed: values, 4, 1) == [1, 0]
+    assert selection.select("released_code(0.25)", lambda removed: values, 4, 1) == [0, 1]
+
+
+@pytest.mark.parametrize("rule", ["highest", "lowest(0.5)", "cumulative", "cumulative(half)", "cumulative(0.2", ""])
+def test_an_unknown_rule_is_one_clear_line(rule):
+    with pytest.raises(InputError, match="selection"):
+        selection.parse(rule)
+
+
+def test_a_mass_needs_scores_that_have_shares():
+    for values in ([-1, 2, 3], [0, 0, 0]):
+        with pytest.raises(InputError, match="have no shares"):
+            selection.cumulative(values, 0.5)
+
+
 def test_released_code_takes_the_first_layers_whatever_they_score():
     assert selection.released_code([0.2, 0.01, 0.4, 0.39], 0.25) == [0, 1]
     assert selection.cumulative([0.2, 0.01, 0.4, 0.39], 0.25) == [1, 0]
