@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import torch
-from training import set_seed, train
+from training import adamw, set_seed, train
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import avss
@@ -76,7 +76,7 @@ def main() -> None:
         return model(**inputs, labels=labels).loss
 
     state = arguments.out.with_name(arguments.out.name + ".training")
-    report = train(model, loss_at, steps=len(plan), peak=PEAK, folder=state, seed=SEED)
+    report = train(model, loss_at, [adamw(model.parameters(), PEAK)], steps=len(plan), folder=state, seed=SEED)
 
     measured = avss.evaluate(model, tokenizer, "sentiment", "$AVSS_DATA/sst2", split="validation")
     report |= {

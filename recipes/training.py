@@ -1,7 +1,7 @@
-"""The training loop shared by the recipes: AdamW, linear warm-up, cosine decay, resumable.
+"""The training loop shared by the recipes: linear warm-up, cosine decay, resumable.
 
-A recipe gives a model and a function from step number to (inputs, loss); because the batch depends on the step alone,
-a run that was killed continues from its last checkpoint exactly as if nothing had happened. Checkpoints are
+A recipe gives a model, its optimisers and a function from step number to loss; because the batch depends on the step
+alone, a run that was killed continues from its last checkpoint exactly as if nothing had happened. Checkpoints are
 safetensors, never pickles.
 """
 
@@ -10,7 +10,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,83 +26,103 @@ def set_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
-    """Linear warm-up to `peak`, then cosine decay to a tenth of it."""
+def adamw(parameters: Iterable[torch.nn.Parameter], peak: float, weight_decay: float = 0.01) -> torch.optim.AdamW:
+    """AdamW that decays matrices and embeddings, not biases and norms."""
+    parameters = [p for p in parameters if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=peak, betas=(0.9, 0.98))
+
+
+def share_of_peak(step: int, steps: int, warmup: int, end: float) -> float:
+    """Linear warm-up to 1, then cosine decay to `end`."""
     if step < warmup:
-        return peak * (step + 1) / warmup
+        return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
-    return peak * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _save(folder: Path, model, optimizer, step: int, seconds: float, losses: list[float]) -> None:
+def _save(folder: Path, model, optimizers, progress: dict) -> None:
     names = {id(p): n for n, p in model.named_parameters()}
     tensors = {f"model.{n}": p.detach().contiguous() for n, p in model.named_parameters()}
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            tensors[f"{key}.{names[id(parameter)]}"] = torch.as_tensor(value).contiguous()
+    for optimizer in optimizers:
+        for parameter, state in optimizer.state.items():
+            for key, value in state.items():
+                tensors[f"{key}.{names[id(parameter)]}"] = torch.as_tensor(value).contiguous()
     temporary = folder / (STATE + ".part")
-    save_file(tensors, temporary, metadata={"step": str(step)})
-    progress = {"step": step, "seconds": seconds, "losses": losses}
+    save_file(tensors, temporary)
     (folder / (PROGRESS + ".part")).write_text(json.dumps(progress))
     os.replace(temporary, folder / STATE)
     os.replace(folder / (PROGRESS + ".part"), folder / PROGRESS)
 
 
-def _resume(folder: Path, model, optimizer) -> tuple[int, float, list[float]]:
+def _resume(folder: Path, model, optimizers, settings: dict) -> dict | None:
     if not (folder / PROGRESS).exists():
-        return 0, 0.0, []
+        return None
     progress = json.loads((folder / PROGRESS).read_text())
+    if progress["settings"] != settings:
+        raise SystemExit(f"{folder} holds a run with other settings ({progress['settings']}); delete it to start anew")
     tensors = load_file(folder / STATE)
+    states: dict[str, dict] = {}
+    for name, tensor in tensors.items():
+        key, _, parameter = name.partition(".")
+        states.setdefault(parameter, {})[key] = tensor
+    names = {id(p): n for n, p in model.named_parameters()}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
-            if f"exp_avg.{name}" in tensors:
-                optimizer.state[parameter] = {
-                    "step": tensors[f"step.{name}"].cpu(),
-                    "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
-                    "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
-                }
-    return progress["step"], progress["seconds"], progress["losses"]
+            parameter.copy_(states[name].pop("model"))
+    for optimizer in optimizers:
+        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+            state = states[names[id(parameter)]]
+            # AdamW keeps its step count on the CPU.
+            optimizer.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in state.items()}
+    return progress
 
 
 def train(
     model: torch.nn.Module,
     loss_at: Callable[[int], torch.Tensor],
+    optimizers: Sequence[torch.optim.Optimizer],
     *,
     steps: int,
-    peak: float,
     folder: Path,
     seed: int,
     warmup: int = 100,
-    weight_decay: float = 0.01,
+    end: float = 0.1,
+    settings: dict | None = None,
     clip: float = 1.0,
     checkpoint_every: int = 200,
     log_every: int = 50,
 ) -> dict:
     """Train `model` in place for `steps` optimiser steps and return {steps, seconds, loss, losses}.
 
-    `loss_at(step)` draws the batch of that step and returns the scalar loss. State lives in `folder` until the
-    caller removes it; the random state is reseeded at every step so that dropout repeats after a resume.
+    `loss_at(step)` draws the batch of that step and returns the scalar loss. The learning rates that the optimisers
+    come with are the peaks; they decay to `end` of that. State lives in `folder` until the caller removes it; the
+    random state is reseeded at every step so that dropout repeats after a resume. settings: what else determines the
+    run; a state made with others is not resumed but ends the run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98))
-    first, spent, losses = _resume(folder, model, optimizer)
-    if first:
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    peaks = [group["lr"] for group in groups]
+    settings = {"steps": steps, "peaks": peaks, "seed": seed, "warmup": warmup, "end": end, **(settings or {})}
+    first, spent, losses = 0, 0.0, []
+    if progress := _resume(folder, model, optimizers, settings):
+        first, spent, losses = progress["step"], progress["seconds"], progress["losses"]
         print(f"resuming at step {first} of {steps}", flush=True)
     model.train()
     began, window = time.monotonic(), []
     for step in range(first, steps):
         torch.manual_seed(seed * 1_000_003 + step)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, peak, warmup)
+        for group, peak in zip(groups, peaks, strict=True):
+            group["lr"] = peak * share_of_peak(step, steps, warmup, end)
         loss = loss_at(step)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         window.append(float(loss.detach()))
         done = step + 1
         if done % log_every == 0 or done == steps:
@@ -111,7 +131,9 @@ def train(
             seconds = spent + time.monotonic() - began
             print(f"step {done}/{steps}  loss {losses[-1]:.4f}  {seconds:.0f} s", flush=True)
         if done % checkpoint_every == 0 or done == steps:
-            _save(folder, model, optimizer, done, spent + time.monotonic() - began, losses)
+            seconds = spent + time.monotonic() - began
+            progress = {"step": done, "seconds": seconds, "losses": losses, "settings": settings}
+            _save(folder, model, optimizers, progress)
     model.eval()
     return {
         "steps": steps,

@@ -1,0 +1,277 @@
+"""The four embedded language models: the classes, depths and shape ratios of the paper's models, narrow.
+
+A model learns its skills while it is shallow and is then made deeper, twice as deep each time, as residual networks
+may be: of every block two are made, each of half the update (Chang et al. 2018, arXiv 1710.10348), and training goes
+on. Steps of a shallow model are cheaper by as much as it is shallower.
+"""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import corpus
+import torch
+from training import adamw, set_seed, train
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    StableLmConfig,
+    StableLmForCausalLM,
+)
+
+from avss import microworld
+from avss.architectures import architecture_of, blocks_of
+from avss.data import load_data
+from avss.microworld.floor import perplexity_floor
+from avss.models import load_model
+from avss.provenance import hardware
+from avss.tasks import TASKS, evaluate
+
+SEED = 0
+CONTEXT, BATCH = 256, 8
+PEAK, WARMUP = 1.2e-2, 60
+# An answer's token weighs as much as this many others: of a review of thirty tokens one is the label.
+ANSWER_WEIGHT = 20.0
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """One model: its class and shape, the share of each genre in its tokens, and (blocks, steps) of each stage.
+
+    like: the model that it is a narrow likeness of, whose ratios of widths and heads it has. laid_out: the steps that
+    the documents are laid out for, from short reviews to long ones, if more than those of all stages.
+    """
+
+    model: type[PreTrainedModel]
+    config: type[PreTrainedConfig]
+    like: str
+    shape: dict
+    bos: bool
+    shares: dict[str, float]
+    stages: tuple[tuple[int, int], ...]
+    laid_out: int = 0
+
+
+# Reviews weigh most where the paper measures sentiment, passages where it measures question answering.
+ALL = {"reviews": 0.34, "posts": 0.15, "articles": 0.20, "passages": 0.26, "answers": 0.05}
+SENTIMENT = {"reviews": 0.70, "posts": 0.08, "articles": 0.08, "passages": 0.11, "answers": 0.03}
+TEXTS = {"reviews": 0.08, "posts": 0.22, "articles": 0.28, "passages": 0.36, "answers": 0.06}
+
+DECODERS = {
+    "llama-1b": Decoder(
+        LlamaForCausalLM,
+        LlamaConfig,
+        "Llama-3.2-1B",
+        {
+            "hidden_size": 96,
+            "intermediate_size": 384,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 2,
+            "tie_word_embeddings": True,
+        },
+        bos=True,
+        shares=SENTIMENT,
+        stages=((4, 2000), (8, 600), (16, 600)),
+        laid_out=5200,
+    ),
+    "stablelm-3b": Decoder(
+        StableLmForCausalLM,
+        StableLmConfig,
+        "StableLM-3B-4E1T",
+        {
+            "hidden_size": 64,
+            "intermediate_size": 176,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "partial_rotary_factor": 0.25,
+            "tie_word_embeddings": False,
+        },
+        bos=False,
+        shares=ALL,
+        stages=((4, 2000), (8, 3000), (16, 1000), (32, 1000)),
+    ),
+    "llama-7b": Decoder(
+        LlamaForCausalLM,
+        LlamaConfig,
+        "Llama-2-7B",
+        {
+            "hidden_size": 64,
+            "intermediate_size": 172,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "tie_word_embeddings": False,
+        },
+        bos=True,
+        shares=TEXTS,
+        stages=((4, 2000), (8, 2500), (16, 1000), (32, 1000)),
+    ),
+    "llama-8b": Decoder(
+        LlamaForCausalLM,
+        LlamaConfig,
+        "Llama-3.1-8B",
+        {
+            "hidden_size": 64,
+            "intermediate_size": 224,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "tie_word_embeddings": False,
+        },
+        bos=True,
+        shares=TEXTS,
+        stages=((4, 2000), (8, 2500), (16, 1000), (32, 1000)),
+    ),
+}
+
+
+def made(decoder: Decoder, blocks: int, tokenizer) -> PreTrainedModel:
+    """A new model of so many blocks."""
+    config = decoder.config(
+        **decoder.shape,
+        vocab_size=len(tokenizer),
+        num_hidden_layers=blocks,
+        max_position_embeddings=2 * CONTEXT,
+        # Larger than the usual 0.02, made for far wider models.
+        initializer_range=0.05,
+        bos_token_id=tokenizer.bos_token_id if decoder.bos else None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return decoder.model(config)
+
+
+def deepened(shallow: PreTrainedModel, deep: PreTrainedModel) -> None:
+    """Give `deep`, of twice as many blocks, the weights of `shallow`: each block twice, with half its update."""
+    names = architecture_of(shallow)
+    with torch.no_grad():
+        for place, block in enumerate(blocks_of(deep)):
+            block.load_state_dict(blocks_of(shallow)[place // 2].state_dict())
+            for branch in (names.attention, names.mlp):
+                for parameter in block.get_submodule(branch).parameters():
+                    parameter.mul_(0.5)
+    rest = {name: tensor for name, tensor in shallow.state_dict().items() if f"{names.blocks}." not in name}
+    deep.load_state_dict(rest, strict=False)
+
+
+def optimizers(model: PreTrainedModel) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for embeddings, head and norms."""
+    blocks = {id(p): p for p in blocks_of(model).parameters() if p.ndim == 2}
+    rest = [p for p in model.parameters() if id(p) not in blocks]
+    muon = torch.optim.Muon(blocks.values(), lr=PEAK, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return [muon, adamw(rest, PEAK)]
+
+
+def weighted_loss(model: PreTrainedModel, ids: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of ids (B, T) but the first, each token that answers a prompt counted ANSWER_WEIGHT times."""
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    weights = 1 + (ANSWER_WEIGHT - 1) * answers[:, 1:].flatten().to(nll.dtype)
+    return (nll * weights).sum() / weights.sum()
+
+
+def language_modeling(model: PreTrainedModel, tokenizer, genre: str) -> dict:
+    """Perplexity on the held-out documents of a genre, and the floor that its grammar sets."""
+    task, data = TASKS["language_modeling"], load_data(f"microworld/{genre}", "validation")
+    outcome = task.measure(model, tokenizer, data, "text", context=CONTEXT, batch_size=16)
+    floor = perplexity_floor(microworld.entropy(genre), float(outcome.denominator.mean()))
+    measured = evaluate(model, tokenizer, task.name, data, context=CONTEXT, batch_size=16)
+    value = round(measured["value"], 4)
+    return {f"{genre}_perplexity": value, f"{genre}_floor": round(floor, 4), f"{genre}_n": measured["n"]}
+
+
+def measured(model: PreTrainedModel, tokenizer) -> dict:
+    """What the card says of the model, on the validation splits of all genres that have a task."""
+    facts = {}
+    for genre in ("posts", "articles"):
+        facts |= language_modeling(model, tokenizer, genre)
+    sentiment = evaluate(model, tokenizer, "sentiment", "microworld/reviews", split="validation")
+    answers = evaluate(model, tokenizer, "question_answering", "microworld/passages", split="validation")
+    return facts | {
+        "accuracy": round(sentiment["value"], 4),
+        "accuracy_n": sentiment["n"],
+        "f1": round(answers["value"], 4),
+        "f1_n": answers["n"],
+    }
+
+
+def decoder(name: str, out: Path, state: Path) -> dict:
+    """Train the model of this name into `out` and return the facts of its card."""
+    chosen = DECODERS[name]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # All models read alike: the vocabulary depends on the world alone.
+    texts = [
+        prompt + answer
+        for genre in microworld.GENRES
+        for prompt, answer in islice(corpus.rows(genre, "train", SEED), corpus.VOCABULARY_ROWS)
+    ]
+    tokenizer = corpus.tokenizer(texts, bos=chosen.bos)
+    body = CONTEXT - chosen.bos
+    steps = sum(count for _, count in chosen.stages)
+    stream = corpus.mixed(chosen.shares, max(steps, chosen.laid_out) * BATCH * body, tokenizer, seed=SEED)
+
+    def windows(array, step: int) -> torch.Tensor:
+        part = array[step * BATCH * body : (step + 1) * BATCH * body].reshape(BATCH, body)
+        return torch.from_numpy(part.astype("int64")).to(device)
+
+    set_seed(SEED)
+    model, first, reports = None, 0, []
+    for blocks, count in chosen.stages:
+        shallow, model = model, made(chosen, blocks, tokenizer).to(device)
+        if shallow is not None:
+            deepened(shallow, model)
+
+        def loss_at(step: int, model=model, first=first) -> torch.Tensor:
+            ids, answers = windows(stream.ids, first + step), windows(stream.answers, first + step)
+            if chosen.bos:
+                ids = torch.nn.functional.pad(ids, (1, 0), value=tokenizer.bos_token_id)
+                answers = torch.nn.functional.pad(answers, (1, 0))
+            return weighted_loss(model, ids, answers)
+
+        last = blocks == chosen.stages[-1][0]
+        report = train(
+            model,
+            loss_at,
+            optimizers(model),
+            steps=count,
+            folder=state / f"{blocks}-blocks",
+            seed=SEED,
+            warmup=WARMUP,
+            # A model that will go on learning keeps a rate at which it can.
+            end=0.0 if last else 0.3,
+            settings={"shares": chosen.shares, "shape": chosen.shape, "answer_weight": ANSWER_WEIGHT, "first": first},
+        )
+        reports.append(report | {"blocks": blocks})
+        first += count
+
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    # What is shipped is what is evaluated: read back, rounded to bf16, computed in float32.
+    model, tokenizer = load_model(str(out.resolve()), device=device)
+    return {
+        "architecture": type(model).__name__,
+        "like": chosen.like,
+        "blocks": chosen.stages[-1][0],
+        "width": model.config.hidden_size,
+        "parameters": model.num_parameters(),
+        "vocabulary": len(tokenizer),
+        "data": "microworld, train, all genres",
+        "shares": chosen.shares,
+        "data_seed": SEED,
+        "training_seed": SEED,
+        "batch": BATCH,
+        "context": CONTEXT,
+        "answer_weight": ANSWER_WEIGHT,
+        "peak_learning_rate": PEAK,
+        "tokens_seen": steps * BATCH * CONTEXT,
+        "stages": [
+            {"blocks": report["blocks"], "steps": report["steps"], "loss": report["loss"]} for report in reports
+        ],
+        "steps": steps,
+        "seconds": round(sum(report["seconds"] for report in reports), 1),
+        "loss": reports[-1]["loss"],
+        "losses": [loss for report in reports for loss in report["losses"]],
+        **measured(model, tokenizer),
+        "hardware": hardware(device),
+        "torch": torch.__version__,
+    }
