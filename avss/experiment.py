@@ -1,4 +1,4 @@
-"""One row of Table 1: load the model once, score it by every method and seed, remove the lowest layers, evaluate.
+"""One row of Table 1: load the model once, score it by every method and seed, remove layers, evaluate.
 
 The only module that joins methods and tasks. What a row is made of stands in `profiles/*.yaml`.
 """
@@ -6,15 +6,16 @@ The only module that joins methods and tasks. What a row is made of stands in `p
 import json
 import time
 import warnings
+from contextlib import nullcontext
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
 import yaml
 
-from avss import statistics
+from avss import selection, statistics
 from avss.architectures import blocks_of
-from avss.data import batches, context_of, fingerprint, load_data, sample, usable_rows
+from avss.data import batched, context_of, fingerprint, load_data, padding_id, sample, usable_rows
 from avss.errors import InputError
 from avss.methods import method_named, score
 from avss.models import load_model, resolve, revision_of
@@ -23,10 +24,13 @@ from avss.provenance import now, peak_memory_mb, provenance
 from avss.pruning import parameter_share, skipping
 from avss.reading import Reading
 from avss.results import Run, Store, key_of, layers_text
+from avss.scores import LayerScores
 from avss.tasks import task_named
 
 # Raised by one whenever the same inputs would give another number; it is part of every key.
-PROTOCOL = 1
+PROTOCOL = 2
+# Losses under layer masks are kept here, so that a run that was killed and methods that ask alike share them.
+COALITIONS = Path("build/coalitions")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class Row:
 
     id: names the row's folder of results. dataset, model: the paper's names, as in its table. checkpoint, data: what
     is loaded. calibration, evaluation: splits (None: the usual ones). remove: number of layers, or share of them.
-    samples: calibration documents a seed. context: tokens a document (None: the task's). seeds: 0 to seeds - 1.
+    documents: evaluation documents, the same for all methods and seeds (None: all). samples: calibration documents a
+    seed. context: tokens a document (None: the task's). seeds: 0 to seeds - 1. selections: by method, rules of
+    `avss.selection` beside `lowest`, which every method has.
     """
 
     id: str
@@ -49,8 +55,10 @@ class Row:
     evaluation: str | None = None
     methods: tuple[str, ...] = ("avss", "random", "last", "magnitude")
     readings: tuple[str, ...] = ("paper",)
+    selections: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seeds: int = 5
     samples: int = 512
+    documents: int | None = None
     context: int | None = None
     batch_size: int = 32
     dtype: str = "float32"
@@ -72,7 +80,7 @@ class Profile:
 
 
 def load_profile(path: str | Path) -> Profile:
-    """Read a profile. Raises `InputError` for a missing file, an unknown field, method, task or reading."""
+    """Read a profile. Raises `InputError` for a missing file, an unknown field, method, task, reading or selection."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"profile {path} does not exist; give one of profiles/*.yaml")
@@ -85,7 +93,8 @@ def load_profile(path: str | Path) -> Profile:
         unknown = set(merged) - {known.name for known in fields(Row)}
         if unknown:
             raise InputError(f"{path}: row {entry.get('id')} has unknown fields {', '.join(sorted(unknown))}")
-        lacking = [f.name for f in fields(Row) if f.default is MISSING and f.name not in merged]
+        needed = [known.name for known in fields(Row) if known.default is known.default_factory is MISSING]
+        lacking = [name for name in needed if name not in merged]
         if lacking:
             raise InputError(f"{path}: row {entry.get('id')} lacks {', '.join(lacking)}")
         row = Row(**{key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()})
@@ -94,6 +103,11 @@ def load_profile(path: str | Path) -> Profile:
             method_named(method)
         for reading in row.readings:
             Reading.parse(reading)
+        for method, rules in row.selections.items():
+            if method not in row.methods:
+                raise InputError(f"{path}: row {row.id} has selections for {method}, which is none of its methods")
+            for rule in rules:
+                selection.parse(rule)
         rows.append(row)
     return Profile(path.stem, tuple(rows))
 
@@ -106,10 +120,13 @@ class _Evaluation:
         self.model, self.tokenizer, self.dataset, self.column = model, tokenizer, dataset, column
         self.pinned, self.known = pinned, known
 
+    def coalition(self, removed: list[int]) -> str:
+        return f"{self.pinned}-{layers_text(removed)}"
+
     def __call__(self, removed: list[int]) -> tuple:
-        coalition = f"{self.pinned}-{layers_text(removed)}"
+        coalition = self.coalition(removed)
         if coalition not in self.known:
-            with skipping(self.model, removed):
+            with _without(self.model, removed):
                 outcome = self.task.measure(
                     self.model,
                     self.tokenizer,
@@ -124,23 +141,30 @@ class _Evaluation:
         return self.known[coalition]
 
 
-def cells(row: Row) -> list[tuple[str, str, int]]:
-    """(method, reading, seed) of every observation of a row: `original` first, then each method.
+def _without(model, removed: list[int]):
+    """The model without these layers; `skipping` itself wants at least one."""
+    return skipping(model, removed) if removed else nullcontext()
+
+
+def cells(row: Row) -> list[tuple[str, str, str, int]]:
+    """(method, reading, selection, seed) of every observation of a row: `original` first, then each method.
 
     Only avss has readings; every method has all seeds, so that each has as many observations as another.
     """
     readings = {"avss": [Reading.parse(reading).name for reading in row.readings]}
-    return [("original", "none", 0)] + [
-        (method, reading, seed)
+    return [("original", "none", "none", 0)] + [
+        (method, reading, rule, seed)
         for method in row.methods
         for reading in readings.get(method, ["none"])
+        for rule in ("lowest", *row.selections.get(method, ()))
         for seed in range(row.seeds)
     ]
 
 
-def run_row(row: Row, profile: str, store: Store) -> int:
+def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COALITIONS) -> int:
     """Compute what is missing of a row and add it to the store; return how many observations were added.
 
+    coalitions: folder in which losses under layer masks are kept (None: they are not).
     A cell that fails is stored with its reason, and tried again by the next run. Raises `InputError` for a model or
     data that cannot be loaded.
     """
@@ -149,8 +173,9 @@ def run_row(row: Row, profile: str, store: Store) -> int:
     calibration, _ = usable_rows(
         load_data(row.data, row.calibration, purpose="calibration"), task.columns, None, row.data
     )
+    evaluation = sample(evaluation, row.documents, seed=0)
     evaluated_on = fingerprint(evaluation, [column, *task.extra])
-    calibrated_on = fingerprint(calibration, [column])
+    calibrated_on = fingerprint(calibration, [column, *task.extra])
 
     model, tokenizer = load_model(row.checkpoint, dtype=row.dtype)
     revision, total = revision_of(model), len(blocks_of(model))
@@ -158,13 +183,12 @@ def run_row(row: Row, profile: str, store: Store) -> int:
         protocol=PROTOCOL, data=evaluated_on, model=revision, dtype=row.dtype, context=row.context, task=row.task
     )
 
-    def key(method: str, reading: str, seed: int) -> str:
+    def key(method: str, reading: str, rule: str, seed: int) -> str:
         if method == "original":
             return key_of(pinned=pinned)
         calibrated = {"data": calibrated_on, "samples": row.samples}
-        return key_of(
-            pinned=pinned, method=method, reading=reading, seed=seed, remove=row.remove, calibrated=calibrated
-        )
+        chosen = {"method": method, "reading": reading, "selection": rule, "remove": row.remove, "seed": seed}
+        return key_of(pinned=pinned, calibrated=calibrated, **chosen)
 
     finished = store.finished(profile, row.id)
     missing = [cell for cell in cells(row) if key(*cell) not in finished]
@@ -181,10 +205,11 @@ def run_row(row: Row, profile: str, store: Store) -> int:
             run.describe(protocol=earlier["protocol"])
     evaluate = _Evaluation(row, run, model, tokenizer, evaluation, column, pinned, store.outcomes(profile, row.id))
     original = statistics.value(task.metric, *evaluate([]))
+    scoring = _Scoring(row, model, tokenizer, calibration, column, revision, coalitions)
 
-    for method, reading, seed in progress(missing, row.id):
+    for method, reading, rule, seed in progress(missing, row.id):
         observation = {
-            "key": key(method, reading, seed),
+            "key": key(method, reading, rule, seed),
             "profile": profile,
             "row": row.id,
             "task": row.task,
@@ -195,7 +220,7 @@ def run_row(row: Row, profile: str, store: Store) -> int:
             "revision": revision,
             "method": method,
             "reading": reading,
-            "selection": "none" if method == "original" else f"lowest({row.remove})",
+            "selection": f"{rule}({row.remove})" if rule in ("lowest", "iterative") else rule,
             "layers": total,
             "seed": seed,
             "samples": 0 if method == "original" else row.samples,
@@ -206,13 +231,13 @@ def run_row(row: Row, profile: str, store: Store) -> int:
         try:
             removed, seconds, layers = [], 0.0, []
             if method != "original":
-                scores, seconds = _scored(row, model, tokenizer, calibration, column, method, reading, seed)
-                removed = scores.lowest(row.remove)
-                layers = _long(scores, row.id, method, reading, seed)
+                removed, scores, seconds = scoring.select(method, reading, rule, seed)
+                layers = _long(scores, row.id, method, reading, seed) if rule == "lowest" else []
             top, bottom = evaluate(removed)
             low, high = statistics.interval(task.metric, top, bottom)
             measured = {
                 "removed": layers_text(removed),
+                "coalition": evaluate.coalition(removed),
                 "share_of_layers": f"{len(removed) / total:.6f}",
                 "share_of_parameters": f"{parameter_share(model, removed):.6f}",
                 "value": f"{statistics.value(task.metric, top, bottom):.9g}",
@@ -229,21 +254,47 @@ def run_row(row: Row, profile: str, store: Store) -> int:
     return len(missing)
 
 
-def _scored(row: Row, model, tokenizer, calibration, column: str, method: str, reading: str, seed: int):
-    """LayerScores on this seed's calibration sample, and the seconds that scoring took."""
-    text = None
-    if method_named(method).reads_text:
-        drawn = sample(calibration, row.samples, seed)
-        filled = Reading.parse(reading).padding == "included"
-        context = context_of(model, tokenizer, row.context or task_named(row.task).context)
-        text = batches(drawn[column], tokenizer, context=context, batch_size=row.batch_size, fill=filled)
-    options = {"seed": seed} if "seed" in method_named(method).options else {}
-    began = time.monotonic()
-    with warnings.catch_warnings():
-        # The tables show which layers had no near-zero activation; a line a seed on the screen adds nothing.
-        warnings.filterwarnings("ignore", message="no activation below epsilon")
-        scores = score(model, text, method, reading="paper" if reading == "none" else reading, **options)
-    return scores, time.monotonic() - began
+class _Scoring:
+    """The row's model scored by any method on any seed's calibration sample, also without some of its layers."""
+
+    def __init__(self, row: Row, model, tokenizer, calibration, column: str, revision: str, coalitions: Path | None):
+        self.row, self.model, self.tokenizer, self.column = row, model, tokenizer, column
+        self.calibration, self.revision, self.coalitions = calibration, revision, coalitions
+        self.task, self.layers = task_named(row.task), len(blocks_of(model))
+
+    def select(self, method: str, reading: str, rule: str, seed: int) -> tuple[list[int], LayerScores, float]:
+        """The layers to remove, the scores of the whole model, and the seconds that scoring took in all."""
+        text = self._text(reading, seed) if method_named(method).reads_text else None
+        began, made = time.monotonic(), []
+
+        def values(removed: list[int]):
+            made.append(self._scores(text, method, reading, seed, removed))
+            return made[-1].values
+
+        chosen = selection.select(rule, values, self.layers, self.row.remove)
+        return sorted(chosen), made[0], time.monotonic() - began
+
+    def _text(self, reading: str, seed: int) -> list[dict]:
+        drawn = sample(self.calibration, self.row.samples, seed)
+        context = context_of(self.model, self.tokenizer, self.row.context or self.task.context)
+        examples = self.task.examples(self.model, self.tokenizer, drawn, self.column, context)
+        length = context if reading != "none" and Reading.parse(reading).padding == "included" else None
+        return batched(examples, padding_id(self.tokenizer), self.row.batch_size, length)
+
+    def _scores(self, text, method: str, reading: str, seed: int, removed: list[int]) -> LayerScores:
+        offered = {
+            "seed": seed,
+            # What is measured on a model that lacks layers is none of the whole model's coalitions.
+            "cache": None if removed else self.coalitions,
+            "key": self.revision,
+            "remove": self.row.remove,
+            "window": selection.count_of(self.row.remove, self.layers),
+        }
+        options = {name: value for name, value in offered.items() if name in method_named(method).options}
+        with _without(self.model, removed), warnings.catch_warnings():
+            # The tables show which layers had no near-zero activation; a line a seed on the screen adds nothing.
+            warnings.filterwarnings("ignore", message="no activation below epsilon")
+            return score(self.model, text, method, reading="paper" if reading == "none" else reading, **options)
 
 
 def _long(scores, row_id: str, method: str, reading: str, seed: int) -> list[dict]:

@@ -12,8 +12,11 @@ import pandas as pd
 import pytest
 
 import avss
+from avss import mini
+from avss.data import batches, load_data, sample
 from avss.errors import InputError
 from avss.experiment import Profile, Row, cells, load_profile, run_row
+from avss.methods import METHODS
 from avss.results import Store
 from tests.conftest import WORDS
 
@@ -69,6 +72,38 @@ def test_a_value_equals_pruning_and_evaluating_by_hand(row, tmp_path):
     result = avss.evaluate(model, tokenizer, "sentiment", row.data, split="validation")
     assert chosen["value"] == pytest.approx(result["value"])
     assert (chosen["low"], chosen["high"]) == pytest.approx((result["low"], result["high"]))
+
+
+def test_every_method_and_selection_rule_runs_on_a_row(row, tmp_path):
+    from dataclasses import replace
+
+    rules = ("iterative", "cumulative(0.4)", "released_code(0.4)")
+    everything = replace(row, methods=tuple(METHODS), selections={"avss": rules}, seeds=2, remove=2)
+    store, coalitions = Store(tmp_path / "results"), tmp_path / "coalitions"
+    assert run_row(everything, "p", store, coalitions) == 1 + (len(METHODS) + len(rules)) * 2
+    table = store.observations()
+    assert (table["status"] == "ok").all(), table["status"].unique()
+    assert set(table["coalition"]) == set(store.outcomes("p", "r"))
+    assert set(table["selection"]) == {"none", "lowest(2)", "iterative(2)", "cumulative(0.4)", "released_code(0.4)"}
+    assert list(coalitions.glob("*.json")), "losses under masks are kept for the next run"
+    # By hand: score, remove the lowest, score what is left, remove the lowest again.
+    model, tokenizer = avss.load_model(row.checkpoint)
+    drawn = sample(load_data(row.data, "train"), 10, seed=1)
+    left, text = list(range(4)), batches(drawn["sentence"], tokenizer, context=64)
+    for _ in range(2):
+        removed = [layer for layer in range(4) if layer not in left]
+        pruned = avss.prune(avss.load_model(row.checkpoint)[0], removed) if removed else model
+        left.pop(avss.score(pruned, text).lowest(1)[0])
+    chosen = table.query("method == 'avss' and selection == 'iterative(2)' and seed == 1")["removed"].item()
+    assert chosen == "+".join(str(layer) for layer in range(4) if layer not in left)
+
+
+def test_only_so_many_documents_are_evaluated(row, tmp_path):
+    from dataclasses import replace
+
+    store = Store(tmp_path / "results")
+    run_row(replace(row, documents=7, methods=("last",), seeds=1), "p", store)
+    assert store.observations()["n"].tolist() == [7, 7]
 
 
 def test_a_set_of_layers_is_evaluated_once_whoever_chose_it(row, tmp_path):
@@ -157,7 +192,20 @@ def test_committed_profiles_load(name):
     profile = load_profile(ROOT / "profiles" / f"{name}.yaml")
     assert profile.name == name
     assert profile.row("sst2-distilbert").remove == 1
-    assert profile.row("sst2-distilbert").seeds == 5
+    assert {row.seeds for row in profile.rows} == {5}
+
+
+def test_mini_has_the_twelve_rows_of_table_1_with_their_shares():
+    table = pd.read_csv(ROOT / "book" / "table1.csv")
+    profile = load_profile(ROOT / "profiles" / "mini.yaml")
+    assert [(row.dataset, row.model) for row in profile.rows] == list(
+        zip(table["dataset"], table["model"], strict=True)
+    )
+    for row, task, printed in zip(profile.rows, table["task"], table["parameter_reduction"], strict=True):
+        assert row.task == task.replace("sentiment classification", "sentiment").replace(" ", "_")
+        layers = json.loads((mini.folder(row.checkpoint.removeprefix("mini/")) / "card.json").read_text())["blocks"]
+        # The nearest whole number of layers.
+        assert abs(row.remove / layers - float(printed.rstrip("%")) / 100) < 0.5 / layers
 
 
 @pytest.mark.parametrize(
@@ -175,6 +223,16 @@ def test_committed_profiles_load(name):
             "reading 'b' is not known",
         ),
         ("rows: [{id: a, task: sentiment}]", "row a lacks"),
+        (
+            "rows: [{id: a, task: sentiment, dataset: d, model: m, checkpoint: c, data: x, remove: 1,"
+            " selections: {avss: [best]}}]",
+            "selection 'best' is not a rule",
+        ),
+        (
+            "rows: [{id: a, task: sentiment, dataset: d, model: m, checkpoint: c, data: x, remove: 1,"
+            " selections: {lrp: [iterative]}}]",
+            "selections for lrp, which is none of its methods",
+        ),
         ("- a", "is not a profile"),
     ],
 )
