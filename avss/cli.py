@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluating = command("evaluate", _evaluate, "Measure a model on a task.")
     with_model(evaluating)
     with_data(evaluating)
-    evaluating.add_argument("--task", required=True, help="sentiment or language_modeling")
+    evaluating.add_argument("--task", required=True, help="sentiment, question_answering or language_modeling")
     evaluating.add_argument("--samples", type=int, help="documents (default: all)")
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")

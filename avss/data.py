@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from datasets.utils.logging import disable_progress_bar
 from avss import microworld
 from avss.errors import InputError
 from avss.files import may_be_hub_id
+from avss.objective import UNSCORED
 
 EMBEDDED = "microworld/"
 # File name endings, and the packaged loader of `datasets` that reads each; all may be gzipped.
@@ -158,20 +161,38 @@ def context_of(model, tokenizer, context: int | None) -> int:
     return min(limit for limit in limits if limit)
 
 
-def pad(sequences: list[list[int]], filler: int, length: int | None = None) -> dict[str, torch.Tensor]:
-    """Right-padded `input_ids` and `attention_mask`, (B, T) int64 each; T is the longest sequence, or `length`."""
+def pad(
+    sequences: list[list[int]], filler: int, length: int | None = None, *, left: bool = False
+) -> dict[str, torch.Tensor]:
+    """Padded `input_ids` and `attention_mask`, (B, T) int64 each; T is the longest sequence, or `length`.
+
+    Padding is on the right, or on the left where `left`.
+    """
     width = length or max(map(len, sequences))
     ids = torch.full((len(sequences), width), filler, dtype=torch.int64)
     mask = torch.zeros_like(ids)
     for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = torch.tensor(sequence)
-        mask[row, : len(sequence)] = 1
+        real = slice(width - len(sequence), width) if left else slice(len(sequence))
+        ids[row, real] = torch.tensor(sequence, dtype=torch.int64)
+        mask[row, real] = 1
     return {"input_ids": ids, "attention_mask": mask}
 
 
 def padding_id(tokenizer) -> int:
     """The id that fills up a batch; where a tokenizer has no padding token any will do, as the mask covers it."""
     return next(known for known in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if known is not None)
+
+
+def beginning(tokenizer) -> list[int]:
+    """The token that starts a text: BOS where the tokenizer adds one of itself, otherwise none."""
+    bos = tokenizer.bos_token_id
+    return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
+
+
+def by_length(sequences: Sequence[Sequence], batch_size: int) -> list[list[int]]:
+    """The indices of the sequences, shortest first, in groups of `batch_size`: so a batch has little padding."""
+    order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def batches(
@@ -185,9 +206,40 @@ def batches(
     encoded = [ids for ids in tokenizer(list(texts), truncation=True, max_length=context)["input_ids"] if ids]
     if not encoded:
         raise InputError("no usable rows: no text has a single token; check the text column and the tokenizer")
-    encoded.sort(key=len)
     filler = padding_id(tokenizer)
     return [
-        pad(encoded[start : start + batch_size], filler, context if fill else None)
-        for start in range(0, len(encoded), batch_size)
+        pad([encoded[index] for index in chosen], filler, context if fill else None)
+        for chosen in by_length(encoded, batch_size)
     ]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One document with what is to be predicted.
+
+    labels: the class (a classifier), or one token id for each of `input_ids`, not shifted, -100 where nothing is
+    scored (a causal language model; the convention of `avss.objective`).
+    """
+
+    input_ids: list[int]
+    labels: list[int] | int
+
+
+def batched(
+    examples: list[Example], filler: int, batch_size: int, length: int | None = None
+) -> list[dict[str, torch.Tensor]]:
+    """Examples in batches of similar length, padded on the right with `filler` (labels with -100).
+
+    Each batch has `input_ids`, `attention_mask`, (B, T) int64, and `labels`, (B,) or (B, T) int64; T is the longest
+    example of the batch, or `length`. Raises `InputError` where there is no example.
+    """
+    if not examples:
+        raise InputError("no usable rows: there is no example with labels; check the columns and the tokenizer")
+    result = []
+    for chosen in by_length([example.input_ids for example in examples], batch_size):
+        labels = [examples[index].labels for index in chosen]
+        batch = pad([examples[index].input_ids for index in chosen], filler, length)
+        of_tokens = isinstance(labels[0], list)
+        batch["labels"] = pad(labels, UNSCORED, length)["input_ids"] if of_tokens else torch.tensor(labels)
+        result.append(batch)
+    return result

@@ -2,13 +2,16 @@
 
 from torch import nn
 
-from avss import statistics
+from avss import metrics, statistics
 from avss.data import load_data, sample, usable_rows
 from avss.errors import look_up
-from avss.tasks import language_modeling, sentiment
+from avss.tasks import language_modeling, question_answering, sentiment
 from avss.tasks.base import Outcome, Task
 
-TASKS: dict[str, Task] = {module.TASK.name: module.TASK for module in (sentiment, language_modeling)}
+# In this order their columns are looked for where no task is named: a context comes before the title that it has.
+TASKS: dict[str, Task] = {
+    module.TASK.name: module.TASK for module in (sentiment, question_answering, language_modeling)
+}
 
 
 def task_named(name: str) -> Task:
@@ -34,8 +37,8 @@ def evaluate(
     data: a `datasets.Dataset`, or a name as `avss.load_data` takes it, with its split. column: the text column, by
     default the usual one of the task. samples: documents drawn by `seed` (None: all). context: tokens a document or
     window has. Returns `task`, `metric`, `value`, `n` (documents), `low` and `high` (95 % bootstrap interval over
-    documents), `data`, `protocol`. Raises `InputError` for an unknown task, unusable data, or a model that cannot do
-    the task.
+    documents), `also` (what else the metric's module computes, by name), `data`, `protocol`. Raises `InputError` for
+    an unknown task, unusable data, or a model that cannot do the task.
     """
     chosen = task_named(task)
     name = data if isinstance(data, str) else "data"
@@ -45,14 +48,16 @@ def evaluate(
     outcome = chosen.measure(
         model, tokenizer, dataset, column, context=context or chosen.context, batch_size=batch_size
     )
+    values = metrics.compute(chosen.metric, outcome.predictions, outcome.references)
     low, high = statistics.interval(chosen.metric, outcome.numerator, outcome.denominator)
     return {
         "task": task,
         "metric": chosen.metric,
-        "value": statistics.value(chosen.metric, outcome.numerator, outcome.denominator),
+        "value": values.pop(chosen.metric),
         "n": len(outcome.numerator),
         "low": low,
         "high": high,
+        "also": values,
         "data": name,
         "protocol": outcome.protocol,
     }

@@ -4,15 +4,12 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from avss.data import context_of
+from avss.data import Example, beginning, context_of
 from avss.errors import InputError
+from avss.objective import is_causal
 from avss.observe import evaluating
 from avss.progress import progress
 from avss.tasks.base import Outcome, Task
-
-
-def _adds_bos(tokenizer) -> bool:
-    return tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
 
 
 def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
@@ -20,18 +17,17 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
 
     Documents are joined, each followed by EOS, and cut into windows of `context` tokens that do not overlap. A
     tokenizer that adds BOS has it at the start of every window, as one of its tokens. The first token of a window is
-    not scored. A scored token counts for the document that it belongs to. Raises `InputError` for a model without a
-    language-modelling head, a tokenizer without EOS, and text that is shorter than two tokens.
+    not scored. A scored token counts for the document that it belongs to. Raises `InputError` for a model that is no
+    causal language model, a tokenizer without EOS, and text that is shorter than two tokens.
     """
-    if getattr(model, "lm_head", None) is None and model.get_output_embeddings() is None:
-        raise InputError(f"task language_modeling needs a causal language model, {type(model).__name__} is none")
+    _check(model)
     if tokenizer.eos_token_id is None:
         raise InputError("task language_modeling joins documents with EOS, and the tokenizer has none; set eos_token")
     context = context_of(model, tokenizer, context)
     encoded = tokenizer(list(dataset[column]), add_special_tokens=False)["input_ids"]
     stream = torch.tensor([token for ids in encoded for token in [*ids, tokenizer.eos_token_id]])
     owner = np.repeat(np.arange(len(encoded)), [len(ids) + 1 for ids in encoded])
-    bos = [tokenizer.bos_token_id] if _adds_bos(tokenizer) else []
+    bos = beginning(tokenizer)
     body = context - len(bos)
     full = len(stream) // body * body
     windows = list(stream[:full].view(-1, body).split(batch_size)) if full else []
@@ -57,7 +53,22 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
         f"{'BOS at the start of each, ' if bos else 'no BOS, '}first token of a window not scored, "
         f"exp(total NLL / {int(denominator.sum())} scored tokens)"
     )
-    return Outcome(numerator, denominator, protocol)
+    return Outcome(numerator, denominator, protocol, numerator, denominator)
+
+
+def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
+    """Whole documents cut at `context` tokens, every token labelled; those of one token predict nothing and are left
+    out. Raises `InputError` as `measure` for the model.
+    """
+    _check(model)
+    context = context_of(model, tokenizer, context)
+    encoded = tokenizer(list(dataset[column]), truncation=True, max_length=context)["input_ids"]
+    return [Example(ids, ids) for ids in encoded if len(ids) >= 2]
+
+
+def _check(model) -> None:
+    if not is_causal(model):
+        raise InputError(f"task language_modeling needs a causal language model, {type(model).__name__} is none")
 
 
 TASK = Task(
@@ -66,5 +77,6 @@ TASK = Task(
     columns=("text", "content", "sentence", "title"),
     extra=(),
     measure=measure,
+    examples=examples,
     context=512,
 )

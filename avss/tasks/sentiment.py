@@ -1,52 +1,178 @@
-"""Sentiment classification by an encoder with a trained head: argmax of the logits, accuracy."""
+"""Sentiment by argmax, accuracy: over the logits of a classifier, or over the likelihoods that a causal language model
+gives the two label words after a prompt.
+"""
+
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from datasets import Dataset
+from numpy.typing import NDArray
 
-from avss.data import context_of, pad, padding_id
+from avss.data import Example, beginning, by_length, context_of, pad, padding_id
 from avss.errors import InputError
+from avss.objective import UNSCORED, is_causal, is_classifier
 from avss.observe import evaluating
 from avss.progress import progress
 from avss.tasks.base import Outcome, Task
+from avss.tasks.prompts import common_prefix, fitted
+
+PROMPT = "Review: {text}\nSentiment:"
+# The label words, by class.
+VERBALIZED = (" negative", " positive")
 
 
 def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
     """Hits a document.
 
-    Raises `InputError` for a model without a classification head, and for labels that it does not have.
+    Raises `InputError` for a model that neither classifies nor continues text, for labels that it does not have, and
+    for a tokenizer that does not tell the label words apart.
     """
-    if not type(model).__name__.endswith("ForSequenceClassification"):
+    dataset = _labelled(model, dataset)
+    context = context_of(model, tokenizer, context)
+    texts = list(dataset[column])
+    if is_classifier(model):
+        predicted = _classified(model, tokenizer, texts, context, batch_size)
+        protocol = f"argmax of the classification head, texts cut at {context} tokens"
+    else:
+        predicted = _verbalized(model, tokenizer, texts, context, batch_size)
+        protocol = (
+            f"argmax of the log-likelihood of {' or '.join(map(repr, VERBALIZED))} after the prompt {PROMPT!r}, "
+            f"summed over the tokens of the label, {'BOS first' if beginning(tokenizer) else 'no BOS'}, "
+            f"reviews cut at their end so that prompt and label have at most {context} tokens"
+        )
+    labels = np.array(dataset["label"])
+    hits = (predicted == labels).astype(np.float64)
+    return Outcome(hits, np.ones_like(hits), protocol, predicted, labels)
+
+
+def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
+    """For a classifier the text and its class, for a causal language model the prompt with the right label word.
+
+    Of the latter only the tokens of the label word are labelled. Raises `InputError` as `measure`.
+    """
+    dataset = _labelled(model, dataset)
+    context = context_of(model, tokenizer, context)
+    texts, classes = list(dataset[column]), dataset["label"]
+    if is_classifier(model):
+        encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"]
+        return [Example(ids, label) for ids, label in zip(encoded, classes, strict=True) if ids]
+    result = []
+    for prompted, label in zip(_prompted(tokenizer, texts, context), classes, strict=True):
+        ids = prompted.sequences[label]
+        result.append(Example(ids, [UNSCORED] * prompted.start + ids[prompted.start :]))
+    return result
+
+
+def _labelled(model, dataset: Dataset) -> Dataset:
+    """The rows with a label that the model can predict."""
+    if not (is_classifier(model) or is_causal(model)):
         raise InputError(
-            f"task sentiment needs a model with a classification head, {type(model).__name__} has none; "
+            f"task sentiment needs a classifier or a causal language model, {type(model).__name__} is neither; "
             f"fine-tune one, for instance with recipes/minilm_sst2.py"
         )
     if "label" not in dataset.column_names:
         raise InputError(f"task sentiment needs a column label; the data has {', '.join(dataset.column_names)}")
+    classes = model.config.num_labels if is_classifier(model) else len(VERBALIZED)
     labels = dataset["label"]
-    keep = [
-        index for index, label in enumerate(labels) if isinstance(label, int) and 0 <= label < model.config.num_labels
-    ]
+    keep = [index for index, label in enumerate(labels) if isinstance(label, int) and 0 <= label < classes]
     if not keep:
         raise InputError(
-            f"no usable rows: column label holds no class from 0 to {model.config.num_labels - 1} "
+            f"no usable rows: column label holds no class from 0 to {classes - 1} "
             f"(its first value is {labels[0]!r}); give a split with labels"
         )
-    dataset = dataset.select(keep)
-    context = context_of(model, tokenizer, context)
-    encoded = tokenizer(list(dataset[column]), truncation=True, max_length=context)["input_ids"]
-    by_length = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
-    starts = range(0, len(by_length), batch_size)
+    return dataset.select(keep)
+
+
+def _classified(model, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
+    encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"]
     predicted = np.empty(len(encoded), dtype=np.int64)
     with evaluating(model):
-        for start in progress(starts, "evaluating"):
-            chosen = by_length[start : start + batch_size]
+        for chosen in progress(by_length(encoded, batch_size), "evaluating"):
             inputs = pad([encoded[index] for index in chosen], padding_id(tokenizer))
             logits = model(**{key: tensor.to(model.device) for key, tensor in inputs.items()}).logits
             predicted[chosen] = torch.argmax(logits, dim=-1).cpu().numpy()
-    hits = (predicted == np.array(dataset["label"])).astype(np.float64)
-    protocol = f"argmax of the classification head, texts cut at {context} tokens"
-    return Outcome(hits, np.ones_like(hits), protocol)
+    return predicted
+
+
+@dataclass(frozen=True)
+class _Prompted:
+    """A review as token ids of prompt and label word, one sequence a label; from `start` on they may differ."""
+
+    sequences: list[list[int]]
+    start: int
+
+
+def _prompted(tokenizer, texts: list[str], context: int) -> list[_Prompted]:
+    def render(index: int, text: str) -> list[str]:
+        prompt = PROMPT.format(text=text)
+        return [prompt, *(prompt + label for label in VERBALIZED)]
+
+    result = []
+    for strings in fitted(tokenizer, [text.strip() for text in texts], render, context)[1]:
+        # A tokenizer may join the end of the prompt and the label, so where the label starts is seen from the ids.
+        start, sequences = common_prefix(strings), strings[1:]
+        tails = [tuple(ids[start:]) for ids in sequences]
+        if start == 0 or not all(tails) or len(set(tails)) < len(tails):
+            raise InputError(
+                f"task sentiment compares {' and '.join(map(repr, VERBALIZED))} after a prompt, which this tokenizer "
+                f"does not tell apart; use the tokenizer of a language model"
+            )
+        result.append(_Prompted(sequences, start))
+    return result
+
+
+@dataclass
+class _Pass:
+    """One row of a forward pass, and the (document, label) pairs whose label words it predicts."""
+
+    ids: list[int]
+    predicts: list[tuple[int, int]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def _passes(documents: list[_Prompted]) -> list[_Pass]:
+    """What to run: labels share a pass where one's input starts with the other's, as labels of one token always do."""
+    passes = []
+    for number, document in enumerate(documents):
+        own: list[_Pass] = []
+        for label in sorted(range(len(document.sequences)), key=lambda label: -len(document.sequences[label])):
+            ids = document.sequences[label][:-1]
+            shared = next((earlier for earlier in own if earlier.ids[: len(ids)] == ids), None)
+            if shared is None:
+                own.append(shared := _Pass(ids))
+            shared.predicts.append((number, label))
+        passes += own
+    return passes
+
+
+def _verbalized(model, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
+    documents = _prompted(tokenizer, texts, context)
+    passes = _passes(documents)
+    likelihoods = np.zeros((len(documents), len(VERBALIZED)))
+    with evaluating(model):
+        for chosen in progress(by_length(passes, batch_size), "evaluating"):
+            rows = [passes[index] for index in chosen]
+            # One entry a scored token: the row and position that predict it, the token, and whose it is.
+            scored = [
+                (row, position - 1, document.sequences[label][position], number, label)
+                for row, ran in enumerate(rows)
+                for number, label in ran.predicts
+                for document in [documents[number]]
+                for position in range(document.start, len(document.sequences[label]))
+            ]
+            row, position, token, number, label = np.array(scored).T
+            # The head runs at these positions only: elsewhere a large vocabulary would fill the memory.
+            kept, position = np.unique(position, return_inverse=True)
+            inputs = pad([ran.ids for ran in rows], padding_id(tokenizer))
+            inputs = {key: tensor.to(model.device) for key, tensor in inputs.items()}
+            logits = model(**inputs, use_cache=False, logits_to_keep=torch.from_numpy(kept)).logits
+            row, position, token = (torch.from_numpy(index).to(logits.device) for index in (row, position, token))
+            nll = torch.nn.functional.cross_entropy(logits[row, position].float(), token, reduction="none")
+            np.subtract.at(likelihoods, (number, label), nll.double().cpu().numpy())
+    return likelihoods.argmax(1)
 
 
 TASK = Task(
@@ -55,5 +181,6 @@ TASK = Task(
     columns=("sentence", "text", "review"),
     extra=("label",),
     measure=measure,
+    examples=examples,
     context=128,
 )

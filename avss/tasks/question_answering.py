@@ -1,0 +1,154 @@
+"""Questions on a text, answered by greedy decoding after a prompt and compared as SQuAD does: F1, and exact match."""
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from avss.data import Example, beginning, by_length, context_of, pad, padding_id
+from avss.errors import InputError
+from avss.metrics.answers import best, f1
+from avss.objective import UNSCORED, is_causal
+from avss.observe import evaluating
+from avss.progress import progress
+from avss.tasks.base import Outcome, Task
+from avss.tasks.prompts import common_prefix, encode, fitted
+
+PROMPT = "{context}\nQuestion: {question}\nAnswer:"
+MAX_NEW_TOKENS = 32
+
+
+def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
+    """F1 of each question, the best over its references; a question without answers expects the empty string.
+
+    column: holds the contexts; beside it are `question` and `answers`, as in SQuAD. Rows without a question, or whose
+    answers are not of that form, are left out. Raises `InputError` for a model that is no causal language model, where
+    no row is left, and for a question that does not fit.
+    """
+    dataset = _usable(model, dataset)
+    context = context_of(model, tokenizer, context)
+    _, prompts = _prompts(tokenizer, dataset, column, context)
+    answers = [""] * len(prompts)
+    with evaluating(model):
+        for chosen in progress(by_length(prompts, batch_size), "evaluating"):
+            for index, answer in zip(chosen, _answers(model, tokenizer, [prompts[i] for i in chosen]), strict=True):
+                answers[index] = answer
+    references = [row["text"] for row in dataset["answers"]]
+    numerator = np.array([best(f1, *pair) for pair in zip(answers, references, strict=True)])
+    protocol = (
+        f"prompt {PROMPT!r}, {'BOS first' if beginning(tokenizer) else 'no BOS'}, contexts cut at their end so that "
+        f"prompt and answer have at most {context} tokens; greedy decoding to a newline, EOS or {MAX_NEW_TOKENS} "
+        f"tokens; answers normalised as SQuAD does, the best of the references, mean over questions"
+    )
+    return Outcome(numerator, np.ones_like(numerator), protocol, answers, references)
+
+
+def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
+    """The prompt and the first reference, of which only the tokens of the answer are labelled.
+
+    Questions without an answer have no labels and are left out. Raises `InputError` as `measure`.
+    """
+    dataset = _usable(model, dataset)
+    answered = [index for index, row in enumerate(dataset["answers"]) if row["text"] and row["text"][0].strip()]
+    if not answered:
+        raise InputError("no usable rows: no question has an answer, and this needs answers as labels")
+    dataset = dataset.select(answered)
+    texts, prompts = _prompts(tokenizer, dataset, column, context_of(model, tokenizer, context))
+    answers = [row["text"][0].strip() for row in dataset["answers"]]
+    result = []
+    whole = [f"{text} {answer}" for text, answer in zip(texts, answers, strict=True)]
+    for prompt, ids in zip(prompts, encode(tokenizer, whole), strict=True):
+        start = common_prefix([prompt, ids])
+        ids = ids[: start + MAX_NEW_TOKENS]
+        result.append(Example(ids, [UNSCORED] * start + ids[start:]))
+    return result
+
+
+def _usable(model, dataset: Dataset) -> Dataset:
+    """The rows with a question and with answers of SQuAD's form: a dictionary whose `text` is a list of strings."""
+    if not is_causal(model):
+        raise InputError(f"task question_answering needs a causal language model, {type(model).__name__} is none")
+    lacking = [name for name in TASK.extra if name not in dataset.column_names]
+    if lacking:
+        raise InputError(
+            f"task question_answering needs the columns of SQuAD and {' and '.join(lacking)} is missing; "
+            f"the data has {', '.join(dataset.column_names)}"
+        )
+
+    def texts_of(answers) -> list | None:
+        return answers.get("text") if isinstance(answers, dict) else None
+
+    rows = list(zip(dataset["question"], map(texts_of, dataset["answers"]), strict=True))
+    keep = [
+        index
+        for index, (question, texts) in enumerate(rows)
+        if isinstance(question, str) and question.strip()
+        if isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+    ]
+    if not keep:
+        raise InputError(
+            f"no usable rows: none has a question and answers such as {{'text': ['Paris']}} "
+            f"(the first has {dataset['question'][0]!r} and {dataset['answers'][0]!r}); give the columns of SQuAD"
+        )
+    return dataset.select(keep)
+
+
+def _prompts(tokenizer, dataset: Dataset, column: str, context: int) -> tuple[list[str], list[list[int]]]:
+    """Each question's prompt, as text and as token ids, with room for the answer."""
+    questions = [question.strip() for question in dataset["question"]]
+
+    def render(index: int, text: str) -> list[str]:
+        return [PROMPT.format(context=text, question=questions[index])]
+
+    contexts = [text.strip() for text in dataset[column]]
+    texts, ids = fitted(tokenizer, contexts, render, max(0, context - MAX_NEW_TOKENS))
+    return [render(index, text)[0] for index, text in enumerate(texts)], [strings[0] for strings in ids]
+
+
+def _answers(model, tokenizer, prompts: list[list[int]]) -> list[str]:
+    """The greedy continuation of each prompt, up to a newline, EOS or `MAX_NEW_TOKENS` tokens.
+
+    A loop of our own: `generate` would take sampling, penalties and further rules from the checkpoint's configuration.
+    """
+    ends = _ends(model, tokenizer)
+    inputs = {key: tensor.to(model.device) for key, tensor in pad(prompts, padding_id(tokenizer), left=True).items()}
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    positions, cache = (mask.cumsum(1) - 1).clamp(min=0), None
+    made: list[list[int]] = [[] for _ in prompts]
+    unfinished = set(range(len(prompts)))
+    for _ in range(MAX_NEW_TOKENS):
+        output = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache, ids = output.past_key_values, output.logits[:, -1:].argmax(-1).to(mask.device)
+        for row, token in enumerate(ids[:, 0].tolist()):
+            if row in unfinished and token not in ends:
+                made[row].append(token)
+            if token in ends or "\n" in tokenizer.decode([token]):
+                unfinished.discard(row)
+        if not unfinished:
+            break
+        mask, positions = torch.cat([mask, torch.ones_like(ids)], dim=1), positions[:, -1:] + 1
+    texts = [tokenizer.decode(tokens, skip_special_tokens=True) for tokens in made]
+    return [text.partition("\n")[0].strip() for text in texts]
+
+
+def _ends(model, tokenizer) -> set[int]:
+    """EOS of the tokenizer, and those that the checkpoint adds (a chat model has several)."""
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
+
+
+TASK = Task(
+    name="question_answering",
+    metric="f1",
+    columns=("context",),
+    extra=("question", "answers"),
+    measure=measure,
+    examples=examples,
+    context=512,
+)
