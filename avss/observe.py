@@ -184,7 +184,7 @@ def _exact(rows: Tensor, bases: Tensor | None) -> Tensor:
     return values if bases is None else values.sub_(bases)
 
 
-def _checked(batch: dict, number: int, reading: Reading) -> tuple[dict, Tensor]:
+def checked(batch: dict, number: int, reading: Reading) -> tuple[dict, Tensor]:
     """The model's inputs and the mask of tokens that count.
 
     A batch that cannot be used stops here, before it is run.
@@ -250,7 +250,7 @@ def observe(
     number = -1
     with evaluating(model), hooked(model, reading.site, receive):
         for number, batch in enumerate(progress(batches, "scoring")):
-            inputs, current = _checked(batch, number, reading)
+            inputs, current = checked(batch, number, reading)
             model.base_model(**{key: value.to(model.device) for key, value in inputs.items()})
             _close_batch(streams, current)
             # On a CPU looking is free; on an accelerator it would wait for the device, so there it is done once at the

@@ -9,6 +9,7 @@ import pytest
 import transformers as hf
 
 from avss.cli import main
+from avss.methods import METHODS
 from avss.scores import LayerScores
 from tests.conftest import SENTENCES
 
@@ -59,7 +60,7 @@ def test_score_prune_evaluate(world, capsys, family, data, task, metric):
 
 def test_methods_and_models_are_listed(capsys):
     assert run("methods") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["avss", "random", "last", "magnitude"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
     assert run("models") == 0
     assert "mini/distilbert" in capsys.readouterr().out
 

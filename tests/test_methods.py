@@ -8,12 +8,12 @@ import avss
 from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods import METHODS
-from tests.conftest import ragged, tiny
+from tests.conftest import labelled, ragged, tiny
 
 
 def test_every_method_gives_one_finite_number_a_layer(family):
     for name in METHODS:
-        values = avss.score(tiny(family), [ragged()], name).values
+        values = avss.score(tiny(family), [labelled(family, ragged())], name).values
         assert values.shape == (4,)
         assert np.isfinite(values).all()
 

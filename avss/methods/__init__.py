@@ -5,12 +5,41 @@ from collections.abc import Iterable
 from torch import nn
 
 from avss.errors import InputError, look_up
-from avss.methods import avss, last, magnitude, random
+from avss.methods import (
+    angular,
+    avss,
+    block_influence,
+    cim,
+    gbis,
+    greedy,
+    last,
+    leave_one_out,
+    lrp,
+    magnitude,
+    random,
+    taylor,
+)
 from avss.methods.base import Method
 from avss.reading import Reading
 from avss.scores import LayerScores
 
-METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in (avss, random, last, magnitude)}
+METHODS: dict[str, Method] = {
+    module.METHOD.name: module.METHOD
+    for module in (
+        avss,
+        random,
+        last,
+        magnitude,
+        gbis,
+        lrp,
+        cim,
+        taylor,
+        block_influence,
+        angular,
+        leave_one_out,
+        greedy,
+    )
+}
 
 
 def method_named(name: str) -> Method:

@@ -1,0 +1,86 @@
+"""Angular distance: the window of consecutive blocks that turns the last token least, after Gromov et al. 2024.
+
+"The Unreasonable Ineffectiveness of the Deeper Layers" removes the n consecutive blocks between whose input and output
+the angle, arccos(cos) / pi at the last token of a document, is smallest in the mean over documents. It gives one window
+and no scores; how the window becomes scores is ours, see `score`.
+"""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avss.architectures import blocks_of
+from avss.errors import InputError
+from avss.methods.base import Method
+from avss.methods.block_influence import cosines
+from avss.observe import checked, evaluating, hooked
+from avss.progress import progress
+from avss.reading import Reading
+from avss.scores import LayerScores, from_values
+
+
+def score(model, batches, reading, window=1) -> LayerScores:
+    """The angular distance across each block alone, in [0, 1]; 1 is added outside the best window of `window` blocks.
+
+    So `lowest(window)` removes exactly the best window, and the other blocks follow by their own distance. With a
+    window of 1 nothing is added: the scores are the distances. The last token is the last real one, wherever padding
+    is; one pass without the head, hidden states of one token a document kept. Raises `InputError` for a window that
+    is not at least 1 and below M, and for batches or activations that cannot be used.
+    """
+    layers = len(blocks_of(model))
+    if not isinstance(window, Integral) or not 1 <= window < layers:
+        raise InputError(f"window is {window!r}; give the number of blocks to remove, from 1 to {layers - 1}")
+    alone, across, documents, tokens = _distances(model, batches, int(window))
+    values = alone
+    if window > 1:
+        first = int(across.argmin())
+        outside = np.ones(layers)
+        outside[first : first + window] = 0
+        values = alone + outside
+    return from_values("angular", values, documents=documents, tokens=tokens)
+
+
+def _distances(model, batches, window: int) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Mean angular distance across one block (M,) and across `window` blocks (M - window + 1,); documents, tokens."""
+    alone, across, tokens = [], [], 0
+    states: list[Tensor] = []
+    last: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
+
+    def receive(block: int, leaving: Tensor, entering: Tensor) -> None:
+        for state in (entering, leaving) if block == 0 else (leaving,):
+            states.append(state[tuple(index.to(state.device) for index in last)].to(model.device))
+
+    with evaluating(model), hooked(model, "block_update", receive):
+        for number, batch in enumerate(progress(batches, "comparing")):
+            inputs, mask = checked(batch, number, Reading())
+            documents = mask.any(1).nonzero()[:, 0]
+            last = documents, mask.shape[1] - 1 - mask.flip(1).int().argmax(1)[documents]
+            states.clear()
+            model.base_model(**{name: value.to(model.device) for name, value in inputs.items()})
+            stacked = torch.stack(states)
+            alone.append(_angles(stacked, 1))
+            across.append(_angles(stacked, window))
+            tokens += mask.sum()
+    if not alone:
+        raise InputError("no batches were given; scoring needs at least one document")
+    found = [torch.cat(parts, 1).cpu().numpy() for parts in (alone, across)]
+    for block in np.flatnonzero(~np.isfinite(found[0]).all(1)):
+        raise InputError(f"block {block} has NaN or infinite activations; load the model in a wider dtype or check it")
+    return found[0].mean(1), found[1].mean(1), found[0].shape[1], int(tokens)
+
+
+def _angles(states: Tensor, apart: int) -> Tensor:
+    """arccos(cos) / pi between hidden states `apart` blocks apart, (M + 1, B, F) to (M + 1 - apart, B)."""
+    return cosines(states[:-apart], states[apart:]).clamp(-1, 1).arccos() / torch.pi
+
+
+METHOD = Method(
+    "angular",
+    score,
+    "Gromov et al. 2024, The Unreasonable Ineffectiveness of the Deeper Layers, arXiv 2403.17887; as scores ours",
+    "angle between what enters and leaves a window of blocks, at the last token",
+    reads_text=True,
+    options=("window",),
+)

@@ -1,0 +1,38 @@
+"""GBIS: how strongly the loss of a document reacts to what a block hands on.
+
+The AVSS paper names GBIS, gradient-based importance scores, as a baseline and neither defines it nor cites a
+definition. Ours: E_x of the L2 norm of dLoss/dh_i, with h_i the block's output at the real tokens of document x (one
+norm over tokens and features together) and Loss the document's mean nats a scored prediction.
+"""
+
+from torch import Tensor
+
+from avss.gradients import gradient_pass
+from avss.methods.base import Method
+from avss.scores import LayerScores, from_values
+
+
+def _norm(h: Tensor, u: Tensor, g: Tensor) -> Tensor:
+    return g.square().sum((1, 2)).sqrt()
+
+
+def score(model, batches, reading) -> LayerScores:
+    """Mean over documents of the gradient's norm, (M,), not normalised over layers; float64, nats a unit of h_i.
+
+    It reads h_i alone, not what the block adds to it. A block that hands its input on unchanged has the same gradient
+    at its output as at its input, so that GBIS cannot tell it from a block that works. Raises `InputError` as
+    `avss.gradients.gradient_pass`.
+    """
+    found = gradient_pass(model, batches, lambda gold: gold.loss, _norm)
+    values = (found.values / found.scored).mean(1)
+    return from_values("gbis", values, documents=len(found.scored), tokens=found.tokens)
+
+
+METHOD = Method(
+    "gbis",
+    score,
+    "baseline of the paper, not defined there; definition ours",
+    "norm of the gradient of the loss at the block's output",
+    reads_text=True,
+    reads_labels=True,
+)

@@ -1,0 +1,37 @@
+"""Taylor: the first-order estimate of how much the loss changes when a block is skipped.
+
+Skipping block i takes its update u_i = h_i - h_{i-1} out of its output h_i; to first order the loss of document x
+changes by -sum(u_i * dLoss/dh_i) over tokens and features. The idea is that of LLM-Pruner (Ma et al. 2023) and of the
+Taylor criterion of Shortened LLaMA (Kim et al. 2024), which expand in the weights of a block and sum over them. That it
+is taken here in the block's update, which needs no gradient of a parameter, and before E_x in absolute value, is ours.
+"""
+
+from torch import Tensor
+
+from avss.gradients import gradient_pass
+from avss.methods.base import Method
+from avss.scores import LayerScores, from_values
+
+
+def _change(h: Tensor, u: Tensor, g: Tensor) -> Tensor:
+    return (u * g).sum((1, 2)).abs()
+
+
+def score(model, batches, reading) -> LayerScores:
+    """E_x abs(sum u_i * dLoss/dh_i), (M,) float64, in nats a scored prediction; Loss is a document's mean.
+
+    Exactly 0 for a block that hands its input on unchanged. Raises `InputError` as `avss.gradients.gradient_pass`.
+    """
+    found = gradient_pass(model, batches, lambda gold: gold.loss, _change)
+    values = (found.values / found.scored).mean(1)
+    return from_values("taylor", values, documents=len(found.scored), tokens=found.tokens)
+
+
+METHOD = Method(
+    "taylor",
+    score,
+    "Ma et al. 2023, LLM-Pruner, arXiv 2305.11627; Kim et al. 2024, Shortened LLaMA, arXiv 2402.02834; form ours",
+    "first-order change of the loss when the block is skipped",
+    reads_text=True,
+    reads_labels=True,
+)

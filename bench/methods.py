@@ -1,0 +1,154 @@
+"""What each method that reads text costs beside a bare forward pass with head over the same batches: time and memory.
+
+    python bench/methods.py [--out bench/results/methods-cpu.json] [--device cuda] [--methods gbis lrp]
+
+A randomly initialised Llama-class model. Bare and scored passes in turn in one process; peak memory from one process
+each, because a process's peak never falls; all have imported the same. On an accelerator, its own peak is measured.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from avss.files import write_whole
+from avss.methods import METHODS, score
+from avss.provenance import now, peak_memory_mb
+from avss.provenance import provenance as provenance_of
+
+BARE = "bare"
+# The most that a method may take, in bare passes over M blocks; those without a line have no target.
+TARGETS = {
+    "avss": lambda blocks: 1.10,
+    "block_influence": lambda blocks: 1.10,
+    "gbis": lambda blocks: 4,
+    "taylor": lambda blocks: 4,
+    "lrp": lambda blocks: 4,
+    "leave_one_out": lambda blocks: 0.55 * blocks + 1,
+}
+
+
+def model_of(arguments: argparse.Namespace) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=arguments.width,
+        intermediate_size=4 * arguments.width,
+        num_hidden_layers=arguments.blocks,
+        num_attention_heads=arguments.width // 64,
+        vocab_size=arguments.vocabulary,
+        max_position_embeddings=arguments.tokens,
+    )
+    return LlamaForCausalLM(config).eval().to(arguments.device)
+
+
+def text(arguments: argparse.Namespace) -> list[dict]:
+    generator = torch.Generator().manual_seed(0)
+    shape = (arguments.batches, arguments.batch, arguments.tokens)
+    ids = torch.randint(3, arguments.vocabulary, shape, generator=generator)
+    # A quarter of the documents is half padding, as real batches are ragged.
+    mask = torch.ones_like(ids)
+    mask[:, ::4, arguments.tokens // 2 :] = 0
+    return [{"input_ids": i, "attention_mask": m} for i, m in zip(ids, mask, strict=True)]
+
+
+def run(name: str, model, batches) -> None:
+    if name != BARE:
+        score(model, batches, name)
+        return
+    with torch.inference_mode():
+        for batch in batches:
+            model(**{key: value.to(model.device) for key, value in batch.items()})
+
+
+def seconds(name: str, model, batches) -> float:
+    began = time.perf_counter()
+    run(name, model, batches)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def _peak(name: str, arguments: argparse.Namespace, answer) -> None:
+    torch.set_num_threads(arguments.threads)
+    run(name, model_of(arguments), text(arguments))
+    answer.put(peak_memory_mb())
+
+
+def peak_memory(name: str, arguments: argparse.Namespace) -> float:
+    """Peak memory in MiB of a process that does nothing else."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+    process = context.Process(target=_peak, args=(name, arguments, answer))
+    process.start()
+    peak = answer.get(timeout=3600)
+    process.join()
+    return peak
+
+
+def measure(name: str, model, batches, bare_peak: float, arguments: argparse.Namespace) -> dict:
+    seconds(BARE, model, batches)
+    first = seconds(name, model, batches)
+    # A method that runs for minutes is measured once: warming up and noise matter little then.
+    repeats = arguments.repeats if first < arguments.patience else 0
+    pairs = [(seconds(BARE, model, batches), seconds(name, model, batches)) for _ in range(repeats)]
+    pairs = pairs or [(seconds(BARE, model, batches), first)]
+    ratios = sorted(scored / bare for bare, scored in pairs)
+    peak = peak_memory(name, arguments)
+    ratio = statistics.median(ratios)
+    target = TARGETS[name](arguments.blocks) if name in TARGETS else None
+    return {
+        "method": name,
+        "repeats": len(pairs),
+        "bare_seconds": round(statistics.median(bare for bare, _ in pairs), 4),
+        "scored_seconds": round(statistics.median(scored for _, scored in pairs), 4),
+        "time_ratio": round(ratio, 4),
+        "time_ratio_quartiles": [round(ratios[len(ratios) // 4], 4), round(ratios[-1 - len(ratios) // 4], 4)],
+        "time_target": target,
+        "on_target": None if target is None else ratio <= target,
+        "bare_peak_mib": round(bare_peak, 1),
+        "scored_peak_mib": round(peak, 1),
+        "memory_ratio": round(peak / bare_peak, 4),
+    }
+
+
+def main() -> None:
+    reading = [name for name, method in METHODS.items() if method.reads_text]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--methods", nargs="+", choices=reading, default=reading)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--patience", type=float, default=60, help="seconds; a method that takes longer runs once")
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--blocks", type=int, default=16)
+    parser.add_argument("--vocabulary", type=int, default=1024)
+    parser.add_argument("--batches", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=128)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.device == "cpu":
+        # Else the peak of an accelerator that is there and unused would be reported.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    bare_peak = peak_memory(BARE, arguments)
+    model, batches, rows = model_of(arguments), text(arguments), []
+    for name in arguments.methods:
+        rows.append(measure(name, model, batches, bare_peak, arguments))
+        print(json.dumps(rows[-1]), flush=True)
+    if arguments.out:
+        setting = {
+            key: getattr(arguments, key) for key in ("width", "blocks", "vocabulary", "batches", "batch", "tokens")
+        }
+        facts = provenance_of(arguments.device, "float32") | {"created": now()}
+        write_whole(arguments.out, json.dumps({"setting": setting, "rows": rows, "provenance": facts}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
