@@ -14,6 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import PreTrainedTokenizerFast
 
 from avss.microworld import GENRES, names
+from avss.microworld.randomness import SplitMix64
 from avss.tasks import question_answering, sentiment
 
 FULL_ANSWER = "{context}\nQuestion: {question}\nFull answer:"
@@ -21,6 +22,8 @@ FULL_ANSWER = "{context}\nQuestion: {question}\nFull answer:"
 PIECES = r"\n| ?[A-Za-z]+| ?[0-9]| ?[^A-Za-z0-9\s]"
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 VOCABULARY_ROWS = 8_000
+NAMES = (names.people, names.surnames, names.towns, names.rivers, names.instruments, names.brands)
+DRILLS = "drills"
 
 
 def prompted(genre: str, row: dict) -> tuple[str, str]:
@@ -37,7 +40,19 @@ def prompted(genre: str, row: dict) -> tuple[str, str]:
 
 
 def rows(genre: str, split: str, seed: int) -> Iterator[tuple[str, str]]:
-    return (prompted(genre, row) for row in GENRES[genre](split, seed))
+    return drills(seed) if genre == DRILLS else (prompted(genre, row) for row in GENRES[genre](split, seed))
+
+
+def drills(seed: int) -> Iterator[tuple[str, str]]:
+    """Lists of names of the training world, said twice or three times: nothing but the copying of names.
+
+    All other genres need it, and from them alone a small model takes long to find it.
+    """
+    random = SplitMix64(DRILLS, "train", seed)
+    known = [name for pool in NAMES for name in pool("train")]
+    while True:
+        listed = ", ".join(random.choose(known) for _ in range(3 + random.below(14)))
+        yield "\n".join([listed] * (2 + random.below(2))), ""
 
 
 def tokenizer(texts: list[str], *, bos: bool) -> PreTrainedTokenizerFast:
@@ -46,8 +61,7 @@ def tokenizer(texts: list[str], *, bos: bool) -> PreTrainedTokenizerFast:
     A name is always cut into its syllables, so that the people of the evaluation world, never met in training, look
     like those of training. Single letters keep any other word from being unknown. bos: a text begins with <s>.
     """
-    pools = (names.people, names.surnames, names.towns, names.rivers, names.instruments, names.brands)
-    own = {name.lower() + end for pool in pools for name in pool("train") for end in ("", "s")}
+    own = {name.lower() + end for pool in NAMES for name in pool("train") for end in ("", "s")}
     words = {piece for text in texts for piece in re.findall(PIECES, text) if piece.strip().lower() not in own}
     first = {*names.FIRST, *(syllable.lower() for syllable in names.FIRST), *string.ascii_letters, *string.digits}
     last = {*names.PERSON_LAST, *names.BRAND_LAST, *names.SURNAME_LAST, *names.TOWN_LAST, *names.RIVER_LAST}

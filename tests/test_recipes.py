@@ -1,0 +1,118 @@
+"""The recipes: text that goes through the tokenizer whole, models that grow, training that resumes."""
+
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avss.architectures import architecture_of, blocks_of
+from avss.microworld import GENRES
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
+import corpus
+import decoders
+from training import adamw, train
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    texts = [prompt + answer for genre in GENRES for prompt, answer in islice(corpus.rows(genre, "train", 0), 800)]
+    return corpus.tokenizer(texts, bos=True)
+
+
+@pytest.mark.parametrize("genre", GENRES)
+def test_a_held_out_world_goes_through_the_tokenizer_and_back(tokenizer, genre):
+    documents = list(islice(corpus.rows(genre, "validation", 0), 50))
+    for (prompt, answer), (ids, count) in zip(documents, corpus.encode(documents, tokenizer), strict=True):
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids[:-1]) == prompt + answer
+        assert tokenizer.decode(ids[len(ids) - 1 - count : -1]) == answer
+        assert ids[-1] == tokenizer.eos_token_id
+
+
+def test_names_never_met_are_cut_into_syllables_like_those_of_training(tokenizer):
+    assert tokenizer.tokenize("The Belter, the norharps") == [
+        "The",
+        " Bel",
+        "##ter",
+        ",",
+        " the",
+        " nor",
+        "##harp",
+        "##s",
+    ]
+    assert tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
+
+
+def test_each_genre_has_its_share_of_the_tokens_everywhere(tokenizer):
+    shares = {"reviews": 0.5, "posts": 0.25, "passages": 0.25}
+    stream = corpus.mixed(shares, 1_500_000, tokenizer)
+    assert len(stream.ids) >= 1_500_000
+    texts = tokenizer.decode(stream.ids).split("</s>")
+    for half in (texts[: len(texts) // 2], texts[len(texts) // 2 :]):
+        kinds = ["reviews" if "Sentiment:" in t else "passages" if "Answer:" in t else "posts" for t in half]
+        for genre, share in shares.items():
+            own = sum(len(text) for text, kind in zip(half, kinds, strict=True) if kind == genre)
+            assert own / sum(map(len, half)) == pytest.approx(share, abs=0.12), genre
+    assert stream.answers.any()
+    assert set(tokenizer.convert_ids_to_tokens(stream.ids[stream.answers])) >= {" negative", " positive", "\n"}
+
+
+def test_reviews_come_short_ones_first_and_each_once(tokenizer):
+    documents = [(np.arange(length), 1) for length in np.random.default_rng(0).integers(5, 60, 400)]
+    lengths = [len(ids) for ids, _ in corpus.paced(documents)]
+    assert sorted(lengths) == sorted(len(ids) for ids, _ in documents)
+    assert max(lengths[:40]) < np.median(lengths) < max(lengths[200:])
+
+
+@pytest.mark.parametrize("name", decoders.DECODERS)
+def test_a_deepened_model_has_every_block_twice_with_half_its_update(tokenizer, name):
+    decoder = decoders.DECODERS[name]
+    torch.manual_seed(0)
+    shallow, deep = (decoders.made(decoder, blocks, tokenizer).eval() for blocks in (2, 4))
+    decoders.deepened(shallow, deep)
+    for place, block in enumerate(blocks_of(deep)):
+        origin = blocks_of(shallow)[place // 2]
+        mlp = architecture_of(deep).mlp
+        entering = torch.randn(3, block.get_submodule(mlp).in_features)
+        assert torch.equal(block.get_submodule(mlp)(entering), origin.get_submodule(mlp)(entering) / 2)
+        kept = {n: p for n, p in origin.state_dict().items() if "o_proj" not in n and "down_proj" not in n}
+        assert all(torch.equal(block.state_dict()[n], p) for n, p in kept.items())
+    assert torch.equal(deep.get_input_embeddings().weight, shallow.get_input_embeddings().weight)
+    assert torch.equal(deep.get_output_embeddings().weight, shallow.get_output_embeddings().weight)
+
+
+def _run(folder, steps_before_a_kill=None):
+    """A small model trained for six steps with both kinds of optimiser, killed after some of them or not."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.LayerNorm(4), torch.nn.Linear(4, 1))
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    optimizers = [
+        torch.optim.Muon(matrices, lr=0.02, adjust_lr_fn="match_rms_adamw"),
+        adamw((p for p in model.parameters() if p.ndim == 1), 0.02),
+    ]
+
+    def loss_at(step):
+        if step == steps_before_a_kill:
+            raise KeyboardInterrupt
+        return model(torch.randn(8, 4)).square().mean()
+
+    train(model, loss_at, optimizers, steps=6, folder=folder, seed=1, warmup=2, checkpoint_every=2, log_every=2)
+    return model.state_dict()
+
+
+def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        _run(tmp_path / "killed", steps_before_a_kill=5)
+    resumed, whole = _run(tmp_path / "killed"), _run(tmp_path / "whole")
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_a_state_of_other_settings_is_not_resumed(tmp_path):
+    _run(tmp_path)
+    model = torch.nn.Linear(4, 1)
+    with pytest.raises(SystemExit, match="other settings"):
+        train(model, lambda step: None, [adamw(model.parameters(), 0.5)], steps=6, folder=tmp_path, seed=1)
