@@ -10,30 +10,38 @@ import sys
 import warnings
 from pathlib import Path
 
-from avss import __version__
+from avss import __version__, selection
 from avss.errors import InputError
 from avss.files import checked_output, write_whole
-from avss.selection import count_of
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from avss.data import batches, context_of, load_data, sample, usable_rows
+    from avss.data import batched, batches, context_of, load_data, padding_id, sample, usable_rows
     from avss.methods import method_named, score
     from avss.models import load_model, revision_of
+    from avss.objective import is_classifier
     from avss.reading import Reading
-    from avss.tasks import TASKS
+    from avss.tasks import TASKS, task_named
 
     out = checked_output(arguments.out, arguments.force)
     method, reading = method_named(arguments.method), Reading.parse(arguments.reading)
+    task = task_named(arguments.task) if arguments.task else None
     _positive("--samples", arguments.samples)
     dataset = load_data(arguments.data, arguments.split, purpose="calibration")
-    columns = tuple(dict.fromkeys(column for task in TASKS.values() for column in task.columns))
+    tasks = [task] if task else TASKS.values()
+    columns = tuple(dict.fromkeys(column for each in tasks for column in each.columns))
     dataset, column = usable_rows(dataset, columns, arguments.column, f"data {arguments.data}")
     dataset = sample(dataset, arguments.samples, arguments.seed)
     model, tokenizer = load_model(arguments.model, dtype=arguments.dtype, device=arguments.device)
     context = context_of(model, tokenizer, arguments.context)
     filled = reading.padding == "included"
-    text = batches(dataset[column], tokenizer, context=context, batch_size=arguments.batch_size, fill=filled)
+    if task is None and method.reads_labels and is_classifier(model):
+        task = TASKS["sentiment"]
+    if task:
+        examples = task.examples(model, tokenizer, dataset, column, context)
+        text = batched(examples, padding_id(tokenizer), arguments.batch_size, context if filled else None)
+    else:
+        text = batches(dataset[column], tokenizer, context=context, batch_size=arguments.batch_size, fill=filled)
     options = {"seed": arguments.seed} if "seed" in method.options else {}
     scores = score(model, text, arguments.method, reading=reading, **options)
     scores.save(
@@ -41,6 +49,7 @@ def _score(arguments: argparse.Namespace) -> None:
         model=arguments.model,
         revision=revision_of(model),
         data=arguments.data,
+        task=task and task.name,
         samples=len(dataset),
         context=context,
         seed=arguments.seed,
@@ -56,8 +65,11 @@ def _prune(arguments: argparse.Namespace) -> None:
     from avss.scores import LayerScores
 
     scores = LayerScores.load(arguments.scores)
-    wanted = arguments.layers if arguments.layers is not None else arguments.fraction
-    count = count_of(wanted, len(scores.values))
+    if arguments.rule is None:
+        wanted = arguments.layers if arguments.layers is not None else arguments.fraction
+        removed = sorted(scores.lowest(wanted))
+    else:
+        removed = _by_rule(arguments.rule, scores)
     model, tokenizer = load_model(arguments.model, dtype=arguments.dtype, device="cpu")
     from avss.architectures import blocks_of
 
@@ -67,7 +79,6 @@ def _prune(arguments: argparse.Namespace) -> None:
             f"{arguments.scores} scores {len(scores.values)} layers and model {arguments.model} has {total}; "
             f"score this model first"
         )
-    removed = sorted(scores.lowest(count))
     share = parameter_share(model, removed)
     facts = {
         "pruned_from": arguments.model,
@@ -75,12 +86,23 @@ def _prune(arguments: argparse.Namespace) -> None:
         "reading": scores.reading,
         "removed_layers": removed,
         "layers_before": total,
-        "share_of_layers": round(count / total, 6),
+        "share_of_layers": round(len(removed) / total, 6),
         "share_of_parameters": round(share, 6),
         "avss": __version__,
     }
     save_pruned(prune(model, removed), tokenizer, out, facts, force=arguments.force)
-    print(f"{out}: removed {count} of {total} layers ({', '.join(map(str, removed))}), {share:.1%} of the parameters")
+    named = ", ".join(map(str, removed))
+    print(f"{out}: removed {len(removed)} of {total} layers ({named}), {share:.1%} of the parameters")
+
+
+def _by_rule(rule: str, scores) -> list[int]:
+    _, mass = selection.parse(rule)
+    if mass is None:
+        raise InputError(f"--rule {rule} needs a number of layers; use --layers or --fraction for the lowest layers")
+    removed = selection.select(rule, lambda _: scores.values, len(scores.values), 1)
+    if not removed:
+        raise InputError(f"--rule {rule} removes no layer: each alone holds more of the sum; give a larger mass")
+    return sorted(removed)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -170,6 +192,11 @@ def _parser() -> argparse.ArgumentParser:
     scoring.add_argument(
         "--reading", default="paper", help="paper or released-code, with changes such as paper,epsilon=1e-3"
     )
+    scoring.add_argument(
+        "--task",
+        help="show documents as this task does, with its labels: sentiment, question_answering or language_modeling "
+        "(default: plain text; for methods that need a classifier's labels, sentiment)",
+    )
     scoring.add_argument("--samples", type=int, default=512, help="documents (default: %(default)s)")
     scoring.add_argument("--context", type=int, default=128, help="tokens a document (default: %(default)s)")
     with_output(scoring, True, "CSV file of scores")
@@ -180,6 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     amount = pruning.add_mutually_exclusive_group(required=True)
     amount.add_argument("--layers", type=int, help="how many layers to remove")
     amount.add_argument("--fraction", type=float, help="share of layers to remove, rounded to whole layers")
+    amount.add_argument("--rule", help="cumulative(MASS) or released_code(MASS), by the share of the summed scores")
     with_output(pruning, True, "folder of the pruned model")
 
     evaluating = command("evaluate", _evaluate, "Measure a model on a task.")

@@ -14,7 +14,6 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import PreTrainedTokenizerFast
 
 from avss.microworld import GENRES, names
-from avss.microworld.randomness import SplitMix64
 from avss.tasks import question_answering, sentiment
 
 FULL_ANSWER = "{context}\nQuestion: {question}\nFull answer:"
@@ -23,7 +22,6 @@ PIECES = r"\n| ?[A-Za-z]+| ?[0-9]| ?[^A-Za-z0-9\s]"
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 VOCABULARY_ROWS = 8_000
 NAMES = (names.people, names.surnames, names.towns, names.rivers, names.instruments, names.brands)
-DRILLS = "drills"
 
 
 def prompted(genre: str, row: dict) -> tuple[str, str]:
@@ -40,19 +38,7 @@ def prompted(genre: str, row: dict) -> tuple[str, str]:
 
 
 def rows(genre: str, split: str, seed: int) -> Iterator[tuple[str, str]]:
-    return drills(seed) if genre == DRILLS else (prompted(genre, row) for row in GENRES[genre](split, seed))
-
-
-def drills(seed: int) -> Iterator[tuple[str, str]]:
-    """Lists of names of the training world, said twice or three times: nothing but the copying of names.
-
-    All other genres need it, and from them alone a small model takes long to find it.
-    """
-    random = SplitMix64(DRILLS, "train", seed)
-    known = [name for pool in NAMES for name in pool("train")]
-    while True:
-        listed = ", ".join(random.choose(known) for _ in range(3 + random.below(14)))
-        yield "\n".join([listed] * (2 + random.below(2))), ""
+    return (prompted(genre, row) for row in GENRES[genre](split, seed))
 
 
 def tokenizer(texts: list[str], *, bos: bool) -> PreTrainedTokenizerFast:

@@ -5,7 +5,9 @@ may be: of every block two are made, each of half the update (Chang et al. 2018,
 on. Steps of a shallow model are cheaper by as much as it is shallower.
 """
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -31,7 +33,11 @@ from avss.tasks import TASKS, evaluate
 
 SEED = 0
 CONTEXT, BATCH = 256, 8
-PEAK, WARMUP = 1.2e-2, 60
+WARMUP = 60
+# A pair of rotary dimensions that turns by more radians a position tells places apart; so many others match content.
+SLOW, MATCHED = 0.02, 20
+# That of Llama 3: with more of the rotary dimensions slow, narrow heads can match what stands far apart.
+ROPE_THETA = 500_000.0
 # An answer's token weighs as much as this many others: of a review of thirty tokens one is the label.
 ANSWER_WEIGHT = 20.0
 
@@ -41,7 +47,8 @@ class Decoder:
     """One model: its class and shape, the share of each genre in its tokens, and (blocks, steps) of each stage.
 
     like: the model that it is a narrow likeness of, whose ratios of widths and heads it has. laid_out: the steps that
-    the documents are laid out for, from short reviews to long ones, if more than those of all stages.
+    the documents are laid out for, from short reviews to long ones; at least those of all stages. peaks: learning rates
+    of the matrices of blocks and of all else. copies: whether it begins with `start_copying`.
     """
 
     model: type[PreTrainedModel]
@@ -51,7 +58,9 @@ class Decoder:
     bos: bool
     shares: dict[str, float]
     stages: tuple[tuple[int, int], ...]
-    laid_out: int = 0
+    laid_out: int
+    peaks: tuple[float, float]
+    copies: bool
 
 
 # Reviews weigh most where the paper measures sentiment, passages where it measures question answering.
@@ -75,6 +84,8 @@ DECODERS = {
         shares=SENTIMENT,
         stages=((4, 2000), (8, 600), (16, 600)),
         laid_out=5200,
+        peaks=(1.2e-2, 1.2e-2),
+        copies=False,
     ),
     "stablelm-3b": Decoder(
         StableLmForCausalLM,
@@ -83,14 +94,17 @@ DECODERS = {
         {
             "hidden_size": 64,
             "intermediate_size": 176,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
             "partial_rotary_factor": 0.25,
             "tie_word_embeddings": False,
         },
         bos=False,
         shares=ALL,
-        stages=((4, 2000), (8, 3000), (16, 1000), (32, 1000)),
+        stages=((4, 3000), (8, 2500), (16, 700), (32, 700)),
+        laid_out=8000,
+        peaks=(3e-3, 6e-3),
+        copies=True,
     ),
     "llama-7b": Decoder(
         LlamaForCausalLM,
@@ -99,13 +113,17 @@ DECODERS = {
         {
             "hidden_size": 64,
             "intermediate_size": 172,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 4,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "rope_theta": ROPE_THETA,
             "tie_word_embeddings": False,
         },
         bos=True,
         shares=TEXTS,
-        stages=((4, 2000), (8, 2500), (16, 1000), (32, 1000)),
+        stages=((4, 2500), (8, 2000), (16, 700), (32, 700)),
+        laid_out=8000,
+        peaks=(3e-3, 6e-3),
+        copies=True,
     ),
     "llama-8b": Decoder(
         LlamaForCausalLM,
@@ -116,11 +134,16 @@ DECODERS = {
             "intermediate_size": 224,
             "num_attention_heads": 4,
             "num_key_value_heads": 1,
+            "head_dim": 32,
+            "rope_theta": ROPE_THETA,
             "tie_word_embeddings": False,
         },
         bos=True,
         shares=TEXTS,
-        stages=((4, 2000), (8, 2500), (16, 1000), (32, 1000)),
+        stages=((4, 2500), (8, 2000), (16, 700), (32, 700)),
+        laid_out=8000,
+        peaks=(3e-3, 6e-3),
+        copies=True,
     ),
 }
 
@@ -154,12 +177,79 @@ def deepened(shallow: PreTrainedModel, deep: PreTrainedModel) -> None:
     deep.load_state_dict(rest, strict=False)
 
 
-def optimizers(model: PreTrainedModel) -> list[torch.optim.Optimizer]:
+def start_copying(model: PreTrainedModel, vocabulary: dict[str, int]) -> None:
+    """Give the first two blocks the two heads that copy what followed a token before.
+
+    A head of block 0 attends to the token before and writes what it is into a subspace of its own; a head of block 1
+    attends where that subspace holds the token that it stands on: the induction circuit of Olsson et al. 2022
+    (arXiv 2209.11895), which trained models have and which models of this width did not find in ten million tokens.
+    The two heads stay as they are while the model is shallow; what is copied, and all that comes of it, is learnt. A
+    word begins alike with a space before it and without. Content is matched in the dimensions of a head that rotary
+    embedding leaves alone or turns slowly.
+    """
+    config, width = model.config, model.config.hidden_size
+    size = getattr(config, "head_dim", None) or width // config.num_attention_heads
+    turns = model.base_model.rotary_emb.inv_freq.tolist()
+    # A head's dimensions from the slowest; those beyond the rotary ones do not turn at all.
+    slowest = sorted(range(size), key=lambda place: (turns + turns)[place] if place < 2 * len(turns) else 0)
+    content = slowest[:MATCHED]
+    generator = torch.Generator().manual_seed(SEED)
+    basis = torch.linalg.qr(torch.randn(width - 1, width - 1, generator=generator))[0]
+    basis = torch.nn.functional.pad(basis, (1, 0))  # nothing in the first dimension, which is the same for all tokens
+    read, written = basis[: len(content)], basis[len(content) : 2 * len(content)]
+    first, second = (block.self_attn for block in list(blocks_of(model))[:2])
+    with torch.no_grad():
+        embeddings = model.get_input_embeddings().weight
+        for piece, index in vocabulary.items():
+            embeddings[index] = embeddings[vocabulary.get(f" {piece}", index)]
+        if not config.tie_word_embeddings:
+            model.get_output_embeddings().weight.copy_(embeddings)
+        # Tokens stand out from what the random heads add to them.
+        embeddings.mul_(4)
+        spread = float(embeddings.std())
+        embeddings[:, 0] = 3 * spread
+
+        # Block 0: the query, turned back by one position, meets the key of the token before.
+        query, key = torch.zeros(size), torch.zeros(size)
+        for f, turn in enumerate(turns):
+            if turn > SLOW:
+                key[f], query[f], query[f + len(turns)] = 1, math.cos(turn), -math.sin(turn)
+        sharp = (30 * size**0.5) ** 0.5 / 3
+        first.q_proj.weight[:size] = 0
+        first.q_proj.weight[:size, 0] = sharp * query
+        first.k_proj.weight[:size] *= 0.3
+        first.k_proj.weight[:size, 0] = sharp * key
+        first.v_proj.weight[:size] = 0
+        first.v_proj.weight[content] = read
+        first.o_proj.weight[:, :size] = 0
+        first.o_proj.weight[:, content] = 3 * spread * written.T
+
+        # Block 1: what the token is, against what came before the other one.
+        second.q_proj.weight[:size] = 0
+        second.k_proj.weight[:size] = 0
+        second.q_proj.weight[content] = 3 * read
+        second.k_proj.weight[content] = 3 * written
+        value = basis[-size:]
+        second.v_proj.weight[:size] = value
+        second.o_proj.weight[:, :size] = 3 * spread * value.T
+
+    for attention, parts in ((first, "qkv"), (second, "qk")):
+        for part in parts:
+            attention.get_parameter(f"{part}_proj.weight").register_hook(partial(_without_rows, rows=size))
+    for weight, rows in ((first.o_proj.weight, size), (model.get_input_embeddings().weight, 1)):
+        weight.register_hook(lambda gradient, rows=rows: _without_rows(gradient.T, rows).T)
+
+
+def _without_rows(gradient: torch.Tensor, rows: int) -> torch.Tensor:
+    return torch.cat([torch.zeros_like(gradient[:rows]), gradient[rows:]])
+
+
+def optimizers(model: PreTrainedModel, peaks: tuple[float, float]) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks, AdamW for embeddings, head and norms."""
     blocks = {id(p): p for p in blocks_of(model).parameters() if p.ndim == 2}
     rest = [p for p in model.parameters() if id(p) not in blocks]
-    muon = torch.optim.Muon(blocks.values(), lr=PEAK, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-    return [muon, adamw(rest, PEAK)]
+    muon = torch.optim.Muon(blocks.values(), lr=peaks[0], weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return [muon, adamw(rest, peaks[1])]
 
 
 def weighted_loss(model: PreTrainedModel, ids: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
@@ -208,7 +298,7 @@ def decoder(name: str, out: Path, state: Path) -> dict:
     tokenizer = corpus.tokenizer(texts, bos=chosen.bos)
     body = CONTEXT - chosen.bos
     steps = sum(count for _, count in chosen.stages)
-    stream = corpus.mixed(chosen.shares, max(steps, chosen.laid_out) * BATCH * body, tokenizer, seed=SEED)
+    stream = corpus.mixed(chosen.shares, chosen.laid_out * BATCH * body, tokenizer, seed=SEED)
 
     def windows(array, step: int) -> torch.Tensor:
         part = array[step * BATCH * body : (step + 1) * BATCH * body].reshape(BATCH, body)
@@ -220,6 +310,8 @@ def decoder(name: str, out: Path, state: Path) -> dict:
         shallow, model = model, made(chosen, blocks, tokenizer).to(device)
         if shallow is not None:
             deepened(shallow, model)
+        elif chosen.copies:
+            start_copying(model, tokenizer.get_vocab())
 
         def loss_at(step: int, model=model, first=first) -> torch.Tensor:
             ids, answers = windows(stream.ids, first + step), windows(stream.answers, first + step)
@@ -232,7 +324,7 @@ def decoder(name: str, out: Path, state: Path) -> dict:
         report = train(
             model,
             loss_at,
-            optimizers(model),
+            optimizers(model, chosen.peaks),
             steps=count,
             folder=state / f"{blocks}-blocks",
             seed=SEED,
@@ -262,7 +354,8 @@ def decoder(name: str, out: Path, state: Path) -> dict:
         "batch": BATCH,
         "context": CONTEXT,
         "answer_weight": ANSWER_WEIGHT,
-        "peak_learning_rate": PEAK,
+        "peak_learning_rates": chosen.peaks,
+        "begins_with_copying_heads": chosen.copies,
         "tokens_seen": steps * BATCH * CONTEXT,
         "stages": [
             {"blocks": report["blocks"], "steps": report["steps"], "loss": report["loss"]} for report in reports

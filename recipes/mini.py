@@ -59,7 +59,10 @@ def _measured_decoder(card: dict) -> tuple[str, dict[str, str], str]:
         "data": f"{card['data']}, seed {card['data_seed']}: {shares} of the tokens",
         "seen": f"{card['tokens_seen']:,} tokens in windows of {card['context']}",
         "steps": f"{stages}; {card['batch']} windows a step; between stages each block was made two of half its update",
-        "optimiser": f"Muon (matrices of blocks, peak {card['peak_learning_rate']}) and AdamW",
+        "optimisers": "Muon (matrices of blocks, peak {}) and AdamW (the rest, peak {})".format(
+            *card["peak_learning_rates"]
+        ),
+        "start": "two heads that copy, the rest random" if card["begins_with_copying_heads"] else "random weights",
     }
     for genre in ("posts", "articles"):
         value, floor = card[f"{genre}_perplexity"], card[f"{genre}_floor"]

@@ -65,6 +65,23 @@ def test_methods_and_models_are_listed(capsys):
     assert "mini/distilbert" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("method", ["gbis", "leave_one_out"])
+def test_methods_that_need_labels_score_a_classifier_by_its_data(world, method):
+    scores = world / "labelled.csv"
+    model, data = world / "bert-model", world / "reviews.jsonl"
+    assert run("score", model, "--data", data, "--method", method, "--out", scores) == 0
+    assert json.loads(scores.with_suffix(".json").read_text())["task"] == "sentiment"
+    assert len(LayerScores.load(scores).values) == 4
+
+
+def test_a_rule_chooses_how_many_layers_go(world, capsys):
+    model, out = world / "bert-model", world / "ruled"
+    (world / "four.csv").write_text("layer,magnitude,rank\n0,1,4\n1,2,3\n2,3,2\n3,4,1\n")
+    assert run("prune", model, "--scores", world / "four.csv", "--rule", "cumulative(0.35)", "--out", out) == 0
+    # Scores 1, 2, 3, 4: the lowest two hold 0.1 and 0.3 of the sum.
+    assert "removed 2 of 4 layers (0, 1)" in capsys.readouterr().out
+
+
 def bad(world) -> dict[str, tuple[list, str]]:
     model, reviews, text = world / "bert-model", world / "reviews.jsonl", world / "text.txt"
     score = ["score", model, "--data", reviews, "--out", world / "s.csv"]
@@ -93,6 +110,13 @@ def bad(world) -> dict[str, tuple[list, str]]:
         "all layers": ([*prune, "--layers", "4"], "remove at least 1 and at most 3"),
         "no layers": ([*prune, "--layers", "0"], "remove at least 1 and at most 3"),
         "more than all": ([*prune, "--fraction", "1.5"], "share of layers is 1.5"),
+        "unknown rule": ([*prune, "--rule", "best"], "selection 'best' is not a rule"),
+        "a rule without a number": ([*prune, "--rule", "lowest"], "--rule lowest needs a number of layers"),
+        "a rule that removes nothing": ([*prune, "--rule", "cumulative(0.01)"], "removes no layer"),
+        "labels that are missing": (
+            ["score", model, "--data", text, "--method", "gbis", "--out", world / "s.csv"],
+            "needs a column label",
+        ),
         "scores of another model": (
             ["prune", model, "--scores", world / "two.csv", "--layers", "1", "--out", world / "p"],
             "scores 2 layers and model",
