@@ -1,5 +1,5 @@
 # Two commands, each with all its own set-up in .venv: `make book` and `make test`.
-#   make book PROFILE=reference   runs the rows of profiles/reference.yaml instead of profiles/mini.yaml
+#   make book PROFILE=reference   runs the rows of profiles/reference.yaml in place of those of profiles/mini.yaml
 
 PYTHON ?= python3
 PROFILE ?= mini
@@ -10,8 +10,14 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 
 # --nolock and --rerun-incomplete: a build that was killed continues, without an unlock step.
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --quiet rules host reason
+
+# What fails stops nothing else. The book is then built with a page that says why in place of each notebook that failed,
+# and the command fails all the same.
 book: .venv/.ready
-	@$(BIN)/snakemake --cores $(CORES) --nolock --rerun-incomplete --quiet rules host --config profile=$(PROFILE)
+	@$(SNAKEMAKE) --keep-going --config profile=$(PROFILE) || { \
+	  $(SNAKEMAKE) --config profile=$(PROFILE) failed=shown && \
+	    echo "Notebooks failed, see above; the rest of the book is in _build/html/index.html" >&2; exit 1; }
 	@echo "The book is in _build/html/index.html"
 
 test: .venv/.ready

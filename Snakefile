@@ -1,19 +1,28 @@
 # The graph of rows, notebooks, figures and book. `make book` runs it on this machine; with `--executor slurm` (or any other
 # executor plugin) the same file runs on a cluster, one papermill job a row.
+#
+# config: profile=NAME runs profiles/NAME.yaml (default: mini). failed=shown leaves out the notebooks that did not run
+# to their end: a page in place of each says why.
 
+import json
 import os
+import re
 from pathlib import Path
 
 import yaml
 
 PROFILE = config.get("profile", "mini")
-PROFILE_FILE = f"profiles/{PROFILE}.yaml"
-if not Path(PROFILE_FILE).is_file():
+SHOW_FAILED = config.get("failed") == "shown"
+if not Path(f"profiles/{PROFILE}.yaml").is_file():
     known = ", ".join(sorted(path.stem for path in Path("profiles").glob("*.yaml")))
     raise SystemExit(f"profile {PROFILE!r} does not exist; choose one of {known}")
-PLANNED = yaml.safe_load(Path(PROFILE_FILE).read_text())["rows"]
-ROWS = [row["id"] for row in PLANNED]
-for row in PLANNED:
+# The book has every row of Table 1: mini's stand in for those that another profile lacks.
+ROWS = {
+    row["id"]: row | {"profile": profile}
+    for profile in ("mini", PROFILE)
+    for row in yaml.safe_load(Path(f"profiles/{profile}.yaml").read_text())["rows"]
+}
+for row in ROWS.values():
     for name in (row["checkpoint"], row["data"]):
         if "$" in os.path.expandvars(name):
             raise SystemExit(f"profile {PROFILE}: {name} names a variable that is not set; see README.md")
@@ -25,12 +34,56 @@ def files(*patterns):
     return sorted(str(path) for path in found if "__pycache__" not in path.parts)
 
 
-PACKAGE = files("avss/**/*")
+def results(row="*"):
+    """Results that do not grow while the book is built: those of profiles that are not running."""
+    running = tuple(f"results/{row['profile']}/" for row in ROWS.values())
+    return [file for file in files(f"results/*/{row}/*") if not file.startswith(running)]
+
+
+def weights(row):
+    """The files of the row's model, where they lie in this repository."""
+    folder = Path(re.sub("^mini/", "avss/mini/", ROWS[row]["checkpoint"]))
+    return [] if folder.is_absolute() else files(f"{folder}/*")
+
+
+def task_of(row):
+    return ROWS[row]["task"].replace("_", "-")
+
+
+def run_of(row):
+    return f"book/executed/runs/{ROWS[row]['profile']}/{row}.ipynb"
+
+
+CODE = files("avss/**/*.py")
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
-# Committed results only: those of the profile that is running grow while it runs.
-RESULTS = [file for file in files("results/**/*") if not file.startswith(f"results/{PROFILE}/")]
-# One notebook at a time: two that share two cores with two threads each wait for each other.
-PAPERMILL = "OMP_NUM_THREADS={threads} MPLBACKEND=agg python -m papermill --no-progress-bar --log-level WARNING"
+EQUATIONS = ["variance"]
+# The first row of a task is on the page of the task, the others have pages of their own.
+FIRST = {task_of(row): row for row in reversed(ROWS)}
+ROW_PAGES = {task_of(row) if row in FIRST.values() else f"rows/{row}": row for row in ROWS}
+PAGES = {page: run_of(row) for page, row in ROW_PAGES.items()}
+PAGES |= {name: f"book/executed/runs/{name}.ipynb" for name in EQUATIONS}
+# What a page needs; the equations show results of the first row.
+NEEDED = {page: [run, run_of(FIRST["sentiment"])] if page in EQUATIONS else [run] for page, run in PAGES.items()}
+FAILED = [page for page, runs in NEEDED.items() if SHOW_FAILED and not all(Path(run).is_file() for run in runs)]
+EXECUTED = [page for page in PAGES if page not in FAILED]
+FIGURES = [f"book/executed/figures/{row}" for page, row in ROW_PAGES.items() if page in EXECUTED]
+TABLES = expand(
+    "book/executed/figures/{table}.md",
+    table=[
+        "claim_table",
+        "glance_table",
+        "reading_table",
+        "rows_table-sentiment",
+        "rows_table-language_modeling",
+        "rows_table-question_answering",
+    ],
+)
+EXECUTE = (
+    "OMP_NUM_THREADS={threads} MPLBACKEND=agg python -m papermill --no-progress-bar --log-level WARNING"
+    " {params} {input.notebook} {output} 2> {log}"
+    " || {{ echo \"{output}: $(grep -v '^ *$' {log} | tail -n 1) (all of it in {log})\" >&2; exit 1; }}"
+)
+DONE = "; echo \"{output}: $SECONDS s\""
 
 shell.prefix("set -euo pipefail; export PATH=$PWD/.venv/bin:$PATH; ")
 
@@ -41,63 +94,128 @@ rule all:
 
 
 # One job a row of Table 1. The store keeps what is finished, so a job that was killed computes only what is missing.
+# One thread each: two small models side by side are faster than one on two cores.
 rule row:
     input:
-        notebook="notebooks/sentiment.ipynb",
-        profile=PROFILE_FILE,
-        package=PACKAGE,
-        results=RESULTS,
+        notebook=lambda wildcards: f"notebooks/{task_of(wildcards.row)}.ipynb",
+        profile="profiles/{profile}.yaml",
+        code=CODE,
+        weights=lambda wildcards: weights(wildcards.row),
+        results=lambda wildcards: results(wildcards.row),
     output:
-        "book/executed/rows/{profile}/{row}.ipynb",
-    threads: 2
+        "book/executed/runs/{profile}/{row}.ipynb",
+    params:
+        "-p profile {profile} -p row {row}",
+    log:
+        "build/logs/{profile}-{row}.log",
+    threads: 1
     shell:
-        PAPERMILL + " -p profile {wildcards.profile} -p row {wildcards.row} {input.notebook} {output}"
-
-
-rule sentiment_page:
-    input:
-        f"book/executed/rows/{PROFILE}/{ROWS[0]}.ipynb",
-    output:
-        "book/executed/sentiment.ipynb",
-    shell:
-        "cp {input} {output}"
+        EXECUTE + DONE
 
 
 rule equation:
     input:
-        notebook="notebooks/variance.ipynb",
-        package=PACKAGE,
-        results=RESULTS,
-        rows=expand("book/executed/rows/{profile}/{row}.ipynb", profile=PROFILE, row=ROWS),
+        notebook="notebooks/{name}.ipynb",
+        code=CODE,
+        results=results(),
+        rows=run_of(FIRST["sentiment"]),
     output:
-        "book/executed/variance.ipynb",
-    threads: 2
+        "book/executed/runs/{name}.ipynb",
+    params:
+        "",
+    log:
+        "build/logs/{name}.log",
+    threads: 1
+    wildcard_constraints:
+        name="|".join(EQUATIONS),
     shell:
-        PAPERMILL + " {input.notebook} {output}"
+        EXECUTE + DONE
+
+
+rule page:
+    input:
+        lambda wildcards: PAGES[wildcards.page],
+    output:
+        "book/executed/{page}.ipynb",
+    wildcard_constraints:
+        page="|".join(page for page in EXECUTED if "/" not in page),
+    shell:
+        "cp {input} {output}"
+
+
+# The notebook's title names the task; here it gives way to the row's.
+rule row_page:
+    input:
+        lambda wildcards: run_of(wildcards.row),
+    output:
+        "book/executed/rows/{row}.ipynb",
+    params:
+        title=lambda wildcards: "{dataset}, {model}".format(**ROWS[wildcards.row]),
+    wildcard_constraints:
+        row="|".join(row for page, row in ROW_PAGES.items() if page in EXECUTED),
+    shell:
+        r"""sed '0,/"# .*\\n",$/s//"# {params.title}\\n",/' {input} > {output}"""
+
+
+if FAILED:
+
+    rule failed_page:
+        output:
+            "book/executed/{page}.ipynb",
+        wildcard_constraints:
+            page="|".join(FAILED),
+        run:
+            row = ROW_PAGES.get(wildcards.page)
+            title = "{dataset}, {model}".format(**ROWS[row]) if row else wildcards.page.capitalize()
+            log = Path(f"build/logs/{ROWS[row]['profile']}-{row}.log" if row else f"build/logs/{wildcards.page}.log")
+            reason = "It was not started, because what it needs failed."
+            if log.is_file() and not Path(PAGES[wildcards.page]).is_file():
+                reason = "\n".join(log.read_text().rstrip().split("\n")[-20:])
+            card = f":::{{admonition}} Not executed\n:class: danger\n```text\n{reason}\n```\n:::"
+            cell = {"id": "failed", "cell_type": "markdown", "metadata": {}, "source": f"# {title}\n\n{card}"}
+            notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+            Path(output[0]).write_text(json.dumps(notebook))
 
 
 rule figures:
     input:
-        package=PACKAGE,
-        results=RESULTS,
+        code=CODE,
+        results=lambda wildcards: results(wildcards.row),
         table="book/table1.csv",
-        rows=expand("book/executed/rows/{profile}/{row}.ipynb", profile=PROFILE, row=ROWS),
+        run=lambda wildcards: run_of(wildcards.row),
     output:
-        directory("book/executed/figures"),
+        directory("book/executed/figures/{row}"),
+    wildcard_constraints:
+        row="|".join(ROWS),
     shell:
-        "python -m avss.figures results {output}"
+        "OMP_NUM_THREADS={threads} python -m avss.figures results book/executed/figures {wildcards.row}" + DONE
+
+
+rule tables:
+    input:
+        code=CODE,
+        results=results(),
+        table="book/table1.csv",
+        runs=[PAGES[page] for page in EXECUTED],
+    output:
+        TABLES,
+    shell:
+        "OMP_NUM_THREADS={threads} python -m avss.figures results book/executed/figures tables"
 
 
 rule book:
     input:
-        "book/executed/sentiment.ipynb",
-        "book/executed/variance.ipynb",
-        "book/executed/figures",
+        expand("book/executed/{page}.ipynb", page=PAGES),
+        FIGURES,
+        TABLES,
         BOOK,
         "_config.yml",
         "_toc.yml",
-        results=RESULTS,
+        results=results(),
     output:
         "_build/html/index.html",
+    params:
+        # Where notebooks failed, pages lack what they would have drawn.
+        "" if FAILED else "-W -n --keep-going",
     shell:
-        "jupyter-book build . -W -n --keep-going --quiet"
+        "jupyter-book build . {params} --quiet; echo \"{output}: $SECONDS s\""

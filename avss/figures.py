@@ -1,7 +1,8 @@
 """Every figure of the book, from the results store alone, without torch.
 
-`FIGURES` is the registry; `python -m avss.figures RESULTS OUT` renders all of them, and the tables that pages include.
-A figure comes with the data that it plots. The same results give the same bytes.
+`FIGURES` is the registry. A figure is about one row of Table 1 and comes with the data that it plots.
+`python -m avss.figures RESULTS OUT` renders all of them for every row that has results, into a folder a row, and the
+tables that pages include. The same results give the same bytes.
 """
 
 import argparse
@@ -13,19 +14,39 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 
-from avss import statistics
+from avss import statistics, summaries
 from avss.errors import InputError
 from avss.files import write_whole
 from avss.results import Store
-from avss.summaries import CLAIMED_RETENTION, HEADINGS, PRINTED, current, label, layer_values, removals, summary
-from avss.tables import TABLES, percent
+from avss.summaries import (
+    CLAIMED_RETENTION,
+    FIRST_ROW,
+    HEADINGS,
+    METHODS,
+    NAMES,
+    PRINTED,
+    agreement,
+    current,
+    label,
+    layer_values,
+    measured_rows,
+    place,
+    removals,
+    summary,
+)
+from avss.tables import TABLES, percent, spell
 
 # Colours are those of Okabe and Ito, which stay apart for colour-blind readers; C0 is the paper's, C1 the
 # reference's, C2 the mini's.
 
-WIDTH = 6.3
+WIDTH = 7.0
+# Height of a line of text in a list of methods.
+_LINE = 0.235
+# A quantity that spans more than this is drawn on a logarithmic scale.
+_DECADES = 50
 _COLOURS = {PRINTED: "C0", "reference": "C1", "mini": "C2"}
 _STYLE = {
     "axes.axisbelow": True,
@@ -72,18 +93,24 @@ def _spread(heights: list[float], gap: float) -> list[float]:
     return placed
 
 
-def variance_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
+def variance_by_block(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Eq. 1 of every block by reading, one panel a profile: mean over the seeds, bars from the lowest to highest."""
-    data = layer_values(store, "variance")
+    data = layer_values(store, "variance", row)
     profiles = data["profile"].unique()
-    figure = Figure(figsize=(WIDTH, 2.5))
+    figure = Figure(figsize=(WIDTH, 2.6))
     panels = figure.subplots(1, len(profiles), squeeze=False)[0]
     for panel, profile in zip(panels, profiles, strict=True):
         part = data[data["profile"] == profile]
-        top, depth = part["high"].max() * 1.12, part["layer"].max() + 1
+        depth, top, bottom = part["layer"].max() + 1, part["high"].max(), part["low"].min()
+        wide = 0 < bottom * _DECADES < top
+        span = (bottom / (top / bottom) ** 0.05, top * (top / bottom) ** 0.05) if wide else (0, top * 1.12)
+        panel.set_yscale("log" if wide else "linear")
+        panel.set(title=profile, xlabel="block", ylim=span)
+        to_axes = panel.transScale.transform
+        (_, floor), (_, ceiling) = to_axes([(0, span[0]), (0, span[1])])
         ends = part[part["layer"] == depth - 1]
-        heights = _spread(list(ends["mean"]), 0.085 * top)
-        for (reading, lines), height in zip(part.groupby("reading", sort=False), heights, strict=True):
+        places = [(to_axes((0, value))[1] - floor) / (ceiling - floor) for value in ends["mean"]]
+        for (reading, lines), height in zip(part.groupby("reading", sort=False), _spread(places, 0.085), strict=True):
             first = reading == ends["reading"].iloc[0]
             panel.errorbar(
                 lines["layer"],
@@ -91,77 +118,131 @@ def variance_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
                 [lines["mean"] - lines["low"], lines["high"] - lines["mean"]],
                 color=_colour(profile),
                 marker="o" if first else "s",
+                markersize=5.5 if depth <= 12 else 3,
                 markerfacecolor=_colour(profile) if first else "none",
                 linestyle="-" if first else (0, (3, 2)),
                 elinewidth=1,
             )
-            panel.text(depth - 0.75, height, reading, va="center")
-        panel.set(title=profile, xlabel="block", ylim=(0, top), xlim=(-0.35, depth - 1 + 0.22 * depth * len(profiles)))
-        panel.set_xticks(range(0, depth, max(1, depth // 8)))
+            panel.text(depth * 1.02 - 0.75, height, reading, va="center", transform=panel.get_xaxis_transform())
+        panel.set_xlim(-0.35, depth - 1 + 0.22 * depth * len(profiles))
+        _block_ticks(panel, depth)
         panel.spines["bottom"].set_bounds(0, depth - 1)
         panel.yaxis.grid(True, linewidth=0.6)
     panels[0].set_ylabel("variance (Eq. 1)")
     return figure, data
 
 
-def first_row(store: Store) -> tuple[Figure, pd.DataFrame]:
+def _block_ticks(panel, depth: int) -> None:
+    panel.set_xticks(range(0, depth, max(1, depth // 8)))
+
+
+def retention(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Share of the original score that is left after removal, by method: the paper's numbers, then each profile's."""
-    data = summary(store).query("method != 'original'").reset_index(drop=True)
-    observed = current(store)
-    sources = data["source"].unique()
-    counts = [int((data["source"] == source).sum()) for source in sources]
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.36 * len(sources) + 0.235 * sum(counts)))
-    panels = figure.subplots(len(sources), 1, sharex=True, squeeze=False, height_ratios=counts)[:, 0]
+    data = summary(store, row).query("method != 'original'").reset_index(drop=True)
+    data.insert(1, "name", [label(line.method, line.reading) for line in data.itertuples()])
+    observed = current(store, row)
+    sources, names = data["source"].unique(), _methods(data)
+    figure = Figure(figsize=(WIDTH, 0.95 + _LINE * len(names)))
+    panels = figure.subplots(1, len(sources), sharex=True, sharey=True, squeeze=False)[0]
     for panel, source in zip(panels, sources, strict=True):
         part, colour = data[data["source"] == source], _colour(source)
-        for place, line in enumerate(part.itertuples()):
-            panel.plot([line.retention_low, line.retention_high], [place] * 2, color=colour, linewidth=1.6)
-            panel.plot(line.retention, place, "o", color=colour)
+        for line in part.itertuples():
+            height = names.index(line.name)
+            panel.plot([line.retention_low, line.retention_high], [height] * 2, color=colour, linewidth=1.6)
+            panel.plot(line.retention, height, "o", color=colour)
             same = observed[["profile", "method", "reading"]].eq([source, line.method, line.reading]).all(axis=1)
-            kept = {statistics.retention(s.metric, s.value, s.original) for s in observed[same].itertuples()}
+            kept = {summaries.retention(s.metric, s.value, s.original) for s in observed[same].itertuples()}
             if len(kept) > 1:
-                panel.plot(sorted(kept), [place] * len(kept), "|", color=colour, markersize=8)
-            beside = panel.get_yaxis_transform()
-            panel.text(1.015, place, f"{line.retention:.3f}", transform=beside, va="center_baseline")
-        panel.set_yticks(range(len(part)), [label(line.method, line.reading) for line in part.itertuples()])
-        panel.set(title=HEADINGS.get(source, source), ylim=(len(part) - 0.5, -0.5))
-        panel.tick_params(axis="y", length=0)
+                panel.plot(sorted(kept), [height] * len(kept), "|", color=colour, markersize=7)
+            panel.text(1.02, height, spell(line.retention), transform=panel.get_yaxis_transform(), va="center_baseline")
+        _list_methods(panel, names, HEADINGS.get(source, source))
         for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
             panel.axvline(share, color=mpl.rcParams["ytick.color"], linewidth=0.9, linestyle=dashes, zorder=0)
         panel.spines["left"].set_visible(False)
-        if panel is not panels[-1]:
-            panel.spines["bottom"].set_visible(False)
-            panel.tick_params(axis="x", length=0)
-    above = panels[0].get_xaxis_transform()
-    for share, text in ((1, "original"), (CLAIMED_RETENTION, percent(CLAIMED_RETENTION))):
-        panels[0].text(share, 1.03, text, transform=above, ha="center")
-    panels[-1].set_xlabel(f"share of the original {data['metric'].iloc[0]} that is kept")
+    metric = NAMES.get(data["metric"].iloc[0], data["metric"].iloc[0])
+    share = f"share of the original {metric} that is kept"
+    if not statistics.HIGHER_IS_BETTER[data["metric"].iloc[0]]:
+        share = f"retention: original {metric} / {metric} after removal"
+    lines = f"(lines: the original, and {percent(CLAIMED_RETENTION)} of it)"
+    figure.supxlabel(f"{share} {lines}", fontsize=mpl.rcParams["axes.labelsize"])
     return figure, data
 
 
-def removed_layers(store: Store) -> tuple[Figure, pd.DataFrame]:
-    """Which blocks each method removed, one square a seed."""
-    data = removals(store)
+def _methods(data: pd.DataFrame) -> list[str]:
+    """The names of all methods in the order of the tables, whichever sources have them."""
+    order = data.drop_duplicates("name").sort_values(["method", "reading"], key=_rank, kind="stable")
+    return list(order["name"])
+
+
+def _rank(column: pd.Series) -> pd.Series:
+    return column.map(lambda value: place(value, METHODS) if column.name == "method" else (value != "paper", value))
+
+
+def _list_methods(panel, names: list[str], title: str) -> None:
+    panel.set(title=title, ylim=(len(names) - 0.5, -0.5))
+    panel.set_yticks(range(len(names)), names)
+    panel.tick_params(axis="y", length=0)
+
+
+def removed_layers(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
+    """Which blocks each method removed: the height of a bar is the share of the seeds that removed the block."""
+    data = removals(store, row)
     data.insert(1, "name", [label(line.method, line.reading) for line in data.itertuples()])
-    profiles, names, seeds = data["profile"].unique(), list(data["name"].unique()), data["seed"].max() + 1
-    figure = Figure(figsize=(WIDTH, 0.85 + 0.42 * len(names)))
+    profiles, names = data["profile"].unique(), _methods(data)
+    figure = Figure(figsize=(WIDTH, 0.85 + _LINE * len(names)))
     panels = figure.subplots(1, len(profiles), sharey=True, squeeze=False)[0]
     for panel, profile in zip(panels, profiles, strict=True):
         part = data[data["profile"] == profile]
         depth = int(part["layers"].max())
-        heights = part["name"].map(names.index) + (part["seed"] - (seeds - 1) / 2) * (0.72 / seeds)
-        panel.barh(range(len(names)), depth, left=-0.5, height=0.84, color=mpl.rcParams["grid.color"], alpha=0.35)
-        size = 20 * (6 / max(6, depth)) ** 0.5
-        panel.scatter(part["layer"], heights, marker="s", s=size, color=_colour(profile), linewidths=0)
-        panel.set(title=profile, xlabel="block", xlim=(-0.5, depth - 0.5), ylim=(len(names) - 0.5, -0.5))
-        panel.set_xticks(range(0, depth, max(1, depth // 8)))
-        panel.set_yticks(range(len(names)), names)
-        panel.tick_params(axis="y", length=0)
+        seeds = part.groupby("name")["seed"].nunique()
+        times = part.groupby(["name", "layer"]).size().reset_index(name="times")
+        share = 0.84 * times["times"] / times["name"].map(seeds)
+        heights = times["name"].map(names.index)
+        shown = [names.index(name) for name in seeds.index]
+        panel.barh(shown, depth, left=-0.5, height=0.84, color=mpl.rcParams["grid.color"], alpha=0.35)
+        panel.bar(times["layer"], -share, bottom=heights + 0.42, width=0.86, color=_colour(profile))
+        _list_methods(panel, names, profile)
+        panel.set(xlabel="block", xlim=(-0.5, depth - 0.5))
+        _block_ticks(panel, depth)
         panel.spines[["left", "bottom"]].set_visible(False)
     return figure, data
 
 
-FIGURES = {function.__name__: function for function in (variance_by_block, first_row, removed_layers)}
+def rank_agreement(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
+    """Kendall's tau of every two methods, and on the diagonal that of a method's own seeds; one panel a profile."""
+    data = agreement(store, row)
+    parts = dict(iter(data.groupby("source", sort=False)))
+    sizes = [part[["method", "reading"]].drop_duplicates().shape[0] for part in parts.values()]
+    figure = Figure(figsize=(WIDTH, sum(1.35 + _LINE * size for size in sizes)))
+    panels = figure.subplots(len(parts), 1, squeeze=False, height_ratios=sizes)[:, 0]
+    for panel, (profile, part) in zip(panels, parts.items(), strict=True):
+        lines = [label(line.other, line.other_reading) for line in part.itertuples()]
+        columns = [label(line.method, line.reading) for line in part.itertuples()]
+        names = list(dict.fromkeys(columns))
+        matrix = part.assign(line=lines, column=columns).pivot(index="line", columns="column", values="tau")
+        seaborn.heatmap(
+            # Without the sign of what rounds to 0.
+            matrix.reindex(index=names, columns=names).round(2) + 0.0,
+            ax=panel,
+            vmin=-1,
+            vmax=1,
+            cmap="PuOr_r",
+            cbar=False,
+            annot=True,
+            fmt=".2f",
+            annot_kws={"fontsize": 7},
+            linewidths=0.5,
+            linecolor="none",
+        )
+        panel.set(title=profile, xlabel="", ylabel="")
+        panel.tick_params(length=0)
+        panel.tick_params(axis="x", rotation=40)
+        for text in panel.get_xticklabels():
+            text.set(ha="right", rotation_mode="anchor")
+    return figure, data
+
+
+FIGURES = {function.__name__: function for function in (variance_by_block, retention, removed_layers, rank_agreement)}
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:
@@ -170,40 +251,50 @@ def _bytes(figure: Figure, kind: str) -> bytes:
     return file.getvalue()
 
 
-def svg(name: str, store: Store, theme: str = "light") -> bytes:
-    """The figure of this name as an SVG file, `light` or `dark`."""
+def svg(name: str, store: Store, row: str = FIRST_ROW, theme: str = "light") -> bytes:
+    """The figure of this name about a row as an SVG file, `light` or `dark`."""
     with mpl.rc_context(_style(theme)):
-        return _bytes(FIGURES[name](store)[0], "svg")
+        return _bytes(FIGURES[name](store, row)[0], "svg")
 
 
-def render(store: Store, out: Path) -> list[Path]:
-    """Write every figure (light and dark SVG, PDF, CSV of its data) and every table (Markdown) to `out`."""
+def render(store: Store, out: Path, parts: list[str] | None = None) -> list[Path]:
+    """Write figures (light and dark SVG, PDF, CSV of its data) to `out/<row>/<figure>-<row>.*`, tables (Markdown) to
+    `out/`.
+
+    parts: ids of rows, or `tables` (None: every row that has results, and the tables). Raises `InputError` for a row
+    without results.
+    """
     files: dict[str, str | bytes] = {}
-    for name, draw in FIGURES.items():
-        with mpl.rc_context(_style("light")):
-            figure, data = draw(store)
-            files[f"{name}.light.svg"], files[f"{name}.pdf"] = _bytes(figure, "svg"), _bytes(figure, "pdf")
-        files[f"{name}.dark.svg"] = svg(name, store, "dark")
-        files[f"{name}.csv"] = data.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    files |= {f"{name}.md": table(store) for name, table in TABLES.items()}
-    out.mkdir(parents=True, exist_ok=True)
+    for row in [*measured_rows(store), "tables"] if parts is None else parts:
+        if row == "tables":
+            files |= {f"{name}.md": table(store) for name, table in TABLES.items()}
+            continue
+        for name, draw in FIGURES.items():
+            stem = f"{row}/{name}-{row}"
+            with mpl.rc_context(_style("light")):
+                figure, data = draw(store, row)
+                files[f"{stem}.light.svg"], files[f"{stem}.pdf"] = _bytes(figure, "svg"), _bytes(figure, "pdf")
+            files[f"{stem}.dark.svg"] = svg(name, store, row, "dark")
+            files[f"{stem}.csv"] = data.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     for name, content in files.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         write_whole(out / name, content)
     return [out / name for name in files]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Render everything; 0 on success, 2 where results are missing."""
+    """Render everything, or some parts; 0 on success, 2 where results are missing."""
     parser = argparse.ArgumentParser(prog="python -m avss.figures", description="Figures and tables from results.")
     parser.add_argument("results", type=Path, help="folder of results")
     parser.add_argument("out", type=Path, help="folder for the figures, created where it is missing")
+    parser.add_argument("part", nargs="*", help="a row, or `tables` (default: every row with results, and the tables)")
     parsed = parser.parse_args(arguments)
     try:
-        files = render(Store(parsed.results), parsed.out)
+        files = render(Store(parsed.results), parsed.out, parsed.part or None)
     except InputError as error:
         print(f"avss.figures: error: {error}", file=sys.stderr)
         return 2
-    print(f"{parsed.out}: {len(files)} files of {len(FIGURES)} figures and {len(TABLES)} tables")
+    print(f"{parsed.out}: {len(files)} files")
     return 0
 
 

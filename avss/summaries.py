@@ -38,14 +38,21 @@ METHODS = (
     "random",
     "last",
 )
+# Metrics and methods that readers know by another name than the code's.
+NAMES = {"f1": "F1"} | {method: method.upper() for method in ("gbis", "lrp", "cim", "avss")}
 ALPHA = 0.05
 CLAIMED_RETENTION = 0.9
 
 
 def label(method: str, reading: str = "none") -> str:
     """A method's name for readers; a reading other than `paper` is part of it."""
-    name = method.upper() if method in ("gbis", "lrp", "cim", "avss") else method
+    name = NAMES.get(method, method)
     return name if reading in ("none", "paper") else f"{name} ({reading})"
+
+
+def retention(metric: str, value: float, original: float) -> float:
+    """`statistics.retention`, and nan where the original score is 0, so that there is nothing to keep."""
+    return statistics.retention(metric, value, original) if original else np.nan
 
 
 def place(value: str, known: tuple[str, ...]) -> tuple[int, str]:
@@ -87,14 +94,40 @@ def current(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     return table[table["selection"].str.startswith(("none", "lowest"))].reset_index(drop=True)
 
 
+def failures(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+    """The row's observations that failed, on the models and data of those that are `observed`."""
+    table = store.observations(row=row)
+    measured = observed(store, row)[["profile", "revision", "data_fingerprint"]].drop_duplicates()
+    return table[table["status"] != "ok"].merge(measured)
+
+
+def table_1() -> pd.DataFrame:
+    """The paper's Table 1, as printed, one line a row; tasks by the names that they have in this package."""
+    table = pd.read_csv(PRINTED_TABLE)
+    return table.assign(task=table["task"].str.removesuffix(" classification").str.replace(" ", "_"))
+
+
 def printed(store: Store, row: str = FIRST_ROW) -> pd.Series:
     """The line of the paper's Table 1 that this row of results belongs to."""
     names = store.provenance(current(store, row)["run"].iloc[0])["configuration"]
-    table = pd.read_csv(PRINTED_TABLE)
+    table = table_1()
     found = table[(table["dataset"] == names["dataset"]) & (table["model"] == names["model"])]
     if found.empty:
         raise InputError(f"{PRINTED_TABLE.name} has no row {names['dataset']}, {names['model']}; see profiles/*.yaml")
     return found.iloc[0]
+
+
+def measured_rows(store: Store) -> dict[str, int]:
+    """The rows that have results, in the order of the paper's table, each with its line in `table_1`.
+
+    Raises `InputError` where there is no result at all.
+    """
+    table = store.observations()
+    names = table.loc[table["status"] == "ok", "row"].unique()
+    if not len(names):
+        raise InputError(f"results are missing under {store.root}; run `make book` first")
+    lines = {row: int(printed(store, row).name) for row in names}
+    return dict(sorted(lines.items(), key=lambda item: item[1]))
 
 
 class _Profile:
@@ -117,7 +150,7 @@ class _Profile:
 
     def retention(self, removed: Counter, documents=slice(None)) -> float:
         original = statistics.value(self.metric, *(part[documents] for part in self.outcomes["none"]))
-        return statistics.retention(self.metric, self.mean(removed, documents), original)
+        return retention(self.metric, self.mean(removed, documents), original)
 
     def numerators(self, cell: tuple[str, str]) -> list[np.ndarray]:
         """One array a seed."""
@@ -153,7 +186,7 @@ def _summary(store: Store, row: str, state: tuple) -> pd.DataFrame:
             "reading": "none",
             "metric": paper["metric"],
             "value": paper[method],
-            "retention": statistics.retention(paper["metric"], paper[method], paper["original"]),
+            "retention": retention(paper["metric"], paper[method], paper["original"]),
         }
         for method in METHODS
         if method in paper
@@ -246,11 +279,14 @@ def agreement(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     lines = []
     for profile, part in layers.groupby("profile", sort=False):
         scores = {
-            cell: [seed.sort_values("layer")["value"].to_numpy() for _, seed in own.groupby("seed")]
+            cell: {seed: layers.sort_values("layer")["value"].to_numpy() for seed, layers in own.groupby("seed")}
             for cell, own in part.groupby(["method", "reading"], sort=False)
         }
         for one, other in combinations_with_replacement(scores, 2):
-            pairs = combinations(scores[one], 2) if one == other else zip(scores[one], scores[other], strict=True)
+            first, second = scores[one], scores[other]
+            # A seed on which one of them failed has no pair.
+            same = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
+            pairs = combinations(first.values(), 2) if one == other else same
             taus = [statistics.kendall_tau(*pair) for pair in pairs]
             if taus:
                 lines.append((profile, *one, *other, np.mean(taus), min(taus), max(taus), len(taus)))

@@ -1,22 +1,33 @@
 """The tables of the book as Markdown, from the results store alone. `TABLES` lists those that pages include."""
 
+from collections.abc import Iterable
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
 from avss.reading import PRESETS
 from avss.results import Store
+from avss.statistics import HIGHER_IS_BETTER
 from avss.summaries import (
     CLAIMED_RETENTION,
     FIRST_ROW,
     HEADINGS,
     METHODS,
+    NAMES,
     PRINTED,
+    agreement,
     current,
     differences,
+    failures,
     label,
+    measured_rows,
     place,
     printed,
+    removals,
+    retention,
     summary,
+    table_1,
 )
 
 NOT_MEASURED = "not measured"
@@ -73,7 +84,8 @@ def score_table(store: Store, row: str = FIRST_ROW) -> Text:
         spread = "" if np.isnan(line.sd) else f"\u00a0±\u00a0{line.sd:.3f}"
         number, _, interval = spell(line.value, line.low, line.high).partition(" ")
         cells.append(f"{line.value:.4g}" if line.source == PRINTED else f"{number}{spread} {interval}")
-    return _wide(data, cells, data["metric"].iloc[0])
+    metric = data["metric"].iloc[0]
+    return _wide(data, cells, NAMES.get(metric, metric))
 
 
 def retention_table(store: Store, row: str = FIRST_ROW) -> Text:
@@ -84,9 +96,28 @@ def retention_table(store: Store, row: str = FIRST_ROW) -> Text:
 
 
 def removal_table(store: Store, row: str = FIRST_ROW) -> Text:
-    """Which blocks each method removed, and on how many seeds, by profile."""
-    data = summary(store, row).query("method != 'original' and source != @PRINTED")
-    return _wide(data, list(data["removed"]), "blocks removed")
+    """Which blocks each method removed on every seed, and which only on some, by profile."""
+    data = removals(store, row)
+    seeds = data.groupby(["profile", "method", "reading"], sort=False)["seed"].nunique()
+    times = data.groupby(["profile", "method", "reading", "layer"], sort=False).size()
+    cells = []
+    for cell, total in seeds.items():
+        always = times[cell] == total
+        every, some = (runs_of(times[cell].index[chosen]) for chosen in (always, ~always))
+        cells.append("; ".join(part for part in (every, some and f"on some seeds {some}") if part))
+    lines = seeds.index.to_frame(index=False).rename(columns={"profile": "source"})
+    return _wide(lines, cells, "blocks removed")
+
+
+def runs_of(layers) -> str:
+    """Layers in ascending order, those that follow each other as a range: `0, 3–5`."""
+    ends: list[list[int]] = []
+    for layer in sorted(layers):
+        if ends and layer == ends[-1][1] + 1:
+            ends[-1][1] = layer
+        else:
+            ends.append([layer, layer])
+    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in ends)
 
 
 def difference_table(store: Store, against: str, row: str = FIRST_ROW) -> Text:
@@ -98,6 +129,24 @@ def difference_table(store: Store, against: str, row: str = FIRST_ROW) -> Text:
         for line in data.itertuples()
     ]
     return _wide(data, cells, f"less {against}")
+
+
+def agreement_table(store: Store, row: str = FIRST_ROW, against: str = "AVSS") -> Text:
+    """How each method orders all blocks, beside `against` and beside itself on other seeds, by profile.
+
+    Kendall's tau-b: mean over the seeds, or the pairs of seeds, and in brackets the lowest and the highest.
+    """
+    table: dict[str, dict[str, str]] = {}
+    for line in agreement(store, row).itertuples():
+        pair = [label(line.method, line.reading), label(line.other, line.other_reading)]
+        tau = spell(line.tau, line.low, line.high, digits=2)
+        if pair[0] == pair[1]:
+            table.setdefault(pair[0], {})[f"{line.source}: with itself, other seeds"] = tau
+        elif against in pair:
+            other = next(name for name in pair if name != against)
+            table.setdefault(other, {})[f"{line.source}: with {against}"] = tau
+    made = pd.DataFrame(table).T.rename_axis("Kendall's tau")
+    return markdown(made[sorted(made)].fillna("").reset_index())
 
 
 def claim_table(store: Store, row: str = FIRST_ROW) -> Text:
@@ -127,6 +176,7 @@ def basis_table(store: Store, row: str = FIRST_ROW) -> Text:
     # The paper's "parameter reduction" of this kind is a share of layers.
     known = {"model": paper["model"], "data": paper["dataset"], "layers removed": paper["parameter_reduction"]}
     table = {HEADINGS[PRINTED]: known}
+    failed = failures(store, row)
     for profile, lines in current(store, row).groupby("profile", sort=False):
         facts = [store.provenance(run) for run in lines["run"].unique()]
         removed, first = lines[lines["method"] != "original"], lines.iloc[0]
@@ -141,8 +191,18 @@ def basis_table(store: Store, row: str = FIRST_ROW) -> Text:
             "protocol": next((fact["protocol"] for fact in facts if "protocol" in fact), "not recorded"),
             "processor": ", ".join(dict.fromkeys(fact["hardware"]["processor"] for fact in facts)),
             "runs": ", ".join(f"`{run}`" for run in lines["run"].unique()),
+            "failed": _failed(failed[failed["profile"] == profile]),
         }
     return markdown(pd.DataFrame(table).fillna("not in the table").rename_axis("what").reset_index())
+
+
+def _failed(lines: pd.DataFrame) -> str:
+    """What failed and why, each reason once."""
+    parts = []
+    for reason, part in lines.groupby("status", sort=False):
+        names = dict.fromkeys(label(line.method, line.reading) for line in part.itertuples())
+        parts.append(f"{', '.join(names)} ({len(part)} observations): {reason.removeprefix('failed: ')}")
+    return "; ".join(parts) or "nothing"
 
 
 def _span(shares: pd.Series) -> str:
@@ -154,11 +214,95 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f}\u00a0%"
 
 
+def rows_table(store: Store, task: str) -> Text:
+    """Every row of a task: what is removed, and the score before and after with its 95 % interval over documents.
+
+    Of the best measured method all are named that share its score.
+    """
+    table = []
+    for line, row in _rows(store):
+        if line["task"] != task:
+            continue
+        for source, part in _sources(store, row):
+            cells = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
+            table.append({"row": _link(line, row), "source": source, "removed": _removed(store, row, source)})
+            table[-1] |= {name: cells.get(name, NOT_MEASURED) for name in ("original", "AVSS", "random")}
+            table[-1]["best method"] = _best(part)
+    return markdown(pd.DataFrame(table))
+
+
+def glance_table(store: Store) -> Text:
+    """Every row of the paper's Table 1: the share of the original score that is kept, printed and measured."""
+    table = []
+    for line, row in _rows(store):
+        claimed = spell(retention(line["metric"], line["avss"], line["original"]))
+        for source, part in _sources(store, row):
+            kept = {m.method: spell(m.retention, m.retention_low, m.retention_high) for m in _plain(part).itertuples()}
+            table.append({"row": _link(line, row), "metric": NAMES.get(line["metric"], line["metric"])})
+            table[-1]["source"] = source
+            table[-1] |= {"removed": _removed(store, row, source), "AVSS, as printed": claimed}
+            table[-1] |= {label(name): kept.get(name, NOT_MEASURED) for name in ("avss", "random", "last")}
+    return markdown(pd.DataFrame(table))
+
+
+def _rows(store: Store) -> list[tuple[pd.Series, str | None]]:
+    """The lines of the paper's table, each with its rows of results, or None."""
+    rows: dict[int, list[str]] = {}
+    for row, number in measured_rows(store).items():
+        rows.setdefault(number, []).append(row)
+    return [(line, row) for number, line in table_1().iterrows() for row in rows.get(number, [None])]
+
+
+def _sources(store: Store, row: str | None) -> Iterable[tuple[str, pd.DataFrame]]:
+    """The lines of `summary` by profile; where nothing is measured, one without lines."""
+    if row is None:
+        return [(NOT_MEASURED, pd.DataFrame(columns=["method", "reading"]))]
+    return summary(store, row).query("source != @PRINTED").groupby("source", sort=False)
+
+
+def _plain(part: pd.DataFrame) -> pd.DataFrame:
+    """Without readings other than the paper's."""
+    return part[part["reading"].isin(["none", "paper"])]
+
+
+def _best(part: pd.DataFrame) -> str:
+    pruned = part[part["method"] != "original"]
+    if pruned.empty:
+        return NOT_MEASURED
+    values = pruned["value"]
+    best = pruned[values == (values.max() if HIGHER_IS_BETTER[pruned["metric"].iloc[0]] else values.min())]
+    names = ", ".join(label(line.method, line.reading) for line in best.itertuples())
+    return f"{names}: {spell(*best.iloc[0][['value', 'low', 'high']])}"
+
+
+def _link(line: pd.Series, row: str | None) -> str:
+    """The row's name, linked to its page: the first row of a task is the one on the page of the task."""
+    name = f"{line['dataset']}, {line['model']}"
+    if row is None:
+        return name
+    first = line.name == table_1().query("task == @line.task").index[0]
+    page = line["task"].replace("_", "-") if first else f"rows/{row}"
+    return f"[{name}](/book/executed/{page}.ipynb)"
+
+
+def _removed(store: Store, row: str | None, profile: str) -> str:
+    """How much goes, in blocks and as a share of the parameters."""
+    if row is None:
+        return NOT_MEASURED
+    lines = current(store, row).query("profile == @profile and method != 'original'")
+    first = lines.iloc[0]
+    blocks = round(first["share_of_layers"] * first["layers"])
+    return f"{blocks} of {first['layers']:.0f} blocks, {_span(lines['share_of_parameters'])} of parameters"
+
+
 def reading_table(store: Store) -> Text:
     """The fields of a reading and what the presets set them to."""
     table = {f"`{name}`": {f"`{key}`": f"`{value}`" for key, value in vars(r).items()} for name, r in PRESETS.items()}
     return markdown(pd.DataFrame(table).rename_axis("field").reset_index())
 
 
-# Those that pages include; the notebooks call the others too.
-TABLES = {function.__name__: function for function in (score_table, claim_table, reading_table)}
+# Those that pages include, by the name of their file; the notebooks call the others too.
+TABLES = {function.__name__: function for function in (claim_table, glance_table, reading_table)} | {
+    f"rows_table-{task}": partial(rows_table, task=task)
+    for task in ("sentiment", "language_modeling", "question_answering")
+}

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from itertools import combinations
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 
-from avss import figures, summaries, tables
+from avss import figures, statistics, summaries, tables
 from avss.errors import InputError
 from avss.results import Store
 
@@ -21,39 +23,65 @@ REMOVED = {
     ("last", "none"): ["5"] * SEEDS,
 }
 CORRECT = {"none": 0.9, "1": 0.875, "2": 0.8, "5": 0.5}
+PERPLEXITY_ROW = {
+    "row": "hackernews-llama-7b",
+    "task": "language_modeling",
+    "dataset": "HackerNews",
+    "model": "LLama-7B",
+    "metric": "perplexity",
+}
 
 
-def fill(store: Store, profile: str, revision: str = "aaaa", created: str = "2026-01-01T00:00:00Z") -> None:
-    """One run of the first row, in which every number is known."""
-    configuration = {"dataset": "SST-2", "model": "DistilBERT"}
+def fill(
+    store: Store,
+    profile: str,
+    revision: str = "aaaa",
+    created: str = "2026-01-01T00:00:00Z",
+    *,
+    row: str = summaries.FIRST_ROW,
+    task: str = "sentiment",
+    dataset: str = "SST-2",
+    model: str = "DistilBERT",
+    metric: str = "accuracy",
+    removed: dict = REMOVED,
+    blocks: int = BLOCKS,
+    fails: tuple = (),
+) -> None:
+    """One run of a row in which every number is known; every method scores the blocks by depth, `last` against it."""
+    configuration = {"dataset": dataset, "model": model}
     facts = {"configuration": configuration, "hardware": {"processor": "slate"}, "protocol": "counting"}
-    run = store.start(profile, summaries.FIRST_ROW, created, facts)
-    for removed, correct in CORRECT.items():
+    run = store.start(profile, row, created, facts)
+    values = {}
+    for layers in dict.fromkeys(layers for sets in removed.values() for layers in sets):
+        correct = CORRECT.get(layers, 0.7)
         hits = (np.arange(DOCUMENTS) < correct * DOCUMENTS).astype(float)
-        run.add_outcome(f"{profile}{revision}-{removed}", hits, np.ones(DOCUMENTS))
-    for (method, reading), sets in REMOVED.items():
-        for seed, removed in enumerate(sets):
+        # As losses: the fewer are right, the higher.
+        outcome = (hits, np.ones(DOCUMENTS)) if metric != "perplexity" else (3 - 2 * hits, np.full(DOCUMENTS, 2.0))
+        run.add_outcome(f"{profile}{revision}-{layers}", *outcome)
+        values[layers] = statistics.value(metric, *outcome)
+    for (method, reading), sets in removed.items():
+        for seed, layers in enumerate(sets):
+            count = 0 if layers == "none" else 1 + layers.count("+")
+            status = "failed: no room" if (method, seed) in fails else "ok"
             observation = {
-                **{
-                    "key": f"{profile}{revision}{method}{reading}{seed}",
-                    "profile": profile,
-                    "row": summaries.FIRST_ROW,
-                },
-                **{"task": "sentiment", "dataset": "SST-2", "data": "data", "data_fingerprint": "ffff"},
-                **{"model": "model", "revision": revision, "method": method, "reading": reading, "selection": "lowest"},
-                **{"removed": removed, "layers": BLOCKS, "share_of_layers": (removed != "none") / BLOCKS},
-                **{"share_of_parameters": 0.1, "seed": seed, "samples": 8, "metric": "accuracy"},
-                **{"value": CORRECT[removed], "low": 0, "high": 1, "original": CORRECT["none"], "n": DOCUMENTS},
-                **{"seconds": 1, "peak_memory_mb": 1, "status": "ok"},
+                **{"key": f"{row}{profile}{revision}{method}{reading}{seed}", "profile": profile, "row": row},
+                **{"task": task, "dataset": dataset, "data": "data", "data_fingerprint": "ffff"},
+                **{"model": "model", "revision": revision, "method": method, "reading": reading},
+                **{"selection": f"lowest({count})" if count else "none", "removed": layers},
+                **{"coalition": f"{profile}{revision}-{layers}", "layers": blocks, "share_of_layers": count / blocks},
+                **{"share_of_parameters": 0.1, "seed": seed, "samples": 8, "metric": metric},
+                **{"value": values[layers], "low": 0, "high": 1, "original": values["none"], "n": DOCUMENTS},
+                **{"seconds": 1, "peak_memory_mb": 1, "status": status},
             }
-            known = {"row": summaries.FIRST_ROW, "method": method, "reading": reading, "seed": seed}
-            layers = [
-                known | {"layer": layer, "quantity": quantity, "value": 1 + layer + seed / 10}
-                for layer in range(BLOCKS)
-                for quantity in ("variance", "sparsity", "normalized_avss")
-                if method == "avss"
+            known = {"row": row, "method": method, "reading": reading, "seed": seed}
+            quantities = ("variance", "sparsity", "normalized_avss") if method == "avss" else (method,)
+            scores = [
+                known | {"layer": layer, "quantity": quantity, "value": (1 + layer) * (-1 if method == "last" else 1)}
+                for layer in range(blocks)
+                for quantity in quantities
+                if method != "original"
             ]
-            run.add([observation], layers)
+            run.add([observation], scores if status == "ok" else [])
 
 
 @pytest.fixture
@@ -80,18 +108,70 @@ def test_everything_is_rendered_twice_with_the_same_bytes(store, tmp_path):
     assert [path.name for path in first] == [path.name for path in second]
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
-    names = {path.name for path in first}
-    for name in figures.FIGURES:
-        assert {f"{name}.light.svg", f"{name}.dark.svg", f"{name}.pdf", f"{name}.csv"} <= names
+    names = {str(path.relative_to(tmp_path / "one")) for path in first}
+    endings = ("light.svg", "dark.svg", "pdf", "csv")
+    row = summaries.FIRST_ROW
+    assert {f"{row}/{name}-{row}.{ending}" for name in figures.FIGURES for ending in endings} <= names
     assert {f"{name}.md" for name in tables.TABLES} <= names
+
+
+def test_each_row_has_files_of_its_own(store, tmp_path, capsys):
+    fill(store, "mini", **PERPLEXITY_ROW)
+    row = PERPLEXITY_ROW["row"]
+    assert list(summaries.measured_rows(store)) == [summaries.FIRST_ROW, row]
+    assert figures.main([str(store.root), str(tmp_path / "out"), row]) == 0
+    written = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.*")]
+    assert len(written) == 4 * len(figures.FIGURES)
+    assert all(str(path.parent) == row and f"-{row}." in path.name for path in written)
+    plotted = pd.read_csv(tmp_path / "out" / row / f"retention-{row}.csv")
+    assert set(plotted["metric"]) == {"perplexity"}
+    assert figures.main([str(store.root), str(tmp_path / "out"), "sst2-llama-1b"]) == 2
+    assert "results of row sst2-llama-1b are missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_light_and_dark_differ_in_colour_alone(store, name):
-    light, dark = (figures.svg(name, store, theme) for theme in ("light", "dark"))
+    light, dark = (figures.svg(name, store, theme=theme) for theme in ("light", "dark"))
     assert light != dark
     assert len(light) == len(dark)
     assert b"<text" not in light
+
+
+METHODS = "gbis lrp cim taylor block_influence angular leave_one_out magnitude random last".split()
+
+
+def test_thirty_two_blocks_and_all_methods_are_legible(tmp_path):
+    """No label lies on another or outside, and all fit the width of a page."""
+    made = Store(tmp_path / "results")
+    sets = ["+".join(map(str, range(start, start + 6))) for start in range(SEEDS)]
+    every = [("avss", "paper"), ("avss", "released-code"), *((method, "none") for method in METHODS)]
+    removed = {("original", "none"): ["none"]} | dict.fromkeys(every, sets)
+    fill(made, "mini", **PERPLEXITY_ROW, removed=removed, blocks=32)
+    for name, draw in figures.FIGURES.items():
+        with mpl.rc_context(figures._style("light")):
+            figure, _ = draw(made, PERPLEXITY_ROW["row"])
+            figure.canvas.draw()
+            drawn = figure.get_tightbbox()
+        assert figure.get_figwidth() <= 7, name
+        assert figure.get_figheight() <= 7, name
+        assert min(drawn.x0, drawn.y0) >= 0, name
+        assert drawn.x1 <= figure.get_figwidth(), name
+        for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):
+            # Slanted labels have boxes that overlap where the letters do not.
+            low, high = sorted(axis.get_view_interval())
+            ticks = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            boxes = [text.get_window_extent() for text in ticks if text.get_visible() and not text.get_rotation()]
+            assert not [1 for one, two in combinations(boxes, 2) if one.overlaps(two)], name
+
+
+def test_a_variance_that_spans_decades_has_a_logarithmic_scale(store):
+    panel = figures.variance_by_block(store)[0].axes[0]
+    assert panel.get_yscale() == "linear"
+    for path in store.root.glob("mini/*/*.layers.csv"):
+        table = pd.read_csv(path)
+        path.write_text(table.assign(value=10.0 ** table["value"]).to_csv(index=False))
+    reference, mini = figures.variance_by_block(store)[0].axes
+    assert (reference.get_yscale(), mini.get_yscale()) == ("linear", "log")
 
 
 @pytest.mark.parametrize("profile", ["reference", "mini"])
@@ -162,6 +242,67 @@ def test_results_that_lack_outcomes_name_the_run(store):
         path.unlink()
     with pytest.raises(InputError, match="mini-sst2-distilbert-20260101T000000Z"):
         summaries.summary(store)
+
+
+def test_twelve_rows_are_listed_whether_they_were_measured_or_not(store):
+    fill(store, "mini", **PERPLEXITY_ROW)
+    listed = {task: tables.TABLES[f"rows_table-{task}"](store) for task in ("sentiment", "language_modeling")}
+    first = "[SST-2, DistilBERT](/book/executed/sentiment.ipynb)"
+    source, removed, original, avss, random, best = cells(listed["sentiment"], first)
+    assert (source, removed) == ("reference", "1 of 6 blocks, 10.00\u00a0% of parameters")
+    assert original.startswith("0.900 [")
+    assert avss.startswith("0.875 [")
+    assert random.startswith("0.725 [")
+    assert best == f"AVSS: {avss}"
+    assert cells(listed["sentiment"], "SST-2, LLama-1B") == ["not measured"] * 6
+    # Less is better, and a row that is not its task's first has a page of its own.
+    link = "[HackerNews, LLama-7B](/book/executed/rows/hackernews-llama-7b.ipynb)"
+    assert cells(listed["language_modeling"], link)[-1].startswith("AVSS: 1.868 [")
+    glance = tables.glance_table(store)
+    assert len(glance.splitlines()) == 2 + 12 + 1, "the first row has two sources"
+    assert cells(glance, link)[:4] == ["perplexity", "mini", "1 of 6 blocks, 10.00\u00a0% of parameters", "0.854"]
+
+
+def test_methods_that_share_the_best_score_are_all_named(tmp_path):
+    made = Store(tmp_path / "results")
+    fill(made, "mini", removed=REMOVED | {("gbis", "none"): ["1"] * SEEDS})
+    line = cells(tables.rows_table(made, "sentiment"), "[SST-2, DistilBERT](/book/executed/sentiment.ipynb)")
+    assert line[-1].startswith("GBIS, AVSS: 0.875")
+
+
+def test_agreement_is_told_with_avss_and_with_other_seeds(store):
+    table = tables.agreement_table(store)
+    assert table.splitlines()[0].startswith("| Kendall's tau | mini: with AVSS | mini: with itself, other seeds |")
+    same, reverse = "1.00 [1.00,\u00a01.00]", "−1.00 [−1.00,\u00a0−1.00]"
+    assert cells(table, "AVSS") == ["", same] * 2
+    assert cells(table, "AVSS (released-code)") == [same, same] * 2
+    assert cells(table, "last") == [reverse, same] * 2
+
+
+def test_a_seed_that_failed_is_named_and_breaks_nothing(tmp_path):
+    made = Store(tmp_path / "results")
+    fill(made, "mini", fails=(("random", 1),))
+    assert cells(tables.basis_table(made), "failed")[-1] == "random (1 observations): no room"
+    assert cells(tables.agreement_table(made), "random")[0].startswith("1.00")
+    assert cells(tables.difference_table(made, "AVSS"), "random")[0].startswith("not told apart")
+    assert figures.svg("retention", made)
+
+
+def test_a_model_that_never_answers_right_has_nothing_to_keep(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "CORRECT", dict.fromkeys(CORRECT, 0))
+    made = Store(tmp_path / "results")
+    fill(made, "mini")
+    assert cells(tables.retention_table(made), "AVSS")[-1] == "not measured"
+    assert figures.svg("retention", made)
+
+
+def test_blocks_removed_on_all_seeds_come_before_those_of_some(tmp_path):
+    made = Store(tmp_path / "results")
+    fill(made, "mini", removed=REMOVED | {("gbis", "none"): ["0+3+4", "0+3+5", "0+3+5"]})
+    table = tables.removal_table(made)
+    assert cells(table, "GBIS") == ["0, 3; on some seeds 4–5"]
+    assert cells(table, "AVSS") == ["1"]
+    assert cells(table, "random") == ["on some seeds 1–2, 5"]
 
 
 def test_the_reading_table_shows_the_presets(store):

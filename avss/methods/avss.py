@@ -6,7 +6,11 @@ from avss.scores import LayerScores, from_moments
 
 
 def score(model, batches, reading, epsilons=(), histogram=False) -> LayerScores:
-    """One forward pass; `epsilons` and `histogram` keep more of the sparsity curve in `.moments`."""
+    """One forward pass; `epsilons` and `histogram` keep more of the sparsity curve in `.moments`.
+
+    On the site `block_output`, which the paper's text names, a block that hands its input on unchanged scores as the
+    one before it, however important that is; on `block_update` it scores 0.
+    """
     return from_moments(observe(model, batches, reading, epsilons=epsilons, histogram=histogram), reading)
 
 
