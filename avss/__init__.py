@@ -12,6 +12,7 @@ _PUBLIC = {
     "Moments": "avss.moments",
     "Reading": "avss.reading",
     "TASKS": "avss.tasks",
+    "ablate": "avss.ablation",
     "batches": "avss.data",
     "evaluate": "avss.tasks",
     "load_data": "avss.data",
