@@ -201,7 +201,7 @@ def _failed(lines: pd.DataFrame) -> str:
     parts = []
     for reason, part in lines.groupby("status", sort=False):
         names = dict.fromkeys(label(line.method, line.reading) for line in part.itertuples())
-        parts.append(f"{', '.join(names)} ({len(part)} observations): {reason.removeprefix('failed: ')}")
+        parts.append(f"{', '.join(names)} (observations: {len(part)}): {reason.removeprefix('failed: ')}")
     return "; ".join(parts) or "nothing"
 
 
@@ -215,7 +215,7 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def rows_table(store: Store, task: str) -> Text:
-    """Every row of a task: what is removed, and the score before and after with its 95 % interval over documents.
+    """Every row of a task: how many blocks go, and the score before and after with its 95 % interval over documents.
 
     Of the best measured method all are named that share its score.
     """
@@ -224,9 +224,10 @@ def rows_table(store: Store, task: str) -> Text:
         if line["task"] != task:
             continue
         for source, part in _sources(store, row):
-            cells = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
-            table.append({"row": _link(line, row), "source": source, "removed": _removed(store, row, source)})
-            table[-1] |= {name: cells.get(name, NOT_MEASURED) for name in ("original", "AVSS", "random")}
+            scores = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
+            table.append({"row": _link(line, row), "source": source, "blocks removed": _removed(store, row, source)})
+            missing = NOT_MEASURED if scores else ""
+            table[-1] |= {name: scores.get(name, missing) for name in ("original", "AVSS", "random")}
             table[-1]["best method"] = _best(part)
     return markdown(pd.DataFrame(table))
 
@@ -237,11 +238,14 @@ def glance_table(store: Store) -> Text:
     for line, row in _rows(store):
         claimed = spell(retention(line["metric"], line["avss"], line["original"]))
         for source, part in _sources(store, row):
-            kept = {m.method: spell(m.retention, m.retention_low, m.retention_high) for m in _plain(part).itertuples()}
-            table.append({"row": _link(line, row), "metric": NAMES.get(line["metric"], line["metric"])})
-            table[-1]["source"] = source
-            table[-1] |= {"removed": _removed(store, row, source), "AVSS, as printed": claimed}
-            table[-1] |= {label(name): kept.get(name, NOT_MEASURED) for name in ("avss", "random", "last")}
+            kept = {
+                label(m.method, m.reading): spell(m.retention, m.retention_low, m.retention_high)
+                for m in part.itertuples()
+            }
+            table.append({"row": _link(line, row), "source": source, "blocks removed": _removed(store, row, source)})
+            table[-1]["AVSS, as printed"] = claimed
+            missing = NOT_MEASURED if kept else ""
+            table[-1] |= {name: kept.get(name, missing) for name in ("AVSS", "random")}
     return markdown(pd.DataFrame(table))
 
 
@@ -260,15 +264,10 @@ def _sources(store: Store, row: str | None) -> Iterable[tuple[str, pd.DataFrame]
     return summary(store, row).query("source != @PRINTED").groupby("source", sort=False)
 
 
-def _plain(part: pd.DataFrame) -> pd.DataFrame:
-    """Without readings other than the paper's."""
-    return part[part["reading"].isin(["none", "paper"])]
-
-
 def _best(part: pd.DataFrame) -> str:
     pruned = part[part["method"] != "original"]
     if pruned.empty:
-        return NOT_MEASURED
+        return ""
     values = pruned["value"]
     best = pruned[values == (values.max() if HIGHER_IS_BETTER[pruned["metric"].iloc[0]] else values.min())]
     names = ", ".join(label(line.method, line.reading) for line in best.itertuples())
@@ -286,13 +285,10 @@ def _link(line: pd.Series, row: str | None) -> str:
 
 
 def _removed(store: Store, row: str | None, profile: str) -> str:
-    """How much goes, in blocks and as a share of the parameters."""
     if row is None:
-        return NOT_MEASURED
-    lines = current(store, row).query("profile == @profile and method != 'original'")
-    first = lines.iloc[0]
-    blocks = round(first["share_of_layers"] * first["layers"])
-    return f"{blocks} of {first['layers']:.0f} blocks, {_span(lines['share_of_parameters'])} of parameters"
+        return ""
+    first = current(store, row).query("profile == @profile and method != 'original'").iloc[0]
+    return f"{round(first['share_of_layers'] * first['layers'])} of {first['layers']:.0f}"
 
 
 def reading_table(store: Store) -> Text:

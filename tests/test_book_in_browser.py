@@ -6,6 +6,7 @@ Skipped, with the reason, where there is no Chromium or no built book.
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -23,6 +24,7 @@ LOOK = """() => ({
     equations: document.querySelectorAll('.math').length,
     typeset: document.querySelectorAll('.math mjx-container').length,
     errors: [...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.textContent),
+    links: [...document.links].map(a => a.href),
     images: [...document.images].map(i => ({src: i.src, width: i.naturalWidth, alt: i.alt, shown: i.offsetWidth > 0})),
 })"""
 WIDEST = """() => {
@@ -92,6 +94,11 @@ def test_every_equation_is_typeset(visit):
 def test_every_image_is_there_and_described(visit):
     assert [image["src"] for image in visit.seen["images"] if not image["width"]] == []
     assert [image["src"] for image in visit.seen["images"] if not image["alt"].strip()] == []
+
+
+def test_every_link_within_the_book_leads_to_a_file(visit):
+    paths = {unquote(urlsplit(link).path) for link in visit.seen["links"] if link.startswith("file:")}
+    assert sorted(path for path in paths if not Path(path).exists()) == []
 
 
 def test_a_phone_shows_it_without_sideways_scrolling(visit):

@@ -1,8 +1,11 @@
 """The repository itself: pins that agree, notebooks without outputs, committed results that can be traced."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from packaging.requirements import Requirement
 
 from avss.experiment import cells, load_profile
 from avss.results import Store
+from avss.tables import TABLES
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -92,3 +96,69 @@ def test_the_reference_model_meets_its_bar():
     original = table[table["method"] == "original"].iloc[0]
     assert original["n"] == 872
     assert original["value"] >= 0.88
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock", *arguments]
+    variables = os.environ | {"PATH": path, "AVSS_DATA": "somewhere"}
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("profile", ["mini", "reference"])
+def test_every_row_runs_its_tasks_notebook_and_has_a_page_in_the_book(profile):
+    """A profile with fewer rows than Table 1 has the others from mini."""
+    planned = snakemake(ROOT, "--dry-run", "--forceall", "--printshellcmds", "--config", f"profile={profile}")
+    assert planned.returncode == 0, planned.stderr
+    report = planned.stdout + planned.stderr
+    rows = {row.id: ("mini", row.task) for row in load_profile(ROOT / "profiles/mini.yaml").rows}
+    rows |= {row.id: (profile, row.task) for row in load_profile(ROOT / f"profiles/{profile}.yaml").rows}
+    runs = re.findall(r"-p profile (\S+) -p row (\S+) notebooks/(\S+).ipynb ", report)
+    assert {row: (used, notebook.replace("-", "_")) for used, row, notebook in runs} == rows
+    listed = re.findall(r"book/executed/\S+", (ROOT / "_toc.yml").read_text())
+    assert set(re.findall(r"output: (book/executed/(?!runs/)\S+)[.]ipynb", report)) == set(listed)
+    included = set(re.findall(r"book/executed/figures/(\S+)[.]md", report))
+    assert included == set(TABLES)
+
+
+def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_path):
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    for folder in ("profiles", "notebooks"):
+        (tmp_path / folder).mkdir()
+    rows = [
+        {"id": name, "task": "sentiment", "dataset": "D", "model": "M", "checkpoint": "mini/none", "data": "none"}
+        for name in ("first", "bad", "good")
+    ]
+    (tmp_path / "profiles/mini.yaml").write_text(yaml.safe_dump({"rows": rows}))
+    stub = {
+        "cells": [
+            {"id": "a", "cell_type": "markdown", "metadata": {}, "source": ["# Sentiment\n", "\n", "Text."]},
+            {
+                **{"id": "b", "cell_type": "code", "execution_count": None, "outputs": []},
+                **{"metadata": {"tags": ["parameters"]}, "source": ["profile = row = ''"]},
+            },
+            {
+                **{"id": "c", "cell_type": "code", "execution_count": None, "outputs": [], "metadata": {}},
+                "source": ["assert row != 'bad', 'no room'"],
+            },
+        ],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        **{"nbformat": 4, "nbformat_minor": 5},
+    }
+    (tmp_path / "notebooks/sentiment.ipynb").write_text(json.dumps(stub))
+    pages = [f"book/executed/{page}.ipynb" for page in ("sentiment", "rows/bad", "rows/good")]
+    first = snakemake(tmp_path, "--keep-going", *pages)
+    assert first.returncode != 0
+    assert re.search(
+        r"runs/mini/bad.ipynb: AssertionError: no room \(all of it in build/logs/mini-bad.log\)", first.stderr
+    )
+    written = [path for path in pages if (tmp_path / path).is_file()]
+    assert written == [pages[0], pages[2]]
+    titles = [json.loads((tmp_path / path).read_text())["cells"][0]["source"][0] for path in written]
+    assert titles == ["# Sentiment\n", "# D, M\n"]
+
+    second = snakemake(tmp_path, *pages, "--config", "failed=shown")
+    assert second.returncode == 0, second.stderr
+    page = json.loads((tmp_path / pages[1]).read_text())["cells"][0]["source"]
+    assert page.startswith("# D, M\n")
+    assert "AssertionError: no room" in page
