@@ -2,7 +2,7 @@
 
 A model learns its skills while it is shallow and is then made deeper, twice as deep each time, as residual networks
 may be: of every block two are made, each of half the update (Chang et al. 2018, arXiv 1710.10348), and training goes
-on. Steps of a shallow model are cheaper by as much as it is shallower.
+on. A step of a shallow model is cheaper.
 """
 
 import math
@@ -182,7 +182,7 @@ def start_copying(model: PreTrainedModel, vocabulary: dict[str, int]) -> None:
 
     A head of block 0 attends to the token before and writes what it is into a subspace of its own; a head of block 1
     attends where that subspace holds the token that it stands on: the induction circuit of Olsson et al. 2022
-    (arXiv 2209.11895), which trained models have and which models of this width did not find in ten million tokens.
+    (arXiv 2209.11895), which trained models have and which models of this width did not find in our trials.
     The two heads stay as they are while the model is shallow; what is copied, and all that comes of it, is learnt. A
     word begins alike with a space before it and without. Content is matched in the dimensions of a head that rotary
     embedding leaves alone or turns slowly.
