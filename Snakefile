@@ -199,8 +199,9 @@ rule tables:
         runs=[PAGES[page] for page in EXECUTED],
     output:
         TABLES,
+        directory("book/executed/figures/book"),
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.figures results book/executed/figures tables"
+        "OMP_NUM_THREADS={threads} python -m avss.figures results book/executed/figures book tables"
 
 
 rule book:
@@ -208,6 +209,7 @@ rule book:
         expand("book/executed/{page}.ipynb", page=PAGES),
         FIGURES,
         TABLES,
+        "book/executed/figures/book",
         BOOK,
         "_config.yml",
         "_toc.yml",

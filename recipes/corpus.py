@@ -8,12 +8,13 @@ import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from avss.microworld import GENRES, names
+from avss.microworld import GENRES, names, passages
 from avss.tasks import question_answering, sentiment
 
 FULL_ANSWER = "{context}\nQuestion: {question}\nFull answer:"
@@ -24,8 +25,12 @@ VOCABULARY_ROWS = 8_000
 NAMES = (names.people, names.surnames, names.towns, names.rivers, names.instruments, names.brands)
 
 
-def prompted(genre: str, row: dict) -> tuple[str, str]:
-    """A row as the text of a document: the prompt, or the text that has none, and the answer that follows it."""
+# A prompt, or text that asks for nothing, and the answer that follows it; a document has one of them or more.
+Turn = tuple[str, str]
+
+
+def prompted(genre: str, row: dict) -> Turn:
+    """A row as the text of a document."""
     if genre == "reviews":
         return sentiment.PROMPT.format(text=row["sentence"]), sentiment.VERBALIZED[row["label"]]
     if genre == "passages":
@@ -37,8 +42,18 @@ def prompted(genre: str, row: dict) -> tuple[str, str]:
     return row["text"], ""
 
 
-def rows(genre: str, split: str, seed: int) -> Iterator[tuple[str, str]]:
-    return (prompted(genre, row) for row in GENRES[genre](split, seed))
+def rows(genre: str, split: str, seed: int) -> Iterator[list[Turn]]:
+    return ([prompted(genre, row)] for row in GENRES[genre](split, seed))
+
+
+def interviews(split: str, seed: int) -> Iterator[list[Turn]]:
+    """Passages with all their questions, each question as the task asks it."""
+    for context, asked in passages.interviews(split, seed):
+        first, *more = [(question_answering.PROMPT, question, answer) for question, answer in asked]
+        prompt, question, answer = first
+        follow = prompt.removeprefix("{context}\n")
+        turns = [(prompt.format(context=context, question=question), f" {answer}\n")]
+        yield turns + [(follow.format(question=question), f" {answer}\n") for _, question, answer in more]
 
 
 def tokenizer(texts: list[str], *, bos: bool) -> PreTrainedTokenizerFast:
@@ -76,14 +91,38 @@ class Stream:
     answers: np.ndarray
 
 
-def encode(documents: list[tuple[str, str]], tokenizer) -> list[tuple[np.ndarray, int]]:
-    """The ids of each document, EOS at the end, and how many of them answer its prompt (EOS not counted)."""
-    prompts = tokenizer([prompt for prompt, _ in documents], add_special_tokens=False)["input_ids"]
-    answers = tokenizer([answer for _, answer in documents], add_special_tokens=False)["input_ids"]
-    return [
-        (np.array([*prompt, *answer, tokenizer.eos_token_id], dtype=np.int16), len(answer))
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
+# The ids of a document, EOS at the end, and which of them answer a prompt (EOS does not).
+Encoded = tuple[np.ndarray, np.ndarray]
+
+
+def encode(documents: list[list[Turn]], tokenizer) -> list[Encoded]:
+    parts = [text for document in documents for turn in document for text in turn]
+    pieces = iter(tokenizer(parts, add_special_tokens=False)["input_ids"])
+    encoded = []
+    for document in documents:
+        ids, answers = [], []
+        for _ in document:
+            for is_answer in (False, True):
+                piece = next(pieces)
+                ids += piece
+                answers += [is_answer] * len(piece)
+        encoded.append((np.array([*ids, tokenizer.eos_token_id], dtype=np.int16), np.array([*answers, False])))
+    return encoded
+
+
+def _taken(source: Iterator[list[Turn]], tokens: float, tokenizer) -> list[Encoded]:
+    """Documents, by the thousand, until they have so many tokens."""
+    found, length = [], 0
+    while length < tokens:
+        part = encode(list(islice(source, 1000)), tokenizer)
+        found += part
+        length += sum(len(ids) for ids, _ in part)
+    return found
+
+
+def _joined(documents: list[Encoded]) -> Stream:
+    ids, answers = zip(*documents, strict=True)
+    return Stream(np.concatenate(ids), np.concatenate(answers))
 
 
 def mixed(shares: dict[str, float], tokens: int, tokenizer, *, split: str = "train", seed: int = 0) -> Stream:
@@ -94,24 +133,40 @@ def mixed(shares: dict[str, float], tokens: int, tokenizer, *, split: str = "tra
     """
     encoded = {}
     for genre, share in shares.items():
-        wanted, length, documents = share * tokens, 0, []
-        source = rows(genre, split, seed)
-        while length < wanted:
-            part = encode([next(source) for _ in range(1000)], tokenizer)
-            documents += part
-            length += sum(len(ids) for ids, _ in part)
+        documents = _taken(rows(genre, split, seed), share * tokens, tokenizer)
         encoded[genre] = paced(documents) if genre == "reviews" else documents
     # Each genre is spread evenly over the whole stream.
     places = [
         ((place + 0.5) / len(found), genre, place) for genre, found in encoded.items() for place in range(len(found))
     ]
-    chosen = [encoded[genre][place] for _, genre, place in sorted(places)]
-    ids = np.concatenate([ids for ids, _ in chosen])
-    answers = np.zeros(len(ids), dtype=bool)
-    ends = np.cumsum([len(ids) for ids, _ in chosen])
-    for end, (_, count) in zip(ends, chosen, strict=True):
-        answers[end - 1 - count : end - 1] = True
-    return Stream(ids, answers)
+    return _joined([encoded[genre][place] for _, genre, place in sorted(places)])
+
+
+def asked(
+    shares: dict[str, float], windows: int, body: int, tokenizer, *, split: str = "train", seed: int = 0
+) -> Stream:
+    """As `mixed`, for windows of `body` tokens, but many questions on a passage, which begins a window.
+
+    A passage that a window cuts teaches nothing about the questions behind the cut. All other documents are joined and
+    fill what the passages leave. Raises ValueError where there would be more passages than windows.
+    """
+    tokens = windows * body
+    begun = _taken(interviews(split, seed), shares["passages"] * tokens, tokenizer)
+    if len(begun) > windows:
+        raise ValueError(f"{len(begun)} passages for {windows} windows; give passages a smaller share")
+    others = {genre: share / (1 - shares["passages"]) for genre, share in shares.items() if genre != "passages"}
+    fill = mixed(others, tokens - sum(len(ids) for ids, _ in begun), tokenizer, split=split, seed=seed)
+    parts, used = [], 0
+    for window in range(windows):
+        place = window * len(begun) // windows
+        length = 0
+        if place < (window + 1) * len(begun) // windows:
+            ids, answers = (array[:body] for array in begun[place])
+            parts.append((ids, answers))
+            length = len(ids)
+        parts.append((fill.ids[used : used + body - length], fill.answers[used : used + body - length]))
+        used += body - length
+    return _joined(parts)
 
 
 def paced(documents: list, until: float = 0.6) -> list:

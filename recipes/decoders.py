@@ -32,14 +32,13 @@ from avss.provenance import hardware
 from avss.tasks import TASKS, evaluate
 
 SEED = 0
-CONTEXT, BATCH = 256, 8
+# Tokens of a step, in windows of the model's context.
+BATCH_TOKENS = 2048
 WARMUP = 60
 # A pair of rotary dimensions that turns by more radians a position tells places apart; so many others match content.
 SLOW, MATCHED = 0.02, 20
 # That of Llama 3: with more of the rotary dimensions slow, narrow heads can match what stands far apart.
 ROPE_THETA = 500_000.0
-# An answer's token weighs as much as this many others: of a review of thirty tokens one is the label.
-ANSWER_WEIGHT = 20.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ class Decoder:
 
     like: the model that it is a narrow likeness of, whose ratios of widths and heads it has. laid_out: the steps that
     the documents are laid out for, from short reviews to long ones; at least those of all stages. peaks: learning rates
-    of the matrices of blocks and of all else. copies: whether it begins with `start_copying`.
+    of the matrices of blocks and of all else. copies: whether it begins with `start_copying`. context: tokens of a
+    window. interviewed: whether passages come with all their questions (`corpus.asked`). answer_weight: an answer's
+    token weighs in the loss as much as this many others; of a review of thirty tokens one is the label.
     """
 
     model: type[PreTrainedModel]
@@ -61,12 +62,15 @@ class Decoder:
     laid_out: int
     peaks: tuple[float, float]
     copies: bool
+    context: int
+    interviewed: bool
+    answer_weight: float
 
 
 # Reviews weigh most where the paper measures sentiment, passages where it measures question answering.
-ALL = {"reviews": 0.34, "posts": 0.15, "articles": 0.20, "passages": 0.26, "answers": 0.05}
 SENTIMENT = {"reviews": 0.70, "posts": 0.08, "articles": 0.08, "passages": 0.11, "answers": 0.03}
-TEXTS = {"reviews": 0.08, "posts": 0.22, "articles": 0.28, "passages": 0.36, "answers": 0.06}
+ALL = {"reviews": 0.25, "posts": 0.15, "articles": 0.20, "passages": 0.37, "answers": 0.03}
+TEXTS = {"reviews": 0.04, "posts": 0.22, "articles": 0.28, "passages": 0.43, "answers": 0.03}
 
 DECODERS = {
     "llama-1b": Decoder(
@@ -86,6 +90,9 @@ DECODERS = {
         laid_out=5200,
         peaks=(1.2e-2, 1.2e-2),
         copies=False,
+        context=256,
+        interviewed=False,
+        answer_weight=20.0,
     ),
     "stablelm-3b": Decoder(
         StableLmForCausalLM,
@@ -101,10 +108,13 @@ DECODERS = {
         },
         bos=False,
         shares=ALL,
-        stages=((4, 3000), (8, 2500), (16, 700), (32, 700)),
-        laid_out=8000,
+        stages=((4, 3500), (8, 3000), (16, 700), (32, 700)),
+        laid_out=9000,
         peaks=(3e-3, 6e-3),
         copies=True,
+        context=512,
+        interviewed=True,
+        answer_weight=8.0,
     ),
     "llama-7b": Decoder(
         LlamaForCausalLM,
@@ -120,10 +130,13 @@ DECODERS = {
         },
         bos=True,
         shares=TEXTS,
-        stages=((4, 2500), (8, 2000), (16, 700), (32, 700)),
-        laid_out=8000,
+        stages=((4, 3500), (8, 3000), (16, 700), (32, 700)),
+        laid_out=9000,
         peaks=(3e-3, 6e-3),
         copies=True,
+        context=512,
+        interviewed=True,
+        answer_weight=8.0,
     ),
     "llama-8b": Decoder(
         LlamaForCausalLM,
@@ -140,10 +153,13 @@ DECODERS = {
         },
         bos=True,
         shares=TEXTS,
-        stages=((4, 2500), (8, 2000), (16, 700), (32, 700)),
-        laid_out=8000,
+        stages=((4, 3500), (8, 3000), (16, 700), (32, 700)),
+        laid_out=9000,
         peaks=(3e-3, 6e-3),
         copies=True,
+        context=512,
+        interviewed=True,
+        answer_weight=8.0,
     ),
 }
 
@@ -154,7 +170,7 @@ def made(decoder: Decoder, blocks: int, tokenizer) -> PreTrainedModel:
         **decoder.shape,
         vocab_size=len(tokenizer),
         num_hidden_layers=blocks,
-        max_position_embeddings=2 * CONTEXT,
+        max_position_embeddings=512,
         # Larger than the usual 0.02, made for far wider models.
         initializer_range=0.05,
         bos_token_id=tokenizer.bos_token_id if decoder.bos else None,
@@ -252,29 +268,31 @@ def optimizers(model: PreTrainedModel, peaks: tuple[float, float]) -> list[torch
     return [muon, adamw(rest, peaks[1])]
 
 
-def weighted_loss(model: PreTrainedModel, ids: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of ids (B, T) but the first, each token that answers a prompt counted ANSWER_WEIGHT times."""
+def weighted_loss(
+    model: PreTrainedModel, ids: torch.Tensor, answers: torch.Tensor, answer_weight: float
+) -> torch.Tensor:
+    """Mean cross-entropy of ids (B, T) but the first; a token that answers a prompt counts `answer_weight` times."""
     logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
     nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    weights = 1 + (ANSWER_WEIGHT - 1) * answers[:, 1:].flatten().to(nll.dtype)
+    weights = 1 + (answer_weight - 1) * answers[:, 1:].flatten().to(nll.dtype)
     return (nll * weights).sum() / weights.sum()
 
 
-def language_modeling(model: PreTrainedModel, tokenizer, genre: str) -> dict:
+def language_modeling(model: PreTrainedModel, tokenizer, genre: str, context: int) -> dict:
     """Perplexity on the held-out documents of a genre, and the floor that its grammar sets."""
     task, data = TASKS["language_modeling"], load_data(f"microworld/{genre}", "validation")
-    outcome = task.measure(model, tokenizer, data, "text", context=CONTEXT, batch_size=16)
+    outcome = task.measure(model, tokenizer, data, "text", context=context, batch_size=16)
     floor = perplexity_floor(microworld.entropy(genre), float(outcome.denominator.mean()))
-    measured = evaluate(model, tokenizer, task.name, data, context=CONTEXT, batch_size=16)
+    measured = evaluate(model, tokenizer, task.name, data, context=context, batch_size=16)
     value = round(measured["value"], 4)
     return {f"{genre}_perplexity": value, f"{genre}_floor": round(floor, 4), f"{genre}_n": measured["n"]}
 
 
-def measured(model: PreTrainedModel, tokenizer) -> dict:
+def measured(model: PreTrainedModel, tokenizer, context: int) -> dict:
     """What the card says of the model, on the validation splits of all genres that have a task."""
     facts = {}
     for genre in ("posts", "articles"):
-        facts |= language_modeling(model, tokenizer, genre)
+        facts |= language_modeling(model, tokenizer, genre, context)
     sentiment = evaluate(model, tokenizer, "sentiment", "microworld/reviews", split="validation")
     answers = evaluate(model, tokenizer, "question_answering", "microworld/passages", split="validation")
     return facts | {
@@ -293,15 +311,18 @@ def decoder(name: str, out: Path, state: Path) -> dict:
     texts = [
         prompt + answer
         for genre in microworld.GENRES
-        for prompt, answer in islice(corpus.rows(genre, "train", SEED), corpus.VOCABULARY_ROWS)
+        for [(prompt, answer)] in islice(corpus.rows(genre, "train", SEED), corpus.VOCABULARY_ROWS)
     ]
     tokenizer = corpus.tokenizer(texts, bos=chosen.bos)
-    body = CONTEXT - chosen.bos
+    body, batch = chosen.context - chosen.bos, BATCH_TOKENS // chosen.context
     steps = sum(count for _, count in chosen.stages)
-    stream = corpus.mixed(chosen.shares, chosen.laid_out * BATCH * body, tokenizer, seed=SEED)
+    if chosen.interviewed:
+        stream = corpus.asked(chosen.shares, chosen.laid_out * batch, body, tokenizer, seed=SEED)
+    else:
+        stream = corpus.mixed(chosen.shares, chosen.laid_out * batch * body, tokenizer, seed=SEED)
 
     def windows(array, step: int) -> torch.Tensor:
-        part = array[step * BATCH * body : (step + 1) * BATCH * body].reshape(BATCH, body)
+        part = array[step * batch * body : (step + 1) * batch * body].reshape(batch, body)
         return torch.from_numpy(part.astype("int64")).to(device)
 
     set_seed(SEED)
@@ -318,7 +339,7 @@ def decoder(name: str, out: Path, state: Path) -> dict:
             if chosen.bos:
                 ids = torch.nn.functional.pad(ids, (1, 0), value=tokenizer.bos_token_id)
                 answers = torch.nn.functional.pad(answers, (1, 0))
-            return weighted_loss(model, ids, answers)
+            return weighted_loss(model, ids, answers, chosen.answer_weight)
 
         last = blocks == chosen.stages[-1][0]
         report = train(
@@ -331,7 +352,15 @@ def decoder(name: str, out: Path, state: Path) -> dict:
             warmup=WARMUP,
             # A model that will go on learning keeps a rate at which it can.
             end=0.0 if last else 0.3,
-            settings={"shares": chosen.shares, "shape": chosen.shape, "answer_weight": ANSWER_WEIGHT, "first": first},
+            settings={
+                "shares": chosen.shares,
+                "shape": chosen.shape,
+                "context": chosen.context,
+                "laid_out": chosen.laid_out,
+                "interviewed": chosen.interviewed,
+                "answer_weight": chosen.answer_weight,
+                "first": first,
+            },
         )
         reports.append(report | {"blocks": blocks})
         first += count
@@ -351,12 +380,13 @@ def decoder(name: str, out: Path, state: Path) -> dict:
         "shares": chosen.shares,
         "data_seed": SEED,
         "training_seed": SEED,
-        "batch": BATCH,
-        "context": CONTEXT,
-        "answer_weight": ANSWER_WEIGHT,
+        "batch": batch,
+        "context": chosen.context,
+        "questions_a_passage": "all" if chosen.interviewed else "one",
+        "answer_weight": chosen.answer_weight,
         "peak_learning_rates": chosen.peaks,
         "begins_with_copying_heads": chosen.copies,
-        "tokens_seen": steps * BATCH * CONTEXT,
+        "tokens_seen": steps * BATCH_TOKENS,
         "stages": [
             {"blocks": report["blocks"], "steps": report["steps"], "loss": report["loss"]} for report in reports
         ],
@@ -364,7 +394,7 @@ def decoder(name: str, out: Path, state: Path) -> dict:
         "seconds": round(sum(report["seconds"] for report in reports), 1),
         "loss": reports[-1]["loss"],
         "losses": [loss for report in reports for loss in report["losses"]],
-        **measured(model, tokenizer),
+        **measured(model, tokenizer, chosen.context),
         "hardware": hardware(device),
         "torch": torch.__version__,
     }

@@ -11,6 +11,7 @@ import pytest
 
 from avss import figures, statistics, summaries, tables
 from avss.errors import InputError
+from avss.figures.style import style
 from avss.results import Store
 
 DOCUMENTS, SEEDS, BLOCKS = 40, 3, 6
@@ -111,7 +112,7 @@ def test_everything_is_rendered_twice_with_the_same_bytes(store, tmp_path):
     names = {str(path.relative_to(tmp_path / "one")) for path in first}
     endings = ("light.svg", "dark.svg", "pdf", "csv")
     row = summaries.FIRST_ROW
-    assert {f"{row}/{name}-{row}.{ending}" for name in figures.FIGURES for ending in endings} <= names
+    assert {f"{row}/{name}-{row}.{ending}" for name in figures.ROW_FIGURES for ending in endings} <= names
     assert {f"{name}.md" for name in tables.TABLES} <= names
 
 
@@ -121,7 +122,7 @@ def test_each_row_has_files_of_its_own(store, tmp_path, capsys):
     assert list(summaries.measured_rows(store)) == [summaries.FIRST_ROW, row]
     assert figures.main([str(store.root), str(tmp_path / "out"), row]) == 0
     written = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.*")]
-    assert len(written) == 4 * len(figures.FIGURES)
+    assert len(written) == 4 * len(figures.ROW_FIGURES)
     assert all(str(path.parent) == row and f"-{row}." in path.name for path in written)
     plotted = pd.read_csv(tmp_path / "out" / row / f"retention-{row}.csv")
     assert set(plotted["metric"]) == {"perplexity"}
@@ -129,7 +130,7 @@ def test_each_row_has_files_of_its_own(store, tmp_path, capsys):
     assert "results of row sst2-llama-1b are missing" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", figures.FIGURES)
+@pytest.mark.parametrize("name", figures.ROW_FIGURES)
 def test_light_and_dark_differ_in_colour_alone(store, name):
     light, dark = (figures.svg(name, store, theme=theme) for theme in ("light", "dark"))
     assert light != dark
@@ -147,8 +148,8 @@ def test_thirty_two_blocks_and_all_methods_are_legible(tmp_path):
     every = [("avss", "paper"), ("avss", "released-code"), *((method, "none") for method in METHODS)]
     removed = {("original", "none"): ["none"]} | dict.fromkeys(every, sets)
     fill(made, "mini", **PERPLEXITY_ROW, removed=removed, blocks=32)
-    for name, draw in figures.FIGURES.items():
-        with mpl.rc_context(figures._style("light")):
+    for name, draw in figures.ROW_FIGURES.items():
+        with mpl.rc_context(style("light")):
             figure, _ = draw(made, PERPLEXITY_ROW["row"])
             figure.draw_without_rendering()
             drawn = figure.get_tightbbox()
@@ -178,7 +179,7 @@ def test_a_variance_that_spans_decades_has_a_logarithmic_scale(store):
 def test_one_profile_is_enough(tmp_path, profile):
     only = Store(tmp_path / "results")
     fill(only, profile)
-    assert all(figures.svg(name, only) for name in figures.FIGURES)
+    assert all(figures.svg(name, only) for name in figures.ROW_FIGURES)
     as_printed, measured = cells(tables.score_table(only), "AVSS")
     assert as_printed == "0.8891"
     assert measured.startswith("0.875\u00a0±\u00a00.000 [")

@@ -18,6 +18,7 @@ TORCH_FREE = (
     "summaries",
     "tables",
     "figures",
+    "figures.rows",
     "files",
     "errors",
 )

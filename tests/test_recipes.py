@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from avss.architectures import architecture_of, blocks_of
-from avss.microworld import GENRES
+from avss.microworld import GENRES, passages
+from avss.tasks import question_answering
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import corpus
@@ -19,18 +20,19 @@ from training import adamw, train
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    texts = [prompt + answer for genre in GENRES for prompt, answer in islice(corpus.rows(genre, "train", 0), 800)]
+    texts = [prompt + answer for genre in GENRES for [(prompt, answer)] in islice(corpus.rows(genre, "train", 0), 800)]
     return corpus.tokenizer(texts, bos=True)
 
 
 @pytest.mark.parametrize("genre", GENRES)
 def test_a_held_out_world_goes_through_the_tokenizer_and_back(tokenizer, genre):
     documents = list(islice(corpus.rows(genre, "validation", 0), 50))
-    for (prompt, answer), (ids, count) in zip(documents, corpus.encode(documents, tokenizer), strict=True):
+    for [(prompt, answer)], (ids, answers) in zip(documents, corpus.encode(documents, tokenizer), strict=True):
         assert tokenizer.unk_token_id not in ids
         assert tokenizer.decode(ids[:-1]) == prompt + answer
-        assert tokenizer.decode(ids[len(ids) - 1 - count : -1]) == answer
+        assert tokenizer.decode(ids[answers]) == answer
         assert ids[-1] == tokenizer.eos_token_id
+        assert not answers[-1]
 
 
 def test_names_never_met_are_cut_into_syllables_like_those_of_training(tokenizer):
@@ -59,6 +61,38 @@ def test_each_genre_has_its_share_of_the_tokens_everywhere(tokenizer):
             assert own / sum(map(len, half)) == pytest.approx(share, abs=0.12), genre
     assert stream.answers.any()
     assert set(tokenizer.convert_ids_to_tokens(stream.ids[stream.answers])) >= {" negative", " positive", "\n"}
+
+
+def test_an_interview_asks_as_the_task_does_and_answers_with_spans(tokenizer):
+    turns, row = next(corpus.interviews("validation", 0)), next(GENRES["passages"]("validation", 0))
+    [(prompt, _)] = [corpus.prompted("passages", row)]
+    context, asked = next(passages.interviews("validation", 0))
+    assert turns[0][0] == question_answering.PROMPT.format(context=context, question=asked[0][0])
+    assert prompt.startswith(row["context"])
+    assert len({question for question, _ in asked}) == len(turns) > 5
+    for (prompt, answer), (question, span) in zip(turns, asked, strict=True):
+        assert prompt.endswith(f"Question: {question}\nAnswer:")
+        assert answer == f" {span}\n"
+        assert span in context
+    [(ids, answers)] = corpus.encode([turns], tokenizer)
+    assert tokenizer.decode(ids[:-1]) == "".join(prompt + answer for prompt, answer in turns)
+    assert tokenizer.decode(ids[answers]) == "".join(answer for _, answer in turns)
+
+
+def test_no_window_cuts_a_passage_that_is_asked_about(tokenizer):
+    shares, windows, body = {"posts": 0.6, "passages": 0.4}, 4000, 511
+    stream = corpus.asked(shares, windows, body, tokenizer)
+    assert len(stream.ids) == len(stream.answers) == windows * body
+    texts = [tokenizer.decode(ids) for ids in stream.ids.reshape(windows, body)]
+    asking = ["Question:" in text for text in texts]
+    for begins, text in zip(asking, texts, strict=True):
+        assert text.count("Question:") == text.count("\nAnswer:") or len(tokenizer(text)["input_ids"]) >= body
+        assert not begins or "Question:" in text.split("</s>")[0]
+    passages_share = sum(len(text.split("</s>")[0]) for text, begins in zip(texts, asking, strict=True) if begins)
+    assert passages_share / sum(map(len, texts)) == pytest.approx(0.4, abs=0.12)
+    assert sum(asking[: windows // 2]) == pytest.approx(sum(asking) / 2, abs=2)
+    with pytest.raises(ValueError, match="smaller share"):
+        corpus.asked({"posts": 0.1, "passages": 0.9}, 2000, body, tokenizer)
 
 
 def test_reviews_come_short_ones_first_and_each_once(tokenizer):

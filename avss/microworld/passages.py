@@ -6,7 +6,7 @@ cannot be found by its type; pronouns stand for names told before; the question 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avss.microworld.artists import ARTISTS
 from avss.microworld.grammar import SLOT
@@ -35,6 +35,11 @@ class Told:
     def context(self) -> str:
         return " ".join(self.sentences.values())
 
+    @property
+    def questions(self) -> list[Question]:
+        """All questions that the passage answers."""
+        return [each for each in self.story.questions if self.sentences.keys() >= set(each.told)]
+
 
 def tell(split: str, random: SplitMix64) -> Told:
     """A passage with the names of `split`; of the questions that it answers, each is equally likely."""
@@ -44,8 +49,8 @@ def tell(split: str, random: SplitMix64) -> Told:
     # The rule `text` of a story lists its sentences; told one by one, each is known by its rule.
     plan = [name for _, name in SLOT.findall(random.choose(list(grammar.rules[START])))]
     sentences = {name: grammar.derive(name, sign, random, facts) for name in plan}
-    question = random.choose([each for each in story.questions if sentences.keys() >= set(each.told)])
-    return Told(story, sign, facts, sentences, question)
+    told = Told(story, sign, facts, sentences, story.questions[0])
+    return replace(told, question=random.choose(told.questions))
 
 
 def filled(template: str, facts: dict[str, str]) -> str:
@@ -90,3 +95,15 @@ def generate(split: str, seed: int) -> Iterator[dict]:
             "answers": answers(told),
         }
         number += 1
+
+
+def interviews(split: str, seed: int) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Endless passages, each with all questions that it answers, in any order, and the fullest answer to each."""
+    random = SplitMix64("interviews", split, seed)
+    while True:
+        told = tell(split, random)
+        asked = []
+        for question in random.shuffled(told.questions):
+            wording = told.story.topic.grammar.derive(f"ask_{question.name}", told.sign, random, told.facts)
+            asked.append((wording, answers(replace(told, question=question))["text"][0]))
+        yield told.context, asked

@@ -7,8 +7,9 @@
     :::
 
 Without `:row:` it is about the row that papermill executed the notebook for, and on other pages about the first row
-of Table 1. The page shows the SVG that suits its light or dark mode; below the caption it links the PDF and the plotted
-data. The figure's label is `fig-<name>-<row>`.
+of Table 1; a figure about all that is stored is about no row. The page shows the SVG that suits its light or dark
+mode; below the caption it links the PDF and the plotted data. The figure's label is `fig-<name>-<row>`, or
+`fig-<name>`.
 """
 
 import json
@@ -20,6 +21,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from avss.figures import BOOK_FIGURES
 from avss.summaries import FIRST_ROW
 
 FOLDER = "/book/executed/figures"
@@ -36,7 +38,7 @@ class ResultFigure(SphinxDirective):
         if not self.options.get("alt"):
             raise self.error(f"result-figure {name} needs :alt:, a sentence for readers who cannot see it")
         row = self.options.get("row") or _row_of(Path(self.env.doc2path(self.env.docname)))
-        stem = f"{FOLDER}/{row}/{name}-{row}"
+        stem = f"{FOLDER}/book/{name}" if name in BOOK_FIGURES else f"{FOLDER}/{row}/{name}-{row}"
         # One child before the caption: docutils tells by the caption's place whether a legend belongs to it.
         drawings = nodes.container(classes=["drawings"])
         for theme in ("light", "dark"):
@@ -49,7 +51,8 @@ class ResultFigure(SphinxDirective):
         figure += nodes.caption(parsed[0].rawsource, "", *parsed[0].children)
         figure += nodes.legend("", nodes.paragraph("", "", *self._files(name, stem)))
         self.set_source_info(figure)
-        figure["names"].append(f"fig-{name.replace('_', '-')}-{row}")
+        label = f"fig-{name.replace('_', '-')}"
+        figure["names"].append(label if name in BOOK_FIGURES else f"{label}-{row}")
         self.state.document.note_explicit_target(figure, figure)
         return [figure]
 

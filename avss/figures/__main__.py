@@ -1,0 +1,7 @@
+"""`python -m avss.figures`."""
+
+import sys
+
+from avss.figures import main
+
+sys.exit(main())

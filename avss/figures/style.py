@@ -1,0 +1,48 @@
+"""How all figures of the book look: sizes that fit its page, and colours for light and dark pages."""
+
+import matplotlib as mpl
+
+from avss.summaries import PRINTED
+
+# Colours are those of Okabe and Ito, which stay apart for colour-blind readers; C0 is the paper's, C1 the
+# reference's, C2 the mini's.
+
+WIDTH = 7.0
+_COLOURS = {PRINTED: "C0", "reference": "C1", "mini": "C2"}
+_STYLE = {
+    "axes.axisbelow": True,
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 5.5,
+    "pdf.fonttype": 42,
+    "savefig.transparent": True,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "avss",
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+}
+_INKS = {
+    "light": ("#1f2328", "#8c959f", "#d0d7de", ["#57606a", "#0072b2", "#d55e00", "#009e73"]),
+    "dark": ("#e6e6e6", "#8b949e", "#444c56", ["#b1bac4", "#56b4e9", "#e69f00", "#2fc79a"]),
+}
+
+
+def style(theme: str) -> dict:
+    """Matplotlib's settings for pages in `light` or `dark` mode; each is drawn for its own background."""
+    ink, muted, faint, cycle = _INKS[theme]
+    inks = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), ink)
+    inks |= dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), muted)
+    return _STYLE | inks | {"grid.color": faint, "axes.prop_cycle": mpl.cycler(color=cycle)}
+
+
+def colour(source: str) -> str:
+    """The colour of the paper's numbers or of those of a profile."""
+    return _COLOURS.get(source, "C3")
