@@ -1,9 +1,11 @@
 """Values, intervals and paired differences from per-document outcomes.
 
-SciPy's bootstrap, percentile intervals, fixed seed.
+Percentile bootstrap, fixed seed. SciPy's would draw the documents anew for every statistic; here all statistics share
+them, and one product of matrices resamples many outcomes.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,28 +22,40 @@ def value(metric: str, numerator: ArrayLike, denominator: ArrayLike) -> float:
     return float(RATIO[metric](np.sum(numerator) / np.sum(denominator)))
 
 
-def _bootstrap(statistic, documents: int, seed: int) -> tuple[float, float]:
-    if documents < 2:
-        return float("nan"), float("nan")
-    result = stats.bootstrap(
-        (np.arange(documents),),
-        statistic,
-        n_resamples=RESAMPLES,
-        batch=200,
-        vectorized=True,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+@lru_cache(maxsize=2)
+def _times(documents: int, seed: int) -> NDArray[np.uint16]:
+    """How often each document is in each resample, (RESAMPLES, documents)."""
+    shares = np.full(documents, 1 / documents)
+    return np.random.default_rng(seed).multinomial(documents, shares, size=RESAMPLES).astype(np.uint16)
+
+
+def resampled(metric: str, numerator: NDArray, denominator: NDArray, seed: int = 0) -> NDArray[np.float64]:
+    """The metric on each of RESAMPLES bootstrap resamples of the documents.
+
+    numerator: (n,), or (n, k) for k outcomes on the same documents; denominator: (n,) or (n, k). Returns (RESAMPLES,)
+    or (RESAMPLES, k). The same n and seed draw the same documents, so that differences are paired.
+    """
+    bottom = denominator.reshape(len(denominator), -1)
+    top = numerator.reshape(len(numerator), -1)
+    values = [
+        RATIO[metric]((times @ top) / (times @ bottom))
+        # In parts, as the products want floating-point copies of the counts.
+        for times in map(np.float64, np.array_split(_times(len(top), seed), 20))
+    ]
+    return np.concatenate(values).reshape(RESAMPLES, *numerator.shape[1:])
+
+
+def bounds(values: NDArray) -> tuple[float, float]:
+    """95 % percentile interval of values on resamples, (RESAMPLES,)."""
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def interval(metric: str, numerator: NDArray, denominator: NDArray, seed: int = 0) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the metric over documents; nan for fewer than two documents."""
-
-    def statistic(index, axis):
-        return RATIO[metric](numerator[index].sum(axis) / denominator[index].sum(axis))
-
-    return _bootstrap(statistic, len(numerator), seed)
+    if len(numerator) < 2:
+        return float("nan"), float("nan")
+    return bounds(resampled(metric, numerator, denominator, seed))
 
 
 def interval_of(statistic: Callable[[NDArray[np.int64]], float], documents: int, seed: int = 0) -> tuple[float, float]:
@@ -49,7 +63,10 @@ def interval_of(statistic: Callable[[NDArray[np.int64]], float], documents: int,
 
     statistic: takes the indices of one resample, (documents,), with repeats. nan for fewer than two documents.
     """
-    return _bootstrap(lambda index, axis: np.apply_along_axis(statistic, axis, index), documents, seed)
+    if documents < 2:
+        return float("nan"), float("nan")
+    everything = np.arange(documents)
+    return bounds(np.array([statistic(np.repeat(everything, times)) for times in _times(documents, seed)]))
 
 
 def paired_difference(
@@ -59,15 +76,12 @@ def paired_difference(
 
     first, second: one array (n,) of numerators a seed, on the same documents; the metric is averaged over the seeds.
     """
-
-    def mean_metric(seeds, index, axis):
-        return np.mean([RATIO[metric](s[index].sum(axis) / denominator[index].sum(axis)) for s in seeds], axis=0)
-
-    def statistic(index, axis):
-        return mean_metric(first, index, axis) - mean_metric(second, index, axis)
-
-    everything = np.arange(len(denominator))
-    return float(statistic(everything, 0)), *_bootstrap(statistic, len(denominator), seed)
+    difference = np.mean([value(metric, each, denominator) for each in first])
+    difference -= np.mean([value(metric, each, denominator) for each in second])
+    if len(denominator) < 2:
+        return float(difference), float("nan"), float("nan")
+    one, other = (resampled(metric, np.stack(seeds, 1), denominator, seed).mean(1) for seeds in (first, second))
+    return float(difference), *bounds(one - other)
 
 
 def difference_over_seeds(
@@ -79,19 +93,13 @@ def difference_over_seeds(
     where they are few. p: twice the smaller share of resamples on one side of 0, those at 0 on both; never below
     1 / RESAMPLES.
     """
-    rng, documents, seeds = np.random.default_rng(seed), len(denominator), len(first)
-    if documents < 2 or len(second) != seeds:
+    if len(denominator) < 2 or len(second) != len(first):
         return float("nan"), float("nan"), float("nan")
-    differences = np.empty(RESAMPLES)
-    for place in range(RESAMPLES):
-        times = rng.multinomial(documents, np.full(documents, 1 / documents))
-        drawn = rng.integers(seeds, size=seeds)
-        bottom = times @ denominator
-        tops = [np.array([part @ times for part in parts])[drawn] for parts in (first, second)]
-        differences[place] = np.mean(RATIO[metric](tops[0] / bottom) - RATIO[metric](tops[1] / bottom))
-    low, high = np.quantile(differences, (0.025, 0.975))
+    one, other = (resampled(metric, np.stack(seeds, 1), denominator, seed) for seeds in (first, second))
+    drawn = np.random.default_rng(seed).integers(len(first), size=one.shape)
+    differences = np.take_along_axis(one - other, drawn, axis=1).mean(1)
     smaller = min((differences <= 0).mean(), (differences >= 0).mean())
-    return float(low), float(high), float(np.clip(2 * smaller, 1 / RESAMPLES, 1))
+    return *bounds(differences), float(np.clip(2 * smaller, 1 / RESAMPLES, 1))
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:

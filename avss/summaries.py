@@ -143,14 +143,28 @@ class _Profile:
                 raise InputError(f"run {line.run} has no outcomes for removed={line.removed}; delete it and run again")
             self.outcomes[line.removed] = known[line.coalition]
 
-    def mean(self, removed: Counter, documents=slice(None)) -> float:
-        """The metric, averaged over seeds that removed these sets of layers so many times."""
-        values = [statistics.value(self.metric, *(part[documents] for part in self.outcomes[key])) for key in removed]
-        return float(np.average(values, weights=list(removed.values())))
+        self.values = {key: statistics.value(self.metric, *parts) for key, parts in self.outcomes.items()}
+        if self.documents > 1:
+            stacked = [np.stack(parts, 1) for parts in zip(*self.outcomes.values(), strict=True)]
+            drawn = statistics.resampled(self.metric, *stacked)
+            self.resamples = dict(zip(self.outcomes, drawn.T, strict=True))
 
-    def retention(self, removed: Counter, documents=slice(None)) -> float:
-        original = statistics.value(self.metric, *(part[documents] for part in self.outcomes["none"]))
-        return retention(self.metric, self.mean(removed, documents), original)
+    def mean(self, removed: Counter) -> float:
+        """The metric, averaged over seeds that removed these sets of layers so many times."""
+        return float(np.average([self.values[key] for key in removed], weights=list(removed.values())))
+
+    def retention(self, removed: Counter) -> float:
+        return retention(self.metric, self.mean(removed), self.values["none"])
+
+    def intervals(self, removed: Counter) -> tuple[float, float, float, float]:
+        """95 % intervals over documents of `mean` and of `retention`: low, high, low, high."""
+        if self.documents < 2:
+            return (np.nan,) * 4
+        means = np.average([self.resamples[key] for key in removed], axis=0, weights=list(removed.values()))
+        # nan where a resample has nothing to keep.
+        original = np.where(self.resamples["none"] == 0, np.nan, self.resamples["none"])
+        kept = statistics.retention(self.metric, means, original)
+        return *statistics.bounds(means), *statistics.bounds(kept)
 
     def numerators(self, cell: tuple[str, str]) -> list[np.ndarray]:
         """One array a seed."""
@@ -192,16 +206,9 @@ def _summary(store: Store, row: str, state: tuple) -> pd.DataFrame:
         if method in paper
     ]
     for profile in _profiles(store, row):
-        intervals: dict[tuple, tuple] = {}
         for (method, reading), part in profile.cells.items():
             removed, seeds = Counter(part["removed"]), len(part)
-            made = tuple(sorted(removed.items()))
-            if made not in intervals:
-                intervals[made] = tuple(
-                    statistics.interval_of(lambda documents, of=of, r=removed: of(r, documents), profile.documents)
-                    for of in (profile.mean, profile.retention)
-                )
-            (low, high), (retention_low, retention_high) = intervals[made]
+            low, high, retention_low, retention_high = profile.intervals(removed)
             lines.append(
                 {
                     "source": profile.name,
