@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from avss.errors import InputError
-from avss.figures.rows import rank_agreement, removed_layers, retention, variance_by_block
+from avss.figures.rows import card, rank_agreement, removed_layers, retention, variance_by_block
 from avss.figures.style import style
 from avss.files import write_whole
 from avss.results import Store
@@ -24,7 +24,7 @@ from avss.summaries import FIRST_ROW, measured_rows
 from avss.tables import TABLES
 
 ROW_FIGURES = {
-    function.__name__: function for function in (variance_by_block, retention, removed_layers, rank_agreement)
+    function.__name__: function for function in (variance_by_block, retention, removed_layers, rank_agreement, card)
 }
 BOOK_FIGURES: dict[str, Callable[[Store], tuple[Figure, pd.DataFrame]]] = {}
 

@@ -17,6 +17,7 @@ from avss.summaries import (
     HEADINGS,
     METHODS,
     NAMES,
+    PRINTED,
     agreement,
     current,
     label,
@@ -29,6 +30,8 @@ from avss.tables import percent, spell
 
 # Height of a line of text in a list of methods.
 _LINE = 0.235
+# The paper's methods and the control, which every row has.
+CARD = ("gbis", "lrp", "cim", "avss", "random")
 # A quantity that spans more than this is drawn on a logarithmic scale.
 _DECADES = 50
 
@@ -93,20 +96,8 @@ def retention(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]
     figure = Figure(figsize=(WIDTH, 0.95 + _LINE * len(names)))
     panels = figure.subplots(1, len(sources), sharex=True, sharey=True, squeeze=False)[0]
     for panel, source in zip(panels, sources, strict=True):
-        part, ink = data[data["source"] == source], colour(source)
-        for line in part.itertuples():
-            height = names.index(line.name)
-            panel.plot([line.retention_low, line.retention_high], [height] * 2, color=ink, linewidth=1.6)
-            panel.plot(line.retention, height, "o", color=ink)
-            same = observed[["profile", "method", "reading"]].eq([source, line.method, line.reading]).all(axis=1)
-            kept = {summaries.retention(s.metric, s.value, s.original) for s in observed[same].itertuples()}
-            if len(kept) > 1:
-                panel.plot(sorted(kept), [height] * len(kept), "|", color=ink, markersize=7)
-            panel.text(1.02, height, spell(line.retention), transform=panel.get_yaxis_transform(), va="center_baseline")
+        _points(panel, data[data["source"] == source], observed, names)
         _list_methods(panel, names, HEADINGS.get(source, source))
-        for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
-            panel.axvline(share, color=mpl.rcParams["ytick.color"], linewidth=0.9, linestyle=dashes, zorder=0)
-        panel.spines["left"].set_visible(False)
     metric = NAMES.get(data["metric"].iloc[0], data["metric"].iloc[0])
     share = f"share of the original {metric} that is kept"
     if not statistics.HIGHER_IS_BETTER[data["metric"].iloc[0]]:
@@ -114,6 +105,22 @@ def retention(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]
     lines = f"(lines: the original, and {percent(CLAIMED_RETENTION)} of it)"
     figure.supxlabel(f"{share} {lines}", fontsize=mpl.rcParams["axes.labelsize"])
     return figure, data
+
+
+def _points(panel, part: pd.DataFrame, observed: pd.DataFrame, names: list[str]) -> None:
+    """What each method of one source keeps, with its interval, and a tick for each value that a seed gave."""
+    for line in part.itertuples():
+        height, ink = names.index(line.name), colour(line.source)
+        panel.plot([line.retention_low, line.retention_high], [height] * 2, color=ink, linewidth=1.6)
+        panel.plot(line.retention, height, "o", color=ink)
+        same = observed[["profile", "method", "reading"]].eq([line.source, line.method, line.reading]).all(axis=1)
+        kept = {summaries.retention(s.metric, s.value, s.original) for s in observed[same].itertuples()}
+        if len(kept) > 1:
+            panel.plot(sorted(kept), [height] * len(kept), "|", color=ink, markersize=7)
+        panel.text(1.02, height, spell(line.retention), transform=panel.get_yaxis_transform(), va="center_baseline")
+    for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
+        panel.axvline(share, color=mpl.rcParams["ytick.color"], linewidth=0.9, linestyle=dashes, zorder=0)
+    panel.spines["left"].set_visible(False)
 
 
 def _methods(data: pd.DataFrame) -> list[str]:
@@ -140,19 +147,44 @@ def removed_layers(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataF
     figure = Figure(figsize=(WIDTH, 0.85 + _LINE * len(names)))
     panels = figure.subplots(1, len(profiles), sharey=True, squeeze=False)[0]
     for panel, profile in zip(panels, profiles, strict=True):
-        part = data[data["profile"] == profile]
-        depth = int(part["layers"].max())
-        seeds = part.groupby("name")["seed"].nunique()
-        times = part.groupby(["name", "layer"]).size().reset_index(name="times")
-        share = 0.84 * times["times"] / times["name"].map(seeds)
-        heights = times["name"].map(names.index)
-        shown = [names.index(name) for name in seeds.index]
-        panel.barh(shown, depth, left=-0.5, height=0.84, color=mpl.rcParams["grid.color"], alpha=0.35)
-        panel.bar(times["layer"], -share, bottom=heights + 0.42, width=0.86, color=colour(profile))
+        _strips(panel, data[data["profile"] == profile], names)
         _list_methods(panel, names, profile)
-        panel.set(xlabel="block", xlim=(-0.5, depth - 0.5))
-        _block_ticks(panel, depth)
-        panel.spines[["left", "bottom"]].set_visible(False)
+    return figure, data
+
+
+def _strips(panel, part: pd.DataFrame, names: list[str]) -> None:
+    """A strip of blocks for each method of one profile, filled as high as the share of its seeds that removed it."""
+    depth, ink = int(part["layers"].max()), colour(part["profile"].iloc[0])
+    seeds = part.groupby("name")["seed"].nunique()
+    times = part.groupby(["name", "layer"]).size().reset_index(name="times")
+    heights, shown = times["name"].map(names.index), [names.index(name) for name in seeds.index]
+    panel.barh(shown, depth, left=-0.5, height=0.84, color=mpl.rcParams["grid.color"], alpha=0.35)
+    share = 0.84 * times["times"] / times["name"].map(seeds)
+    panel.bar(times["layer"], -share, bottom=heights + 0.42, width=0.86, color=ink)
+    panel.set(xlabel="block", xlim=(-0.5, depth - 0.5))
+    _block_ticks(panel, depth)
+    panel.spines[["left", "bottom"]].set_visible(False)
+
+
+def card(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
+    """The paper's methods and a random choice at a glance: which blocks they removed, and what was kept.
+
+    Of the first profile that measured the row: removals as in `removed_layers`, retention as in `retention`.
+    """
+    data = summary(store, row)
+    data = data[(data["source"] != PRINTED) & data["method"].isin(CARD) & data["reading"].isin(["none", "paper"])]
+    data = data[data["source"] == data["source"].iloc[0]].reset_index(drop=True)
+    data.insert(1, "name", [label(line.method) for line in data.itertuples()])
+    gone = removals(store, row).merge(
+        data[["source", "method", "reading", "name"]].rename(columns={"source": "profile"})
+    )
+    names = _methods(data)
+    figure = Figure(figsize=(0.62 * WIDTH, 0.95 + _LINE * len(names)))
+    strips, kept = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    _strips(strips, gone, names)
+    _list_methods(strips, names, "blocks removed")
+    _points(kept, data, current(store, row), names)
+    _list_methods(kept, names, "retention")
     return figure, data
 
 
