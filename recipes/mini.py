@@ -15,13 +15,13 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from decoders import DECODERS, decoder
+from decoders import MINIS, decoder
 from encoder import distilbert
 
 from avss.files import sha256
 
 # Name: the recipe that trains into the folder given and returns the facts of the card.
-MODELS = {"distilbert": distilbert} | {name: partial(decoder, name) for name in DECODERS}
+MODELS = {"distilbert": distilbert} | {name: partial(decoder, name) for name in MINIS}
 
 
 def _table(rows: dict[str, str]) -> str:

@@ -14,7 +14,8 @@ from avss.tasks import question_answering
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import corpus
-import decoders
+import growing
+from decoders import MINIS
 from training import adamw, train
 
 
@@ -102,12 +103,12 @@ def test_reviews_come_short_ones_first_and_each_once(tokenizer):
     assert max(lengths[:40]) < np.median(lengths) < max(lengths[200:])
 
 
-@pytest.mark.parametrize("name", decoders.DECODERS)
+@pytest.mark.parametrize("name", MINIS)
 def test_a_deepened_model_has_every_block_twice_with_half_its_update(tokenizer, name):
-    decoder = decoders.DECODERS[name]
+    decoder = MINIS[name]
     torch.manual_seed(0)
-    shallow, deep = (decoders.made(decoder, blocks, tokenizer).eval() for blocks in (2, 4))
-    decoders.deepened(shallow, deep)
+    shallow, deep = (growing.made(decoder, blocks, tokenizer).eval() for blocks in (2, 4))
+    growing.deepened(shallow, deep)
     for place, block in enumerate(blocks_of(deep)):
         origin = blocks_of(shallow)[place // 2]
         mlp = architecture_of(deep).mlp
