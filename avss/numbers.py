@@ -1,0 +1,177 @@
+"""Numbers for prose, found by address in the results store or in a benchmark's file, and told with their basis.
+
+    reference/sst2-distilbert/avss/retention            profile, row, method, quantity; for AVSS the reading `paper`
+    reference/sst2-distilbert/avss/released-code/value  the same of another reading
+    mini/sst2-llama-1b/avss/less_random                 the value less that of `random`; also `less_last`, `less_avss`
+    printed/sst2-distilbert/gbis/value                  the paper's Table 1
+    bench/methods-cpu/rows/method=lrp/time_ratio        in bench/results/methods-cpu.json
+
+After the address may follow a format of Python (`.2f`, `.1%`), ` with interval` and ` or not measured`, in this order.
+Only the last makes a number that no run has measured no error. Nothing here needs torch.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from avss.errors import InputError, look_up
+from avss.results import Store
+from avss.summaries import METHODS, PRINTED, differences, label, summary
+from avss.tables import NOT_MEASURED
+
+BENCH = "bench"
+PROFILES = Path(__file__).parent.parent / "profiles"
+# Of each quantity: its column in a summary, those of its interval, and how it is written.
+QUANTITIES = {
+    "value": ("value", "low", "high", ".3f"),
+    "sd": ("sd", None, None, ".3f"),
+    "retention": ("retention", "retention_low", "retention_high", ".3f"),
+    "share_of_layers": ("share_of_layers", None, None, ".1%"),
+    "share_of_parameters": ("share_of_parameters", None, None, ".1%"),
+    "seeds": ("seeds", None, None, ".0f"),
+    "n": ("n", None, None, ".0f"),
+} | {f"less_{other}": ("difference", "wide_low", "wide_high", "+.3f") for other in ("random", "last", "avss")}
+_REQUEST = re.compile(
+    r"(?P<address>\S+)(?: (?P<form>\+?,?(?:\.\d+)?[efg%]))?(?P<interval> with interval)?(?P<open> or not measured)?"
+)
+
+
+class NotMeasured(InputError):
+    """The address is right, and no run has measured what it names."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value, how it is written, its interval (nan: none) and what that is, and where it comes from, in words."""
+
+    value: float
+    form: str
+    source: str
+    low: float = np.nan
+    high: float = np.nan
+    interval: str = "95 % interval"
+
+    def text(self, form: str | None = None, interval: bool = False) -> str:
+        """The number for readers: `0.859`, or `0.859 [0.836, 0.881]`."""
+        number, low, high = (_spell(part, form or self.form) for part in (self.value, self.low, self.high))
+        return f"{number} [{low},\u00a0{high}]" if interval and not np.isnan(self.low) else number
+
+    def basis(self, form: str | None = None) -> str:
+        """Its interval, if it has one, and its source."""
+        low, high = (_spell(part, form or self.form) for part in (self.low, self.high))
+        return self.source if np.isnan(self.low) else f"{self.interval} {low} to {high}; {self.source}"
+
+
+def _spell(value: float, form: str) -> str:
+    return format(value, form).replace("-", "−").replace("%", "\u00a0%")
+
+
+def spoken(request: str, store: Store, bench: Path) -> tuple[str, str]:
+    """What a page shows for a request, and on what it rests.
+
+    bench: folder of the benchmarks' files. Raises `InputError` for a request that cannot be read, an address that
+    leads nowhere, and a number that no run has measured, unless the request allows for that.
+    """
+    found = _REQUEST.fullmatch(" ".join(request.split()))
+    if not found:
+        raise InputError(f"{request!r} is no number; write an address, then for instance .2f, as avss.numbers says")
+    try:
+        number = look_up_number(found["address"], store, bench)
+    except NotMeasured as error:
+        if not found["open"]:
+            raise
+        return NOT_MEASURED, str(error)
+    return number.text(found["form"], bool(found["interval"])), number.basis(found["form"])
+
+
+def look_up_number(address: str, store: Store, bench: Path) -> Number:
+    """The number at an address. Raises `InputError`, and `NotMeasured` where only the run is missing."""
+    profile, *rest = address.split("/")
+    if profile == BENCH and len(rest) > 1:
+        return _benchmark(address, bench / f"{rest[0]}.json", rest[1:])
+    if len(rest) not in (3, 4):
+        raise InputError(f"{address!r} is no address; write profile/row/method/quantity, as avss.numbers says")
+    row, method, *reading, quantity = rest
+    value, low, high, form = look_up("quantity", quantity, QUANTITIES)
+    _check_names(store, profile, row, method)
+    if store.observations(row=row).query("status == 'ok'").empty:
+        raise NotMeasured(f"{address}: no run has measured row {row}")
+    lines = _cell(summary(store, row), profile, method, reading)
+    line = {} if lines.empty else lines.iloc[0].to_dict()
+    if value == "difference":
+        compared = _cell(differences(store, row), profile, method, reading)
+        compared = compared[compared["against"] == label(quantity.removeprefix("less_"), "paper")]
+        line |= {} if compared.empty else compared.iloc[0].to_dict()
+    if pd.isna(line.get(value)):
+        raise NotMeasured(f"{address}: no run has measured this")
+    # The paper's own numbers keep the digits that it prints.
+    form = ".4g" if profile == PRINTED and value == "value" else form
+    interval = "95 % interval over documents and seeds" if value == "difference" else "95 % interval over documents"
+    return Number(line[value], form, _source(line, value), line.get(low, np.nan), line.get(high, np.nan), interval)
+
+
+def _check_names(store: Store, profile: str, row: str, method: str) -> None:
+    """A name that nothing bears is an error even where a number may be missing."""
+    rows = {
+        (path.stem, entry["id"])
+        for path in PROFILES.glob("*.yaml")
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["rows"]
+    }
+    known = store.observations()
+    rows |= set(zip(known["profile"], known["row"], strict=True))
+    look_up("profile", profile, dict.fromkeys([PRINTED, *sorted({name for name, _ in rows})]))
+    look_up("row", row, dict.fromkeys(sorted({name for _, name in rows})))
+    look_up("method", method, dict.fromkeys([*METHODS, *known["method"]]))
+
+
+def _cell(table: pd.DataFrame, profile: str, method: str, reading: list[str]) -> pd.DataFrame:
+    mine = (table["source"] == profile) & (table["method"] == method)
+    return table[mine & table["reading"].isin(reading or ["none", "paper"])]
+
+
+def _source(line: dict, column: str) -> str:
+    if line["source"] == PRINTED:
+        return f"{'as printed in' if column == 'value' else 'from'} the paper's Table 1, without an interval"
+    seeds = f"{line['seeds']:.0f} seed{'' if line['seeds'] == 1 else 's'}"
+    return f"n = {line['n']:.0f}, {seeds}, run {line['run']}"
+
+
+def _benchmark(address: str, path: Path, keys: list[str]) -> Number:
+    """A number in a benchmark's file: a key, the place in a list, or `name=value` for the one entry that has it."""
+    if not path.is_file():
+        raise InputError(f"{address}: there is no {path.name} among the benchmarks' results")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    node, above = content, {}
+    for key in keys:
+        above, node = node, _step(address, node, key)
+    if isinstance(node, bool) or not isinstance(node, int | float):
+        raise InputError(f"{address} is no number but {type(node).__name__}")
+    machine, form = content["provenance"], ".0f" if isinstance(node, int) else ".3f"
+    ends = above.get(f"{keys[-1]}_quartiles", (np.nan, np.nan)) if isinstance(above, dict) else (np.nan, np.nan)
+    hardware = machine["hardware"]
+    facts = [
+        f"{BENCH}/results/{path.name}",
+        f"{above['repeats']} repeats" if isinstance(above, dict) and "repeats" in above else "",
+        hardware.get("accelerator", hardware["processor"]),
+        f"{hardware['threads']} threads",
+        machine["created"][:10],
+    ]
+    return Number(node, form, ", ".join(filter(None, facts)), *ends, interval="quartiles")
+
+
+def _step(address: str, node: dict | list, key: str):
+    name, chooses, value = key.partition("=")
+    if chooses and isinstance(node, list):
+        found = [entry for entry in node if str(entry.get(name)) == value]
+    elif isinstance(node, list):
+        found = node[int(key) : int(key) + 1] if key.isdigit() else []
+    else:
+        found = [node[key]] if isinstance(node, dict) and key in node else []
+    if len(found) != 1:
+        raise InputError(f"{address}: {key!r} leads to {len(found)} entries, not one")
+    return found[0]

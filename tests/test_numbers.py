@@ -1,0 +1,120 @@
+"""Numbers for prose: the right one at each address, told with its basis, and an error wherever there is none."""
+
+import json
+
+import numpy as np
+import pytest
+
+from avss import statistics
+from avss.errors import InputError
+from avss.numbers import NotMeasured, look_up_number, spoken
+from avss.results import Store
+from avss.summaries import FIRST_ROW
+from tests.test_figures import CORRECT, DOCUMENTS, REMOVED, SEEDS, fill
+
+BENCHMARK = {
+    "rows": [
+        {"method": "lrp", "repeats": 5, "time_ratio": 2.4355, "time_ratio_quartiles": [2.3673, 2.615], "blocks": 16},
+        {"method": "cim", "repeats": 1, "time_ratio": 20.6418},
+    ],
+    "provenance": {"hardware": {"processor": "slate", "threads": 2}, "created": "2026-01-01T00:00:00Z"},
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """A store with one row of two profiles, and a folder with one benchmark."""
+    root = tmp_path_factory.mktemp("numbers")
+    store = Store(root / "results")
+    fill(store, "reference")
+    fill(store, "mini")
+    (root / "lrp.json").write_text(json.dumps(BENCHMARK))
+    return store, root
+
+
+def hits(removed: str) -> np.ndarray:
+    return (np.arange(DOCUMENTS) < CORRECT[removed] * DOCUMENTS).astype(float)
+
+
+def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents(places):
+    number = look_up_number(f"mini/{FIRST_ROW}/random/value", *places)
+    sets = REMOVED["random", "none"]
+    assert number.value == pytest.approx(np.mean([CORRECT[removed] for removed in sets]))
+    resamples = [statistics.resampled("accuracy", hits(removed), np.ones(DOCUMENTS)) for removed in sets]
+    low, high = np.quantile(np.mean(resamples, axis=0), (0.025, 0.975))
+    assert (number.low, number.high) == pytest.approx((low, high))
+    shown, basis = spoken(f"mini/{FIRST_ROW}/random/value with interval", *places)
+    assert shown == f"0.725 [{low:.3f},\u00a0{high:.3f}]"
+    assert basis == (
+        f"95 % interval over documents {low:.3f} to {high:.3f}; n = {DOCUMENTS}, {SEEDS} seeds, "
+        f"run mini-{FIRST_ROW}-20260101T000000Z"
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "shown"),
+    [
+        ("reference/{row}/avss/value", "0.875"),
+        ("reference/{row}/avss/released-code/value", "0.500"),
+        ("mini/{row}/avss/retention .1%", "97.2\u00a0%"),
+        ("mini/{row}/avss/less_last +.2f", "+0.38"),
+        ("mini/{row}/last/less_avss", "−0.375"),
+        ("mini/{row}/original/n", "40"),
+        ("printed/{row}/gbis/value", "0.8673"),
+        ("printed/{row}/avss/retention", "0.973"),
+        ("bench/lrp/rows/method=lrp/time_ratio .1f", "2.4"),
+        ("bench/lrp/rows/1/time_ratio", "20.642"),
+        ("bench/lrp/rows/method=lrp/blocks", "16"),
+    ],
+)
+def test_every_kind_of_address_leads_to_its_number(places, request_, shown):
+    assert spoken(request_.format(row=FIRST_ROW), *places)[0] == shown
+
+
+def test_the_basis_of_a_benchmark_names_its_file_and_machine(places):
+    basis = spoken("bench/lrp/rows/method=lrp/time_ratio", *places)[1]
+    assert basis == "quartiles 2.367 to 2.615; bench/results/lrp.json, 5 repeats, slate, 2 threads, 2026-01-01"
+
+
+def test_printed_numbers_say_that_they_are_the_papers(places):
+    assert spoken(f"printed/{FIRST_ROW}/avss/value", *places)[1].startswith("as printed in the paper's Table 1")
+    assert spoken(f"printed/{FIRST_ROW}/avss/retention", *places)[1].startswith("from the paper's Table 1")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"mini/{FIRST_ROW}/gbis/value",  # a method that did not run
+        f"mini/{FIRST_ROW}/avss/paper,ddof=1/value",  # a reading that did not
+        "mini/sst2-llama-1b/avss/value",  # a row of the profile without results
+        f"mini/{FIRST_ROW}/original/sd",  # one observation has no spread
+    ],
+)
+def test_a_number_that_is_not_measured_is_an_error_unless_the_request_allows_it(places, address):
+    with pytest.raises(NotMeasured, match="no run has measured"):
+        spoken(address, *places)
+    assert spoken(f"{address} or not measured", *places)[0] == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ("0.95", "'0.95' is no address"),
+        ("mini/a/b/c/d/e", "is no address"),
+        (f"mini/{FIRST_ROW}/avss/retention %d", "is no number; write an address"),
+        (f"mimi/{FIRST_ROW}/avss/value", "profile 'mimi' is not known; choose one of printed, mini, reference"),
+        ("mini/sst2/avss/value", "row 'sst2' is not known"),
+        (f"mini/{FIRST_ROW}/avs/value", "method 'avs' is not known"),
+        (f"mini/{FIRST_ROW}/avss/values", "quantity 'values' is not known"),
+        ("bench/slow/rows", "there is no slow.json"),
+        ("bench/lrp/rows/method=gbis/time_ratio", "'method=gbis' leads to 0 entries"),
+        ("bench/lrp/rows/2/time_ratio", "'2' leads to 0 entries"),
+        ("bench/lrp/rows/0/method", "is no number but str"),
+    ],
+)
+def test_a_wrong_request_is_an_error_even_where_a_number_may_be_missing(places, request_, message):
+    for text in (request_, f"{request_} or not measured"):
+        with pytest.raises(InputError, match=message) as raised:
+            spoken(text, *places)
+        assert not isinstance(raised.value, NotMeasured)
+        assert "\n" not in str(raised.value)
