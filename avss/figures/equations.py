@@ -1,0 +1,114 @@
+"""Figures of the notebooks on Eqs. 4 to 9: every measured model in a panel of its own, on the first of its rows."""
+
+import math
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from avss import equations
+from avss.figures.style import WIDTH, colour
+from avss.results import Store
+from avss.summaries import current, layer_values, measured_rows
+
+# The share that the paper and the authors' scripts prune to.
+MASS = 0.25
+# The first line of a panel is filled and solid, the second hollow and broken.
+_LINES = (
+    {"marker": "o", "linestyle": "-"},
+    {"marker": "s", "linestyle": (0, (3, 2)), "markerfacecolor": "none"},
+    {"marker": "^", "linestyle": (0, (1, 1.5)), "markerfacecolor": "none"},
+)
+
+
+def sparsity_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
+    """Eq. 5 of every block by reading: mean over the seeds, bars from lowest to highest; the level line is 1/M."""
+    data = _layers(store, "normalized_sparsity").rename(columns={"reading": "line"})
+    return _draw(data, "normalised sparsity (Eq. 5)", _equal_share), data
+
+
+def deviation_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
+    """Eq. 6 of every block as printed, and the distance of Eq. 5 from 1/M; reading `paper`, means over the seeds."""
+    printed, shares = (_paper(store, quantity) for quantity in ("sparsity_deviation", "normalized_sparsity"))
+    blocks = shares.groupby("model")["layer"].transform("size")
+    ours = shares.assign(line="distance from 1/M (ours)", mean=(shares["mean"] - 1 / blocks).abs())
+    data = pd.concat([printed.assign(line="Eq. 6 as printed"), ours], ignore_index=True)
+    return _draw(data, "deviation of sparsity"), data
+
+
+def score_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
+    """Eq. 8 of every block by reading: mean over the seeds, bars from lowest to highest; the level line is 1/M."""
+    data = _layers(store, "normalized_avss").rename(columns={"reading": "line"})
+    return _draw(data, "normalised AVSS (Eq. 8)", _equal_share), data
+
+
+def cumulative_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
+    """Eq. 9 of every block in depth order, as printed, and where the blocks are summed from the lowest score upwards.
+
+    Reading `paper`, of the means over the seeds; the level line is a quarter.
+    """
+    shares = _paper(store, "normalized_avss")
+    orders = {"depth order (Eq. 9)": "layer", "lowest score first (ours)": "mean"}
+    parts = [
+        part.assign(line=line, mean=equations.cumulative_avss(part["mean"])).sort_values("layer")
+        for line, order in orders.items()
+        for _, part in shares.sort_values(order, kind="stable").groupby("model", sort=False)
+    ]
+    data = pd.concat(parts, ignore_index=True)
+    return _draw(data, "cumulative AVSS", lambda blocks: MASS), data
+
+
+def _layers(store: Store, quantity: str) -> pd.DataFrame:
+    """`layer_values` of each model on the first of its rows; `model` is its name with the profile."""
+    parts = []
+    for row in measured_rows(store):
+        names = current(store, row).groupby("profile")["model"].first()
+        part = layer_values(store, quantity, row)
+        models = [f"{Path(names[profile]).name} ({profile})" for profile in part["profile"]]
+        parts.append(part.assign(row=row, model=models))
+    data = pd.concat(parts, ignore_index=True)
+    return data[data["row"] == data.groupby("model")["row"].transform("first")].reset_index(drop=True)
+
+
+def _paper(store: Store, quantity: str) -> pd.DataFrame:
+    """The means of the reading `paper` alone."""
+    return _layers(store, quantity).query("reading == 'paper'").drop(columns=["reading", "low", "high"])
+
+
+def _equal_share(blocks: int) -> float:
+    return 1 / blocks
+
+
+def _draw(data: pd.DataFrame, ylabel: str, level: Callable[[int], float] | None = None) -> Figure:
+    """A panel a model: `mean` by block, one line for each `line`, and the level that suits its number of blocks."""
+    models, looks = data["model"].unique(), dict(zip(data["line"].unique(), cycle(_LINES), strict=False))
+    columns = min(3, len(models))
+    rows = math.ceil(len(models) / columns)
+    figure = Figure(figsize=(WIDTH, 0.4 + 2.1 * rows))
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for panel in panels.flat[len(models) :]:
+        panel.remove()
+    for panel, (model, part) in zip(panels.flat, data.groupby("model", sort=False), strict=False):
+        blocks, ink = part["layer"].nunique(), colour(part["profile"].iloc[0])
+        size = 5 if blocks <= 12 else 2.5
+        for name, look in looks.items():
+            line = part[part["line"] == name]
+            panel.plot(line["layer"], line["mean"], color=ink, markersize=size, **look)
+            if "low" in line:
+                panel.vlines(line["layer"], line["low"], line["high"], color=ink, linewidth=1)
+        if level:
+            panel.axhline(level(blocks), color=mpl.rcParams["ytick.color"], linewidth=0.9, zorder=0)
+        panel.set(title=model, xlabel="block")
+        panel.set_ylim(bottom=0)
+        panel.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+        panel.yaxis.grid(True, linewidth=0.6)
+    figure.supylabel(ylabel, fontsize=mpl.rcParams["axes.labelsize"])
+    ink = mpl.rcParams["text.color"]
+    handles = [Line2D([], [], color=ink, label=name, **look) for name, look in looks.items()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(looks), frameon=False)
+    return figure
