@@ -1,0 +1,130 @@
+"""Readings that differ from `paper` in one choice, those on the way to `released-code`, and what each of them changes.
+
+The runs are those of `avss.experiment`, with many readings in place of two. They are kept in a store of their own, so
+that the pages about Table 1 stay with the presets. Nothing here needs torch.
+"""
+
+from collections.abc import Iterable
+from dataclasses import fields, replace
+
+import numpy as np
+import pandas as pd
+
+from avss import summaries
+from avss.equations import standard_deviation
+from avss.moments import Moments
+from avss.provenance import now
+from avss.reading import CHOICES, PRESETS, Reading
+from avss.results import Store
+from avss.summaries import agreement, place, summary
+
+FOLDER = "readings"
+EPSILONS = (1e-5, 1e-4, 1e-3, 0.1, 1.0, "quantile:0.01", "quantile:0.1", "quantile:0.5")
+PAPER, RELEASED = PRESETS["paper"], PRESETS["released-code"]
+FIELDS = tuple(field.name for field in fields(Reading))
+DIVERGENCES = tuple(name for name in FIELDS if getattr(PAPER, name) != getattr(RELEASED, name))
+# What `compared` calls an axis beside the fields of a reading.
+ALL_BUT = "released-code but for"
+AXES = ("paper", *FIELDS, ALL_BUT, "released-code")
+# Two points an octave, all of them edges of the histogram's bins, so that S is exact there.
+_GRID = np.sort(np.outer(2.0 ** np.arange(-24, 17), (1.0, 1.5)).ravel())
+_CURVE = "sparsity below "
+
+
+def readings() -> tuple[str, ...]:
+    """The names of all readings: `paper`, each change of one field, `released-code` but for one field, and it whole."""
+    values = {name: CHOICES.get(name, EPSILONS) for name in FIELDS}
+    alone = [replace(PAPER, **{name: value}) for name in FIELDS for value in values[name]]
+    all_but = [replace(RELEASED, **{name: getattr(PAPER, name)}) for name in DIVERGENCES]
+    return tuple(dict.fromkeys(reading.name for reading in (PAPER, *alone, *all_but, RELEASED)))
+
+
+def axis_of(reading: str) -> tuple[str, str]:
+    """On which of `AXES` a reading lies and the value that it has there; ("other", its name) where on none."""
+    own = Reading.parse(reading)
+    for name, preset in PRESETS.items():
+        if own == preset:
+            return name, ""
+    for axis, preset in ((None, PAPER), (ALL_BUT, RELEASED)):
+        changed = [name for name in FIELDS if getattr(own, name) != getattr(preset, name)]
+        if len(changed) == 1:
+            value = getattr(own, changed[0])
+            return (changed[0], f"{value}") if axis is None else (axis, f"{changed[0]}={value}")
+    return "other", reading
+
+
+def readings_store(store: Store) -> Store:
+    """The store of these runs, which lies inside the main one."""
+    return Store(store.root / FOLDER)
+
+
+def measured(store: Store) -> list[str]:
+    """The rows that have results in this store, in the order of Table 1; none where nothing has run."""
+    return list(summaries.measured_rows(store)) if len(store.observations()) else []
+
+
+def compared(store: Store, row: str) -> pd.DataFrame:
+    """What each reading changes in one row, one line for each profile and reading, in the order of `AXES`.
+
+    tau, tau_low, tau_high: Kendall's tau-b of its scores and those of `paper` on the same calibration sample, mean,
+    lowest and highest over the `pairs` of seeds; for `paper` itself, that of two of its own samples. removed,
+    retention, retention_low, retention_high, n, seeds, run: as in `summaries.summary`.
+    """
+    kept = summary(store, row).query("method == 'avss' and source != @summaries.PRINTED")
+    taus = agreement(store, row).query("method == other == 'avss' and reading == 'paper'")
+    taus = taus[["source", "other_reading", "tau", "low", "high", "pairs"]]
+    taus = taus.set_axis(["source", "reading", "tau", "tau_low", "tau_high", "pairs"], axis=1)
+    kept = kept.drop(columns=["method", "value", "sd", "low", "high"]).merge(taus, how="left")
+    found = [axis_of(reading) for reading in kept["reading"]]
+    table = pd.DataFrame(found, columns=["axis", "choice"]).join(kept)
+    known = readings()
+    order = sorted(
+        range(len(table)),
+        key=lambda line: (place(table["axis"][line], AXES), place(table["reading"][line], known)),
+    )
+    return table.iloc[order].reset_index(drop=True)
+
+
+def curve(moments: Iterable[Moments]) -> pd.DataFrame:
+    """S(epsilon), Eq. 4, of every layer from its histogram: layer, epsilon, sparsity; exact, two points an octave.
+
+    Points where S is 0 or 1 are left out. Raises `InputError` where no histogram was
+    kept.
+    """
+    tables = []
+    for layer, kept in enumerate(moments):
+        shares = np.array([kept.sparsity(epsilon) for epsilon in _GRID])
+        part = (shares > 0) & (shares < 1)
+        tables.append(pd.DataFrame({"layer": layer, "epsilon": _GRID[part], "sparsity": shares[part]}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def keep_curve(store: Store, profile: str, row: str, facts: dict, moments: list[Moments]) -> None:
+    """Add the `curve` of these moments, and the variances (Eq. 1), to the store, unless it has that of `facts`.
+
+    facts: provenance, in which `curve` is the key of all that determines the moments.
+    """
+    if any(earlier.get("curve") == facts["curve"] for earlier in store.provenances(profile, row)):
+        return
+    common = {"row": row, "method": "avss", "reading": PAPER.name, "seed": 0}
+    lines = [
+        common | {"layer": int(line.layer), "quantity": f"{_CURVE}{line.epsilon!r}", "value": f"{line.sparsity:.9g}"}
+        for line in curve(moments).itertuples()
+    ]
+    lines += [
+        common | {"layer": layer, "quantity": "variance", "value": f"{kept.variance():.9g}"}
+        for layer, kept in enumerate(moments)
+    ]
+    store.start(profile, row, now(), facts).add([], lines)
+
+
+def stored_curve(store: Store, row: str) -> pd.DataFrame:
+    """The newest curve of each profile: profile, layer, epsilon, sparsity, std, run; no line where there is none."""
+    layers = store.layers(row=row)
+    kept = layers[layers["quantity"].str.startswith(_CURVE)]
+    kept = kept[kept["run"] == kept.groupby("profile")["run"].transform("max")]
+    kept = kept.assign(epsilon=kept["quantity"].str.removeprefix(_CURVE).astype(float), sparsity=kept["value"])
+    spread = layers.query("quantity == 'variance'")[["run", "layer", "value"]]
+    spread = spread.assign(std=standard_deviation(spread["value"]))
+    table = kept.merge(spread[["run", "layer", "std"]])[["profile", "layer", "epsilon", "sparsity", "std", "run"]]
+    return table.sort_values(["profile", "layer", "epsilon"], ignore_index=True)
