@@ -198,10 +198,11 @@ def findings(store: Store, path: Path = CLAIMS) -> list[Finding]:
     own models alone.
     """
     known = sources(store)
-    return [_finding(claim, source) for claim in load_claims(path) for source in known]
+    return [ask(claim, source) for claim in load_claims(path) for source in known]
 
 
-def _finding(claim: Claim, source: Source) -> Finding:
+def ask(claim: Claim, source: Source) -> Finding:
+    """What the source says of the claim."""
     check = CHECKS[claim.check]
     if not (source.name == PRINTED or check.asked == ANYONE or (source.name, check.asked) == (CHECKPOINTS, THE_MODELS)):
         return Finding(claim, source.name, NOT_ASKED, [])
