@@ -1,0 +1,189 @@
+"""What was measured of cost: the committed files of `bench/results`, read, checked and compared, without torch.
+
+A file is one run of a script in `bench/` on one machine, `<script>-<device>.json`, with its setting and provenance.
+They lie beside the store's folder, as in this repository.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from avss.errors import InputError
+from avss.results import Store
+from avss.summaries import METHODS, place
+
+# What pruning makes less of, by its name for readers: key in the file and unit.
+SIZES = {"parameters": ("parameters", "million"), "cache": ("cache_mib", "MiB"), "memory": ("memory_mib", "MiB")}
+TIMES = {
+    "prefill": ("prefill", "tokens/s"),
+    "decoding": ("decode", "tokens/s"),
+    "time to first token": ("first_token", "ms"),
+}
+# Blocks that a method runs on a batch, forwards and backwards, in a model of M blocks.
+WORK: dict[str, Callable[[int], tuple[int, int]]] = {
+    "gbis": lambda m: (m, m),
+    "lrp": lambda m: (m, m),
+    "cim": lambda m: (m * (m + 1), 0),
+    "avss": lambda m: (m, 0),
+    "taylor": lambda m: (m, m),
+    "block_influence": lambda m: (m, 0),
+    "angular": lambda m: (m, 0),
+    "leave_one_out": lambda m: (m * (m + 1) // 2, 0),
+    "greedy": lambda m: (sum((n - 1) * (n + 2) // 2 for n in range(2, m + 1)), 0),
+}
+_SPEEDS = [f"{key}_{part}" for key, _ in TIMES.values() for part in ("seconds", "speedup", "speedup_quartiles")]
+_RATES = [f"{key}_tokens_per_second" for key, unit in TIMES.values() if unit == "tokens/s"]
+_NEEDED = {
+    "pruning": [
+        "removed",
+        "blocks",
+        "repeats",
+        "parameters",
+        "cache_mib",
+        "process_mib",
+        "peak_mib",
+        *_SPEEDS,
+        *_RATES,
+    ],
+    "methods": ["method", "repeats", "time_ratio", "time_ratio_quartiles", "memory_ratio"],
+}
+
+
+def ideal(blocks: int, removed: int) -> float:
+    """M / (M - k): how many times smaller or faster a model is without k of its M blocks, if it were blocks alone."""
+    return blocks / (blocks - removed)
+
+
+def with_rest(blocks: int, removed: int, rest: float) -> float:
+    """The same where the share `rest` of the cost, from 0 to 1, lies outside the blocks and stays (Amdahl's law)."""
+    return 1 / (rest + (1 - rest) / ideal(blocks, removed))
+
+
+def rest_of(blocks: int, removed: int, factor: float) -> float:
+    """The share of the cost outside the blocks that would explain `factor`: the inverse of `with_rest`.
+
+    Below 0 where the factor is above the ideal, as a measured one may be. Needs `removed` above 0.
+    """
+    return (1 / factor - 1 / ideal(blocks, removed)) * blocks / removed
+
+
+def pruning(store: Store) -> pd.DataFrame:
+    """One line for each machine, quantity and number of removed blocks, the whole model's included.
+
+    value: in `unit`. factor: how many times smaller or faster than the whole model; low, high: its quartiles over the
+    rounds, nan for what is no time. ideal: M / (M - k). Memory is the peak of a process less what it holds before there
+    is a model. Empty where there is no file; raises `InputError` for a file that lacks something or cannot be true.
+    """
+    lines = []
+    for path, content in _files(store, "pruning"):
+        rows = sorted(content["rows"], key=lambda row: row["removed"])
+        blocks = content["setting"]["blocks"]
+        if rows[0]["removed"] or any(row["removed"] + row["blocks"] != blocks for row in rows):
+            raise InputError(
+                f"{path}: rows do not begin with all {blocks} blocks or do not add up to them; run it again"
+            )
+        for row in rows:
+            row["memory_mib"] = row["peak_mib"] - row["process_mib"]
+            common = {"machine": machine(content), "blocks": blocks, "removed": row["removed"]}
+            common["ideal"] = ideal(blocks, row["removed"])
+            lines += [common | quantity for quantity in (*_sizes(rows[0], row), *_times(row))]
+    columns = "machine quantity blocks removed value unit factor low high ideal repeats"
+    return pd.DataFrame(lines, columns=columns.split())
+
+
+def _sizes(whole: dict, row: dict) -> Iterator[dict]:
+    for quantity, (key, unit) in SIZES.items():
+        value = row[key] / 1e6 if unit == "million" else row[key]
+        yield {"quantity": quantity, "value": value, "unit": unit, "factor": whole[key] / row[key]}
+
+
+def _times(row: dict) -> Iterator[dict]:
+    for quantity, (key, unit) in TIMES.items():
+        value = 1000 * row[f"{key}_seconds"] if unit == "ms" else row[f"{key}_tokens_per_second"]
+        low, high = row[f"{key}_speedup_quartiles"]
+        found = {"quantity": quantity, "value": value, "unit": unit, "factor": row[f"{key}_speedup"]}
+        yield found | {"low": low, "high": high, "repeats": row["repeats"]}
+
+
+def methods(store: Store) -> pd.DataFrame:
+    """One line for each machine and method that reads text.
+
+    time, memory: in bare forward passes with head, measured side by side; low, high: quartiles of `time`. forwards,
+    backwards: blocks run on a batch. counted: these in bare passes, a block backwards taken as one forwards. Empty and
+    raises as `pruning`.
+    """
+    lines = []
+    for path, content in _files(store, "methods"):
+        blocks = content["setting"]["blocks"]
+        for row in sorted(content["rows"], key=lambda row: place(row["method"], METHODS)):
+            if row["method"] not in WORK:
+                raise InputError(
+                    f"{path}: what {row['method']!r} runs is not known; add a line to WORK in avss/benchmarks.py"
+                )
+            forwards, backwards = WORK[row["method"]](blocks)
+            low, high = row["time_ratio_quartiles"]
+            counts = {"forwards": forwards, "backwards": backwards, "counted": (forwards + backwards) / blocks}
+            times = {"time": row["time_ratio"], "low": low, "high": high, "repeats": row["repeats"]}
+            common = {"machine": machine(content), "method": row["method"], "blocks": blocks}
+            lines.append(common | times | {"memory": row["memory_ratio"]} | counts)
+    columns = "machine method blocks time low high repeats memory forwards backwards counted"
+    return pd.DataFrame(lines, columns=columns.split())
+
+
+def basis(store: Store, script: str) -> pd.DataFrame:
+    """What the files of a script in `bench/` rest on, one line each: machine, setting, date, revision."""
+    lines = []
+    for path, content in _files(store, script):
+        facts = content["provenance"]
+        loads = " to ".join(f"{minute:g}" for minute, *_ in facts.get("load_average", []))
+        lines.append(
+            {
+                "machine": machine(content),
+                "cores": facts["hardware"]["cores"],
+                "threads": facts["hardware"]["threads"],
+                "load average": loads or "not recorded",
+                "numbers": facts["dtype"],
+                "model and text": ", ".join(f"{name} {value}" for name, value in content["setting"].items()),
+                "torch": facts["versions"]["torch"],
+                "date": facts["created"][:10],
+                "revision": f"`{facts['git_revision'][:12]}`",
+                "file": f"`bench/results/{path.name}`",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def machine(content: dict) -> str:
+    """The accelerator that a file is about, or else the processor."""
+    hardware = content["provenance"]["hardware"]
+    return hardware.get("accelerator", hardware["processor"])
+
+
+def _files(store: Store, script: str) -> Iterator[tuple[Path, dict]]:
+    """The files of a script, each with its content, which has been checked."""
+    for path in sorted((store.root.parent / "bench" / "results").glob(f"{script}-*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            rows = [{key: row[key] for key in _NEEDED[script]} for row in content["rows"]]
+            machine(content), content["setting"]["blocks"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is no result of bench/{script}.py ({error!r}); run it again") from error
+        if not rows:
+            raise InputError(f"{path} has no rows; run bench/{script}.py again")
+        for row in rows:
+            _check(path, row)
+        yield path, content
+
+
+def _check(path: Path, row: dict) -> None:
+    """Raise where a number cannot be a count, a size or a time."""
+    for key, value in row.items():
+        numbers = value if isinstance(value, list) else [value]
+        if key == "method" or (key == "removed" and value == 0):
+            continue
+        real = all(isinstance(number, int | float) and 0 < number < math.inf for number in numbers)
+        if not real or sorted(numbers) != numbers:
+            raise InputError(f"{path}: {key} is {value!r} where positive numbers belong; run the benchmark again")

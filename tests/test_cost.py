@@ -1,0 +1,222 @@
+"""What pruning gains and what methods take: formulas, counts and bytes. Seconds are for `bench/`."""
+
+import importlib.util
+import json
+from argparse import Namespace
+from collections import Counter
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+import torch
+
+import avss
+from avss import benchmarks
+from avss.architectures import blocks_of
+from avss.errors import InputError
+from avss.figures.cost import cost_of_methods, cost_of_pruning
+from avss.figures.style import style
+from avss.methods import METHODS
+from avss.results import Store
+from tests.conftest import labelled, ragged, tiny
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = 8
+PROVENANCE = {
+    "git_revision": "abc",
+    "created": "2026-01-01T00:00:00Z",
+    "dtype": "float32",
+    "versions": {"torch": "2"},
+    "hardware": {"processor": "slate", "cores": 2, "threads": 1, "device": "cpu"},
+    "load_average": [[0.5, 1, 1], [0.25, 1, 1]],
+}
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """The script as a module; `bench/` is no package."""
+    spec = importlib.util.spec_from_file_location("bench_pruning", ROOT / "bench/pruning.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def write(store: Store, name: str, rows: list[dict], **hardware) -> Path:
+    path = store.root.parent / "bench/results" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    facts = PROVENANCE | {"hardware": PROVENANCE["hardware"] | hardware}
+    path.write_text(json.dumps({"setting": {"blocks": BLOCKS, "width": 64}, "rows": rows, "provenance": facts}))
+    return path
+
+
+def pruned(removed: int, rest: float = 0.2) -> dict:
+    """A row in which the share `rest` of all sizes and times lies outside the blocks, and the cache in them."""
+    share = rest + (1 - rest) * (BLOCKS - removed) / BLOCKS
+    row = {"removed": removed, "blocks": BLOCKS - removed, "repeats": 5, "parameters": round(1_000_000 * share)}
+    row |= {"cache_mib": 2.0 * (BLOCKS - removed), "process_mib": 300.0, "peak_mib": 300 + 100 * share}
+    for name in ("prefill", "decode", "first_token"):
+        row |= {f"{name}_seconds": share, f"{name}_speedup": 1 / share}
+        row |= {f"{name}_speedup_quartiles": [0.9 / share, 1.1 / share], f"{name}_tokens_per_second": 64 / share}
+    return row
+
+
+def method_row(name: str, ratio: float = 1.0) -> dict:
+    quartiles = [0.9 * ratio, 1.1 * ratio]
+    return {
+        **{"method": name, "repeats": 5, "time_ratio": ratio, "time_ratio_quartiles": quartiles},
+        "memory_ratio": 1.5,
+    }
+
+
+def test_the_ideal_is_the_inverse_of_the_share_of_blocks_that_stay():
+    assert [benchmarks.ideal(16, removed) for removed in (0, 4, 8, 12)] == [1, 16 / 12, 2, 4]
+
+
+@pytest.mark.parametrize(("rest", "removed"), [(0.0, 3), (0.25, 1), (0.5, 4), (0.9, 7)])
+def test_what_does_not_shrink_is_read_back_from_the_factor(rest, removed):
+    cost = rest + (1 - rest) * (BLOCKS - removed) / BLOCKS
+    factor = benchmarks.with_rest(BLOCKS, removed, rest)
+    assert factor == pytest.approx(1 / cost)
+    assert benchmarks.rest_of(BLOCKS, removed, factor) == pytest.approx(rest)
+
+
+def test_every_quantity_is_set_beside_the_whole_model(store):
+    write(store, "pruning-cpu", [pruned(4), pruned(0), pruned(2)])
+    data = benchmarks.pruning(store)
+    assert list(data["removed"].unique()) == [0, 2, 4]
+    assert list(data["quantity"].unique()) == [*benchmarks.SIZES, *benchmarks.TIMES]
+    assert (data.loc[data["removed"] == 0, "factor"] == 1).all()
+    found = data[data["removed"] == 4].set_index("quantity")
+    assert found.loc["cache", "factor"] == found.loc["cache", "ideal"] == 2
+    others = found.drop(index="cache")
+    assert list(others["factor"]) == pytest.approx([1 / 0.6] * 5)
+    assert list(found["value"]) == pytest.approx([0.6, 8, 60, 64 / 0.6, 64 / 0.6, 600])
+    assert others["low"].notna().tolist() == [False, False, True, True, True]
+
+
+def test_machines_stand_side_by_side(store):
+    for device, hardware in (("cpu", {}), ("cuda", {"accelerator": "granite"})):
+        write(store, f"pruning-{device}", [pruned(0), pruned(2)], **hardware)
+        write(store, f"methods-{device}", [method_row("cim"), method_row("gbis")], **hardware)
+    assert list(benchmarks.pruning(store)["machine"].unique()) == ["slate", "granite"]
+    methods = benchmarks.methods(store)
+    assert list(zip(methods["machine"], methods["method"], strict=True)) == [
+        (machine, method) for machine in ("slate", "granite") for method in ("gbis", "cim")
+    ]
+    assert list(benchmarks.basis(store, "pruning")["load average"]) == ["0.5 to 0.25"] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"peak_mib": None}, "peak_mib is None"),
+        ({"decode_speedup": -1.0}, "decode_speedup is -1.0"),
+        ({"prefill_speedup_quartiles": [2.0, 1.0]}, "quartiles is"),
+        ({"blocks": 5}, "do not add up"),
+        ({"removed": 1, "blocks": 7}, "do not begin with all 8"),
+    ],
+)
+def test_a_file_that_cannot_be_true_is_named(store, change, message):
+    path = write(store, "pruning-cpu", [pruned(0) | change])
+    with pytest.raises(InputError, match=message) as error:
+        benchmarks.pruning(store)
+    assert path.name in str(error.value)
+
+
+def test_a_damaged_file_and_a_file_without_rows_are_named(store):
+    path = write(store, "methods-cpu", [])
+    with pytest.raises(InputError, match="no rows"):
+        benchmarks.methods(store)
+    write(store, "methods-cpu", [{"method": "cim"}])
+    with pytest.raises(InputError, match="repeats"):
+        benchmarks.methods(store)
+    path.write_text("{")
+    with pytest.raises(InputError, match=path.name):
+        benchmarks.methods(store)
+
+
+def test_a_method_without_a_count_says_where_to_add_it(store):
+    write(store, "methods-cpu", [method_row("divination")])
+    with pytest.raises(InputError, match="WORK"):
+        benchmarks.methods(store)
+
+
+def test_every_method_that_reads_text_is_counted():
+    assert set(benchmarks.WORK) == {name for name, method in METHODS.items() if method.reads_text}
+
+
+@pytest.mark.parametrize("family", ["llama", "distilbert"])
+@pytest.mark.parametrize("method", benchmarks.WORK)
+def test_methods_run_the_blocks_that_they_are_charged_for(method, family):
+    model, runs = tiny(family), Counter()
+    for block in blocks_of(model):
+        block.register_forward_hook(lambda *_: runs.update(forwards=1))
+        block.register_full_backward_hook(lambda *_: runs.update(backwards=1))
+    avss.score(model, [labelled(family, ragged())], method)
+    assert (runs["forwards"], runs["backwards"]) == benchmarks.WORK[method](4)
+
+
+def test_the_benchmark_prunes_and_counts_every_byte(bench):
+    arguments = Namespace(width=64, blocks=3, vocabulary=40, prompt=6, new=3, batch=2, device="cpu", dtype="float32")
+    model, ids = bench.without_last(arguments, 1), bench.prompts(arguments)
+    fresh = bench.model_of(arguments, 2)
+    assert model.config.to_dict() == fresh.config.to_dict()
+    assert [p.shape for p in model.parameters()] == [p.shape for p in fresh.parameters()]
+    assert model.num_parameters() == 2 * (4 * 64**2 + 3 * 64 * 256 + 2 * 64) + 2 * 40 * 64 + 64
+    seconds, cached = bench.measure(model, ids, arguments.new, "cpu")
+    assert set(seconds) == set(bench.TIMES)
+    # Keys and values of 2 blocks: every token of prompt and answer, 64 features of 4 bytes.
+    assert cached == 2 * 2 * arguments.batch * (arguments.prompt + arguments.new) * 64 * 4
+
+
+def test_the_benchmark_decodes_as_generation_does(bench):
+    arguments = Namespace(width=64, blocks=2, vocabulary=40, prompt=6, new=5, batch=2, device="cpu", dtype="float32")
+    model, ids = bench.without_last(arguments, 1), bench.prompts(arguments)
+    settings = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0, "max_new_tokens": arguments.new + 1}
+    generated = model.generate(ids, attention_mask=torch.ones_like(ids), **settings)
+    with torch.inference_mode():
+        output = bench.continued(model, bench.read(model, ids), arguments.new)
+    assert torch.equal(output.logits[:, -1].argmax(-1), generated[:, -1])
+    assert output.past_key_values.get_seq_length() == arguments.prompt + arguments.new
+
+
+def test_speed_ups_are_medians_over_rounds_so_that_a_slow_round_costs_nothing(bench):
+    whole = [dict.fromkeys(bench.TIMES, seconds) for seconds in (2.0, 20.0, 2.0, 2.0, 2.0)]
+    half = [dict.fromkeys(bench.TIMES, seconds) for seconds in (1.0, 10.0, 1.0, 1.0, 9.0)]
+    found = bench.speeds(whole, half, Namespace(batch=2, prompt=10, new=5))
+    assert (found["decode_seconds"], found["decode_speedup"]) == (1, 2)
+    assert found["decode_speedup_quartiles"] == [2, 2]
+    assert (found["prefill_tokens_per_second"], found["decode_tokens_per_second"]) == (20, 10)
+
+
+@pytest.mark.parametrize("draw", [cost_of_pruning, cost_of_methods])
+def test_figures_of_cost_fit_the_page_also_where_nothing_is_measured(store, draw):
+    for measured in (False, True):
+        if measured:
+            for device, hardware in (("cpu", {}), ("cuda", {"accelerator": "granite"})):
+                write(store, f"pruning-{device}", [pruned(0), pruned(2), pruned(4)], **hardware)
+                write(store, f"methods-{device}", [method_row(name, 9) for name in benchmarks.WORK], **hardware)
+        with mpl.rc_context(style("light")):
+            figure, data = draw(store)
+            figure.draw_without_rendering()
+            drawn = figure.get_tightbbox()
+        assert data.empty is not measured
+        assert min(drawn.x0, drawn.y0) >= 0
+        assert drawn.x1 <= figure.get_figwidth() <= 7
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench/results").glob("*.json")), ids=lambda path: path.stem)
+def test_committed_measurements_can_be_traced(path):
+    facts = json.loads(path.read_text())["provenance"]
+    assert {"git_revision", "lock_sha256", "versions", "hardware", "created"} <= set(facts)
+
+
+def test_committed_measurements_can_be_read():
+    committed = Store(ROOT / "results")
+    assert set(benchmarks.pruning(committed)["quantity"]) == {*benchmarks.SIZES, *benchmarks.TIMES}
+    assert set(benchmarks.methods(committed)["method"]) == set(benchmarks.WORK)
