@@ -1,4 +1,4 @@
-"""The directive `result-figure`: one figure of `avss.figures` about a row, with the files that belong to it.
+"""The directives `result-figure` and `figure-gallery`: figures of `avss.figures` with all that belongs to them.
 
     :::{result-figure} variance_by_block
     :row: sst2-distilbert
@@ -7,63 +7,203 @@
     :::
 
 Without `:row:` it is about the row that papermill executed the notebook for, and on other pages about the first row
-of Table 1; a figure about all that is stored is about no row. The page shows the SVG that suits its light or dark
-mode; below the caption it links the PDF and the plotted data. The figure's label is `fig-<name>-<row>`, or
-`fig-<name>`.
+of Table 1; a figure about all that is stored is about no row. Without `:alt:` it has the one of `book/figures.yml`,
+where every figure is registered with its title, what it shows, and its kind. The page shows the SVG that suits its
+light or dark mode. Below the caption stand the files (both SVGs, PDF, the plotted data as CSV), the function that drew
+it with its revision, the runs, and how to cite it. The figure's label is `fig-<name>-<row>`, or `fig-<name>`; with
+`:unlabelled:` it has none, and links to the place that has.
+
+    ```{figure-gallery} row
+    ```
+
+shows every registered figure of a kind, `row` or `book`, as cards; those about a row show the first row of Table 1.
+
+An image without alt text, whoever drew it, is a warning, so that it fails a build with `-W`.
 """
 
+import inspect
 import json
+import os
+import re
+import subprocess
+from functools import partial
 from pathlib import Path
 
+import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from prose_numbers import origin, place
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from avss.figures import BOOK_FIGURES
-from avss.summaries import FIRST_ROW
+from avss.errors import InputError
+from avss.figures import BOOK_FIGURES, ROW_FIGURES
+from avss.results import Store
+from avss.summaries import FIRST_ROW, current, printed
 
 FOLDER = "/book/executed/figures"
+REGISTER = "book/figures.yml"
+FUNCTIONS = {"row": ROW_FIGURES, "book": BOOK_FIGURES}
+# All that is under version control and decides how a figure looks.
+_DECIDING = ("avss", "book/table1.csv", "results")
+_FILES = {"light.svg": "SVG", "dark.svg": "SVG for dark pages", "pdf": "PDF", "csv": "data (CSV)"}
+
+logger = logging.getLogger(__name__)
+
+
+class disclosure(nodes.container):
+    """What opens on demand under its `summary`; builders other than HTML show it open."""
 
 
 class ResultFigure(SphinxDirective):
     required_arguments = 1
     has_content = True
     # Docutils reads it from the class.
-    option_spec = {"alt": directives.unchanged_required, "row": directives.unchanged_required}  # noqa: RUF012
+    option_spec = {  # noqa: RUF012
+        "alt": directives.unchanged,
+        "row": directives.unchanged_required,
+        "unlabelled": directives.flag,
+    }
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        if not self.options.get("alt"):
+        entry = registered(self.env).get(name)
+        if entry is None:
+            raise self.error(f"result-figure {name} is not in {REGISTER}; register it there")
+        alt = (self.options.get("alt") or entry.get("alt") or "").strip()
+        if not alt:
             raise self.error(f"result-figure {name} needs :alt:, a sentence for readers who cannot see it")
-        row = self.options.get("row") or _row_of(Path(self.env.doc2path(self.env.docname)))
-        stem = f"{FOLDER}/book/{name}" if name in BOOK_FIGURES else f"{FOLDER}/{row}/{name}-{row}"
+        row = None
+        if entry["kind"] == "row":
+            row = self.options.get("row") or _row_of(Path(self.env.doc2path(self.env.docname)))
+        stem = f"{FOLDER}/{row}/{name}-{row}" if row else f"{FOLDER}/book/{name}"
+        label = "-".join(filter(None, ("fig", name.replace("_", "-"), row)))
         # One child before the caption: docutils tells by the caption's place whether a legend belongs to it.
         drawings = nodes.container(classes=["drawings"])
         for theme in ("light", "dark"):
-            drawings += nodes.image(uri=f"{stem}.{theme}.svg", alt=self.options["alt"], classes=[f"only-{theme}"])
+            drawings += nodes.image(uri=f"{stem}.{theme}.svg", alt=alt, classes=[f"only-{theme}"])
         figure = nodes.figure("", drawings, classes=["result-figure"])
+        figure += self._caption(name)
+        try:
+            figure += nodes.legend("", *self._legend(name, entry, row, stem, label))
+        except InputError as error:
+            raise self.error(f"result-figure {name}: {error}") from None
+        self.set_source_info(figure)
+        if "unlabelled" not in self.options:
+            figure["names"].append(label)
+            self.state.document.note_explicit_target(figure, figure)
+        return [figure]
+
+    def _caption(self, name: str) -> nodes.caption:
         parsed = nodes.Element()
         self.state.nested_parse(self.content, self.content_offset, parsed)
         if len(parsed) != 1 or not isinstance(parsed[0], nodes.paragraph):
             raise self.error(f"result-figure {name} needs a caption of one paragraph")
-        figure += nodes.caption(parsed[0].rawsource, "", *parsed[0].children)
-        figure += nodes.legend("", nodes.paragraph("", "", *self._files(name, stem)))
-        self.set_source_info(figure)
-        label = f"fig-{name.replace('_', '-')}"
-        figure["names"].append(label if name in BOOK_FIGURES else f"{label}-{row}")
-        self.state.document.note_explicit_target(figure, figure)
-        return [figure]
+        caption = nodes.caption(parsed[0].rawsource, "", *parsed[0].children)
+        caption.source, caption.line = parsed[0].source, parsed[0].line
+        return caption
 
-    def _files(self, name: str, stem: str) -> list[nodes.Node]:
-        links: list[nodes.Node] = []
-        for text, ending in (("PDF", "pdf"), ("data (CSV)", "csv")):
-            target = f"{stem}.{ending}"
-            link = addnodes.download_reference("", "", reftarget=target, refdoc=self.env.docname, refdomain="")
-            link += nodes.Text(text)
-            links += [link, nodes.Text(", ")]
-        return [*links, nodes.Text("drawn by "), nodes.literal("", f"avss.figures.{name}")]
+    def _legend(self, name: str, entry: dict, row: str | None, stem: str, label: str) -> list[nodes.Node]:
+        files = [self._download(f"{stem}.{ending}", nodes.Text(text)) for ending, text in _FILES.items()]
+        drawn = [nodes.Text("Drawn by "), self._function(name, entry["kind"])]
+        if self.config.avss_revision:
+            drawn += [nodes.Text(" at revision "), nodes.literal("", self.config.avss_revision)]
+        title, runs = entry["title"], []
+        if row:
+            store = Store(Path(self.env.srcdir) / "results")
+            paper, runs = printed(store, row), list(current(store, row)["run"].unique())
+            title = f"{title}: {paper['dataset']}, {paper['model']}"
+        names = [nodes.literal("", run) for run in runs] or [nodes.Text("all stored results")]
+        cite = disclosure(summary="Cite this figure")
+        bibtex = self._bibtex(name, title, runs, label)
+        cite += nodes.literal_block(bibtex, bibtex, language="bibtex")
+        legend = [
+            nodes.paragraph("", "", nodes.Text("Files: "), *_listed(files)),
+            nodes.paragraph("", "", *drawn, nodes.Text(", from "), *_listed(names)),
+            cite,
+        ]
+        return [*legend, self._elsewhere(label)] if "unlabelled" in self.options else legend
+
+    def _download(self, target: str, *children: nodes.Node) -> nodes.Node:
+        return addnodes.download_reference(
+            "", "", *children, reftarget=target, refdoc=self.env.docname, refdomain="", refexplicit=True
+        )
+
+    def _function(self, name: str, kind: str) -> nodes.Node:
+        """Its name, linked to its lines at this revision; to its file where the repository has no address."""
+        function = FUNCTIONS[kind][name]
+        while isinstance(function, partial):
+            function = function.func
+        path = os.path.relpath(inspect.getsourcefile(function), self.env.srcdir)
+        shown = nodes.literal("", f"avss.figures.{name}")
+        revision, url = self.config.avss_revision.partition(" ")[0], citation(self.env).get("repository-code")
+        if not (revision and url):
+            return self._download(f"/{path}", shown)
+        lines, first = inspect.getsourcelines(function)
+        place = f"{url}/blob/{revision}/{path}#L{first}-L{first + len(lines) - 1}"
+        return nodes.reference("", "", shown, refuri=place)
+
+    def _bibtex(self, name: str, title: str, runs: list[str], label: str) -> str:
+        facts = citation(self.env)
+        authors = [
+            f"{{{author['name']}}}" if "name" in author else f"{author['family-names']}, {author['given-names']}"
+            for author in facts["authors"]
+        ]
+        revision = f", revision {self.config.avss_revision}" if self.config.avss_revision else ""
+        base = (self.config.html_baseurl or "").rstrip("/")
+        fields = {
+            "title": f"{{{_escaped(title)}}}",
+            "author": " and ".join(authors),
+            "year": str(facts["date-released"])[:4],
+            "howpublished": _escaped(f"Figure avss.figures.{name} of {facts['title']}{revision}"),
+            "note": _escaped(f"Data of {', '.join(runs)}") if runs else "",
+            "url": f"{base}/{self.env.docname}.html#{label}" if base else facts.get("repository-code", ""),
+        }
+        lines = [f"  {field:12} = {{{text}}}" for field, text in fields.items() if text]
+        return f"@misc{{avss-{label},\n" + ",\n".join(lines) + "\n}"
+
+    def _elsewhere(self, label: str) -> nodes.Node:
+        """A link to the figure with this label, which vanishes where no page has it."""
+        target = {"reftype": "ref", "refdomain": "std", "reftarget": label, "refexplicit": True, "optional": True}
+        shown = nodes.inline("", "In the text")
+        return nodes.paragraph("", "", addnodes.pending_xref("", shown, refdoc=self.env.docname, **target))
+
+
+class FigureGallery(SphinxDirective):
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        kind = self.arguments[0]
+        if kind not in FUNCTIONS:
+            raise self.error(f"figure-gallery {kind} is not known; choose one of {', '.join(FUNCTIONS)}")
+        entries = {name: entry for name, entry in registered(self.env).items() if entry["kind"] == kind}
+        if not entries:
+            return []
+        lines = ["::::::{grid} 1 1 1 2", ":gutter: 3", ":class-container: figure-gallery", ""]
+        for name, entry in entries.items():
+            lines += [f":::::{{grid-item-card}} {entry['title']}", f"::::{{result-figure}} {name}"]
+            lines += [":unlabelled:", f":row: {FIRST_ROW}", "", entry["shows"], "::::", ":::::"]
+        made = nodes.Element()
+        source = self.get_source_info()[0]
+        self.state.nested_parse(StringList([*lines, "::::::"], source), self.content_offset, made)
+        return made.children
+
+
+def registered(env) -> dict[str, dict]:
+    """The figures of `book/figures.yml`, by name."""
+    path = Path(env.srcdir) / REGISTER
+    env.note_dependency(str(path))
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def citation(env) -> dict:
+    """How the project wants to be cited."""
+    path = Path(env.srcdir) / "CITATION.cff"
+    env.note_dependency(str(path))
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _row_of(page: Path) -> str:
@@ -74,6 +214,62 @@ def _row_of(page: Path) -> str:
     return metadata.get("papermill", {}).get("parameters", {}).get("row", FIRST_ROW)
 
 
+def _listed(parts: list[nodes.Node]) -> list[nodes.Node]:
+    return [node for part in parts for node in (part, nodes.Text(", "))][:-1]
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([&%$#_])", r"\\\1", text)
+
+
+def _revision(app: Sphinx, config) -> None:
+    """The commit that last changed what decides how figures look, and whether it has been changed since.
+
+    Pages are read again when it is another one than before.
+    """
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(app.srcdir), *arguments, "--", *_DECIDING], capture_output=True, text=True
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    commit = git("log", "-1", "--format=%h")
+    changed = commit and git("status", "--porcelain", "--untracked-files=no")
+    config.avss_revision = f"{commit} with changes" if changed else commit
+
+
+def _check_alt(app: Sphinx, document: nodes.document) -> None:
+    for image in document.findall(nodes.image):
+        if not image.get("alt", "").strip():
+            logger.warning(
+                "the image %s has no alt text; say in it what the image shows",
+                image["uri"],
+                location=place(*origin(image)),
+                type="avss",
+                subtype="alt",
+            )
+
+
+def _unlinked(app: Sphinx, env, node: addnodes.pending_xref, content: nodes.Node) -> nodes.Node | None:
+    return nodes.inline() if node.get("optional") else None
+
+
+def _visit_disclosure(translator, node: disclosure) -> None:
+    summary = translator.encode(node["summary"])
+    translator.body.append(translator.starttag(node, "details", f"<summary>{summary}</summary>"))
+
+
+def _depart_disclosure(translator, node: disclosure) -> None:
+    translator.body.append("</details>\n")
+
+
 def setup(app: Sphinx) -> dict:
+    app.add_config_value("avss_revision", "", "env", str)
+    app.add_node(disclosure, html=(_visit_disclosure, _depart_disclosure))
     app.add_directive("result-figure", ResultFigure)
+    app.add_directive("figure-gallery", FigureGallery)
+    app.connect("config-inited", _revision)
+    app.connect("doctree-read", _check_alt)
+    app.connect("missing-reference", _unlinked)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
