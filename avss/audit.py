@@ -22,7 +22,6 @@ from avss.checks import (
     FAILS,
     HOLDS,
     OPEN,
-    QUANTITIES,
     THE_MODELS,
     TRUTH,
     Case,
@@ -39,9 +38,9 @@ from avss.summaries import (
     NAMES,
     PRINTED,
     PROFILES,
+    current,
     differences,
     label,
-    layer_values,
     measured_rows,
     place,
     retention,
@@ -119,7 +118,7 @@ def sources(store: Store) -> list[Source]:
         name: Source(name, {(line.line, line.method): line for line in table[table["source"] == name].itertuples()})
         for name in sorted(profiles, key=_place)
     }
-    for row, line in measured_rows(store).items():
+    for row, line in table[["row", "line"]].dropna().drop_duplicates().itertuples(index=False):
         _add_measured(found, store, row, line)
     return [printed_source(), *found.values()]
 
@@ -148,10 +147,13 @@ def _add_measured(found: dict[str, Source], store: Store, row: str, line: int) -
         low, high = sorted((sign * pair.wide_low + 0.0, sign * pair.wide_high + 0.0))
         margin = Margin(sign * pair.difference + 0.0, low, high, outcomes.get(pair.verdict, OPEN), pair.n)
         found[pair.source].margins[line, pair.method] = margin
-    for quantity in (*QUANTITIES, TRUTH):
-        values = layer_values(store, quantity, row, TRUTH if quantity == TRUTH else "avss")
-        for profile, part in values[values["reading"].isin(["none", "paper"])].groupby("profile"):
-            found[profile].blocks[line, quantity] = part.sort_values("layer")["mean"].to_numpy()
+    cells = current(store, row)
+    cells = cells[cells["method"].isin(["avss", TRUTH]) & cells["reading"].isin(["none", "paper"])]
+    # By run too: an older model's blocks may lie beside those in use.
+    blocks = cells[["profile", "run", "method", "reading", "seed"]].merge(store.layers(row=row))
+    means = blocks.groupby(["profile", "quantity", "layer"])["value"].mean()
+    for (profile, quantity), values in means.groupby(["profile", "quantity"]):
+        found[profile].blocks[line, quantity] = values.to_numpy()
 
 
 def load_claims(path: Path = CLAIMS) -> list[Claim]:

@@ -23,9 +23,8 @@ BASELINES = ("gbis", "lrp", "cim")
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
 # Of whom a check can be asked.
 ANYONE, THE_MODELS, THE_TABLE = "table and any model", "table and the paper's own models", "table alone"
-# By what the importance of a block is told, and the scores of AVSS that are held against it.
+# By what the importance of a block is told.
 TRUTH = "leave_one_out"
-QUANTITIES = ("variance", "sparsity", "avss", "cumulative_avss")
 # Decimals that Table 1 prints.
 DIGITS = {metric: 4 if better else 3 for metric, better in HIGHER_IS_BETTER.items()}
 
@@ -47,9 +46,8 @@ UNKNOWN = Margin(np.nan, np.nan, np.nan, NOT_MEASURED, np.nan)
 class Source:
     """What the printed table or a profile says of the rows of Table 1, each known by its line there.
 
-    scores: by line and method, a line of
-    `audit.scores`. margins: by line and baseline. blocks: by line and quantity, what
-    each block scored, mean over the seeds, (M,).
+    scores: by line and method, a line of `audit.scores`. margins: by line and baseline. blocks: by line and quantity,
+    what each block scored, mean over the seeds, (M,).
     """
 
     name: str
@@ -153,7 +151,8 @@ def _wins(source: Source, lines: pd.DataFrame, *, others: Iterable[str] = BASELI
 def _best_mean(source: Source, lines: pd.DataFrame, *, by: str, others: Iterable[str] = BASELINES) -> list[Case]:
     """For each group of rows, AVSS is on average better than each baseline.
 
-    The bounds of a mean are the means of the rows' bounds, which is wider than a 95 % interval.
+    The bounds of a mean are the means of the rows' bounds, which is no narrower than its 95 % interval; n is the fewest
+    documents of a row.
     """
     cases = []
     for name, part in lines.groupby(by, sort=False):
@@ -174,8 +173,8 @@ def _least(margins: dict[str, Margin]) -> tuple[str, str]:
 def _mean(margins: list[Margin]) -> Margin:
     if UNKNOWN in margins:
         return UNKNOWN
-    value, low, high, n = (np.mean([getattr(each, part) for each in margins]) for part in ("value", "low", "high", "n"))
-    return Margin(value, low, high, above(low, high), n * len(margins))
+    value, low, high = (np.mean([getattr(each, part) for each in margins]) for part in ("value", "low", "high"))
+    return Margin(value, low, high, above(low, high), min(margin.n for margin in margins))
 
 
 def _largest_lead(source: Source, lines: pd.DataFrame, *, by: str, value: str) -> list[Case]:
@@ -269,12 +268,11 @@ def _rank_agreement(source: Source, lines: pd.DataFrame, *, quantity: str, sign:
 
 def _share_removed(_: Source, lines: pd.DataFrame, *, low: float, high: float) -> list[Case]:
     """For each row, the printed parameter reduction, in percent, lies between the two numbers, ends included."""
-    return [
-        Case(
-            row_name(line), (number,), HOLDS if low <= _reduction(line) <= high else FAILS, line["parameter_reduction"]
-        )
-        for number, line in lines.iterrows()
-    ]
+    cases = []
+    for number, line in lines.iterrows():
+        outcome = HOLDS if low <= _reduction(line) <= high else FAILS
+        cases.append(Case(row_name(line), (number,), outcome, line["parameter_reduction"]))
+    return cases
 
 
 def _reduction(line: pd.Series) -> float:
@@ -314,9 +312,8 @@ def _count(_: Source, lines: pd.DataFrame, *, column: str, low: int, high: float
     """In a column of Table 1 the number of different entries lies between the two numbers, ends included."""
     entries = lines[column].unique()
     outcome = HOLDS if low <= len(entries) <= high else FAILS
-    return [
-        Case(f"different entries of {column}", tuple(lines.index), outcome, f"{len(entries)}: {', '.join(entries)}")
-    ]
+    told = f"{len(entries)}: {', '.join(entries)}"
+    return [Case(f"different entries of {column}", tuple(lines.index), outcome, told)]
 
 
 def _not_printed(_: Source, lines: pd.DataFrame) -> list[Case]:
