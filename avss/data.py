@@ -3,14 +3,16 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from datasets import Dataset, DownloadConfig, load_dataset
+from datasets.config import HF_DATASETS_CACHE
 from datasets.exceptions import DatasetNotFoundError
+from datasets.naming import camelcase_to_snakecase
 from datasets.utils.logging import disable_progress_bar
 
 from avss import microworld
@@ -62,13 +64,21 @@ def _read_file(name: str, path: Path) -> Dataset:
 
 
 def load_data(
-    name: str, split: str | None = None, *, purpose: str = "evaluation", revision: str | None = None
+    name: str,
+    split: str | None = None,
+    *,
+    purpose: str = "evaluation",
+    revision: str | None = None,
+    config: str | None = None,
+    where: Mapping[str, object] | None = None,
 ) -> Dataset:
     """The rows of a data set.
 
     name: hub id, folder (one file a split), file (.jsonl, .csv, .parquet, .txt, also with .gz), or embedded
     (`microworld/reviews`); variables such as $AVSS_DATA are expanded. split: by default the one that suits `purpose`,
-    calibration or evaluation. Raises `InputError` for anything missing, unreadable or empty.
+    calibration or evaluation. revision, config: the commit and the configuration of data on the hub. where: keeps the
+    rows that have these values, by column, or by `column.field` where a column holds fields. Raises `InputError` for
+    anything missing, unreadable or empty.
     """
     expanded = os.path.expanduser(os.path.expandvars(name))
     if "$" in expanded:
@@ -93,21 +103,49 @@ def load_data(
     elif _loader(path) or not may_be_hub_id(expanded):
         raise InputError(f"data {name} does not exist; give a file, a folder, a hub id, or {EMBEDDED}reviews")
     else:
-        dataset = _load_hub(name, split, purpose, revision)
+        dataset = _load_hub(name, split, purpose, revision, config)
+    for path, value in (where or {}).items():
+        dataset = _having(dataset, path, value, name)
     if len(dataset) == 0:
         raise InputError(f"data {name} is empty; give data with at least one row")
     return dataset
 
 
-def _load_hub(name: str, split: str | None, purpose: str, revision: str | None) -> Dataset:
+def _load_hub(name: str, split: str | None, purpose: str, revision: str | None, config: str | None) -> Dataset:
     try:
-        found = load_dataset(name, revision=revision, download_config=DownloadConfig(max_retries=1))
+        found = load_dataset(name, config, revision=revision, download_config=DownloadConfig(max_retries=1))
     except (DatasetNotFoundError, ConnectionError, OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
         raise InputError(
             f"data {name} cannot be loaded from the hub ({reason}); check the name and the network, or give a file"
         ) from error
     return found[_chosen(name, split, list(found), purpose)]
+
+
+def _having(dataset: Dataset, path: str, value: object, name: str) -> Dataset:
+    column, *inner = path.split(".")
+    if column not in dataset.column_names:
+        raise InputError(f"data {name} has no column {column} to look for {value!r} in; it has {dataset.column_names}")
+    held = dataset[column][:]
+    for field in inner:
+        held = [entry.get(field) if isinstance(entry, dict) else None for entry in held]
+    keep = [index for index, entry in enumerate(held) if entry == value]
+    if not keep:
+        seen = ", ".join(sorted({repr(entry) for entry in held})[:5])
+        raise InputError(f"data {name} has no row whose {path} is {value!r}; its values are {seen}")
+    return dataset.select(keep)
+
+
+def on_hub(name: str) -> bool:
+    """Whether this names data of the hub, as it is neither embedded nor a file or folder."""
+    path = Path(os.path.expanduser(os.path.expandvars(name)))
+    return not (name.startswith(EMBEDDED) or path.exists() or _loader(path)) and may_be_hub_id(str(path))
+
+
+def at_hand(name: str) -> bool:
+    """Whether data of the hub has been downloaded before, and needs no network."""
+    owner, _, short = name.rpartition("/")
+    return (Path(HF_DATASETS_CACHE) / "___".join(filter(None, (owner, camelcase_to_snakecase(short))))).is_dir()
 
 
 def usable_rows(

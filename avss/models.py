@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -13,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
@@ -25,6 +27,10 @@ EMBEDDED = "mini/"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 AUTO_CLASSES = {"ForSequenceClassification": AutoModelForSequenceClassification, "ForCausalLM": AutoModelForCausalLM}
 AUTO_CLASSES["LMHeadModel"] = AutoModelForCausalLM
+# How attention may be computed; the last needs a package of its own.
+ATTENTION = ("eager", "sdpa", "flash_attention_2")
+# One of them is in every checkpoint that can be loaded here: weights in one file, or the index of several.
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 def resolve(name: str) -> str:
@@ -56,13 +62,16 @@ def load_model(
     dtype: str = "float32",
     device: str | None = None,
     revision: str | None = None,
+    device_map: str | None = None,
+    attn_implementation: str | None = None,
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     """The model in evaluation mode and its tokenizer.
 
     name: hub id, folder, or embedded (`mini/distilbert`). The class (classifier, causal LM, plain encoder) is read
     from the checkpoint's config. dtype: float32, bfloat16 or float16. device: a torch device, by default a GPU where
-    there is one. Raises `InputError` where it cannot be had: no such model, no safetensors, gated without a token, no
-    network.
+    there is one. device_map: in place of a device, how accelerate spreads the blocks over all there are ("auto").
+    attn_implementation: one of `ATTENTION` (None: the class's own choice). Raises `InputError` where the model cannot
+    be had: no such model, no safetensors, gated without a token, no network, a missing package.
     """
     torch_dtype = look_up("dtype", dtype, DTYPES)
     if not sys.stderr.isatty():
@@ -70,15 +79,51 @@ def load_model(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     where = resolve(name)
     common = {"revision": revision or "main", "trust_remote_code": False}
+    stated = {"device_map": device_map, "attn_implementation": attn_implementation}
+    stated = {option: value for option, value in stated.items() if value is not None}
     try:
         config = AutoConfig.from_pretrained(where, **common)
-        architecture = (config.architectures or [""])[0]
-        auto = next((auto for suffix, auto in AUTO_CLASSES.items() if architecture.endswith(suffix)), AutoModel)
-        model = auto.from_pretrained(where, config=config, dtype=torch_dtype, use_safetensors=True, **common)
+        model = _auto_class(config).from_pretrained(
+            where, config=config, dtype=torch_dtype, use_safetensors=True, **stated, **common
+        )
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (ImportError, OSError, ValueError, SafetensorError) as error:
         raise InputError(_explained(name, error)) from error
-    return model.eval().to(device), tokenizer
+    return (model.eval() if device_map else model.eval().to(device)), tokenizer
+
+
+def _auto_class(config: PreTrainedConfig) -> type:
+    architecture = (config.architectures or [""])[0]
+    return next((auto for suffix, auto in AUTO_CLASSES.items() if architecture.endswith(suffix)), AutoModel)
+
+
+def skeleton(name: str, *, dtype: str = "float32", revision: str | None = None, shape: dict | None = None) -> nn.Module:
+    """The model without its weights: its own class on the meta device, made from the config alone.
+
+    shape: what the checkpoint's `config.json` says, `model_type` and `architectures` among it (None: that file is
+    read, from the folder or the hub). Raises `InputError` for a config that cannot be had, or of no known class.
+    """
+    where = resolve(name) if shape is None else name
+    try:
+        if shape is None:
+            config = AutoConfig.from_pretrained(where, revision=revision or "main", trust_remote_code=False)
+        else:
+            config = AutoConfig.for_model(**shape)
+        with torch.device("meta"):
+            return _auto_class(config).from_config(config, dtype=config.dtype).eval()
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(_explained(name, error)) from error
+
+
+def on_hub(name: str) -> bool:
+    """Whether this names a model of the hub. Raises `InputError` as `resolve`."""
+    return not Path(resolve(name)).is_dir()
+
+
+def at_hand(name: str, revision: str | None = None) -> bool:
+    """Whether weights of the hub lie in its cache, so that neither network nor token is needed."""
+    found = (try_to_load_from_cache(name, file, revision=revision) for file in WEIGHTS)
+    return any(isinstance(path, str) for path in found)
 
 
 def revision_of(model: nn.Module) -> str:
