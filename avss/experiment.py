@@ -4,33 +4,41 @@ The only module that joins methods and tasks. What a row is made of stands in `p
 """
 
 import json
+import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import yaml
+from datasets import Dataset
 
-from avss import selection, statistics
+from avss import readiness, selection, statistics
 from avss.architectures import blocks_of
 from avss.data import batched, context_of, fingerprint, load_data, padding_id, sample, usable_rows
-from avss.errors import InputError
+from avss.errors import InputError, look_up
 from avss.methods import method_named, score
-from avss.models import load_model, resolve, revision_of
+from avss.models import ATTENTION, DTYPES, load_model, resolve, revision_of
 from avss.progress import progress
 from avss.provenance import now, peak_memory_mb, provenance
 from avss.pruning import parameter_share, skipping
 from avss.reading import Reading
 from avss.results import Run, Store, key_of, layers_text
 from avss.scores import LayerScores
-from avss.tasks import task_named
+from avss.tasks import Outcome, task_named
 
 # Raised by one whenever the same inputs would give another number; it is part of every key.
 PROTOCOL = 2
 # Losses under layer masks are kept here, so that a run that was killed and methods that ask alike share them.
 COALITIONS = Path("build/coalitions")
+# How accelerate may spread a model over the devices there are.
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,13 @@ class Row:
     is loaded. calibration, evaluation: splits (None: the usual ones). remove: number of layers, or share of them.
     documents: evaluation documents, the same for all methods and seeds (None: all). samples: calibration documents a
     seed. context: tokens a document (None: the task's). seeds: 0 to seeds - 1. selections: by method, rules of
-    `avss.selection` beside `lowest`, which every method has.
+    `avss.selection` beside `lowest`, which every method has. batch_size: documents at a time, halved where they do
+    not fit into memory.
+
+    Of the hub: revision, data_revision: the commits that are taken (None: the newest, which the results name).
+    data_config, where: as in `avss.data.load_data`. device_map, attn_implementation: as in `avss.models.load_model`.
+    alternative: for a model behind a licence, an open one of the same depth. For `avss plan` alone: shape, what the
+    checkpoint's `config.json` says; tokens, about how many a document has; data_bytes, the size of the download.
     """
 
     id: str
@@ -62,6 +76,16 @@ class Row:
     context: int | None = None
     batch_size: int = 32
     dtype: str = "float32"
+    revision: str | None = None
+    data_revision: str | None = None
+    data_config: str | None = None
+    where: dict[str, str] = field(default_factory=dict)
+    device_map: str | None = None
+    attn_implementation: str | None = None
+    alternative: str | None = None
+    shape: dict | None = None
+    tokens: int | None = None
+    data_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +104,7 @@ class Profile:
 
 
 def load_profile(path: str | Path) -> Profile:
-    """Read a profile. Raises `InputError` for a missing file, an unknown field, method, task, reading or selection."""
+    """Read a profile. Raises `InputError` for a missing file, an unknown field, and a value that it cannot have."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"profile {path} does not exist; give one of profiles/*.yaml")
@@ -98,25 +122,107 @@ def load_profile(path: str | Path) -> Profile:
         if lacking:
             raise InputError(f"{path}: row {entry.get('id')} lacks {', '.join(lacking)}")
         row = Row(**{key: tuple(value) if isinstance(value, list) else value for key, value in merged.items()})
-        task_named(row.task)
-        for method in row.methods:
-            method_named(method)
-        for reading in row.readings:
-            Reading.parse(reading)
-        for method, rules in row.selections.items():
-            if method not in row.methods:
-                raise InputError(f"{path}: row {row.id} has selections for {method}, which is none of its methods")
-            for rule in rules:
-                selection.parse(rule)
+        _check(row, path)
         rows.append(row)
     return Profile(path.stem, tuple(rows))
+
+
+# What a field of a profile holds where it is given, and how to say so.
+_KINDS = {
+    "samples": (int, "a number"),
+    "documents": (int, "a number, or none for all"),
+    "seeds": (int, "a number"),
+    "batch_size": (int, "a number"),
+    "tokens": (int, "a number"),
+    "data_bytes": (int, "a number of bytes"),
+    "revision": (str, "a commit, in quotes"),
+    "data_revision": (str, "a commit, in quotes"),
+    "data_config": (str, "a name, in quotes"),
+    "alternative": (str, "the name of a model"),
+    "where": (dict, "a value for each column"),
+    "shape": (dict, "what config.json says, with model_type and architectures"),
+}
+
+
+def _check(row: Row, path: Path) -> None:
+    """Raises `InputError` for a value of this row that its field cannot have."""
+    task_named(row.task)
+    for method in row.methods:
+        method_named(method)
+    for reading in row.readings:
+        Reading.parse(reading)
+    for method, rules in row.selections.items():
+        if method not in row.methods:
+            raise InputError(f"{path}: row {row.id} has selections for {method}, which is none of its methods")
+        for rule in rules:
+            selection.parse(rule)
+    for name, (kind, meant) in _KINDS.items():
+        value = getattr(row, name)
+        if value is not None and (not isinstance(value, kind) or (kind is int and value < (name != "data_bytes"))):
+            raise InputError(f"{path}: {name} of row {row.id} is {value!r}; give {meant}")
+    if row.shape is not None and not {"model_type", "architectures"} <= set(row.shape):
+        raise InputError(f"{path}: shape of row {row.id} is {row.shape!r}; give {_KINDS['shape'][1]}")
+    look_up(f"{path}: row {row.id}: dtype", row.dtype, DTYPES)
+    for name, known in (("device_map", DEVICE_MAPS), ("attn_implementation", ATTENTION)):
+        if getattr(row, name) is not None:
+            look_up(f"{path}: row {row.id}: {name}", getattr(row, name), dict.fromkeys(known))
+
+
+def usable_data(row: Row, purpose: str) -> tuple[Dataset, str]:
+    """All rows of the row's data for `purpose`, calibration or evaluation, and the name of the text column.
+
+    Raises `InputError` as `avss.data.load_data` and `usable_rows`.
+    """
+    found = load_data(
+        row.data,
+        getattr(row, purpose),
+        purpose=purpose,
+        revision=row.data_revision,
+        config=row.data_config,
+        where=row.where,
+    )
+    return usable_rows(found, task_named(row.task).columns, None, row.data)
+
+
+class _Batches:
+    """How many documents of a row run at a time, by what runs them; for good halved where they did not fit."""
+
+    def __init__(self, row: Row):
+        self.row, self.sizes = row, {}
+
+    def run(self, what: str, work: Callable[[int], Result]) -> Result:
+        """`work(batch_size)`, with half of it as long as memory runs out. Raises `InputError` where one is too many."""
+        # Imported where it is used, so that `readiness` can say in one line that it is missing.
+        from accelerate.utils import find_executable_batch_size
+
+        def halved() -> int:
+            self.sizes[what] //= 2
+            if self.sizes[what]:
+                left = f"goes on with {self.sizes[what]} documents at a time"
+                print(f"{self.row.id}: {what} ran out of memory and {left}", file=sys.stderr)
+            return self.sizes[what]
+
+        size = self.sizes.setdefault(what, self.row.batch_size)
+        # Without a function of ours accelerate would take off a tenth.
+        run = find_executable_batch_size(work, starting_batch_size=size, reduce_batch_size_fn=halved)
+        try:
+            return run()
+        except RuntimeError as error:
+            if self.sizes[what]:
+                raise
+            raise InputError(
+                f"row {self.row.id}: {what} runs out of memory with one document at a time; "
+                f"give the row a smaller context, or take a larger device"
+            ) from error
 
 
 class _Evaluation:
     """The row's evaluation set, and each set of removed layers evaluated on it once."""
 
-    def __init__(self, row: Row, run: Run, model, tokenizer, dataset, column: str, pinned: str, known: dict):
-        self.row, self.run, self.task = row, run, task_named(row.task)
+    def __init__(
+        self, row: Row, run: Run, model, tokenizer, dataset, column: str, pinned: str, known: dict, batches: _Batches
+    ):
+        self.row, self.run, self.task, self.batches = row, run, task_named(row.task), batches
         self.model, self.tokenizer, self.dataset, self.column = model, tokenizer, dataset, column
         self.pinned, self.known = pinned, known
 
@@ -127,18 +233,21 @@ class _Evaluation:
         coalition = self.coalition(removed)
         if coalition not in self.known:
             with _without(self.model, removed):
-                outcome = self.task.measure(
-                    self.model,
-                    self.tokenizer,
-                    self.dataset,
-                    self.column,
-                    context=self.row.context or self.task.context,
-                    batch_size=self.row.batch_size,
-                )
+                outcome = self.batches.run("evaluation", self._measure)
             self.run.describe(protocol=outcome.protocol)
             self.run.add_outcome(coalition, outcome.numerator, outcome.denominator)
             self.known[coalition] = (outcome.numerator, outcome.denominator)
         return self.known[coalition]
+
+    def _measure(self, batch_size: int) -> Outcome:
+        return self.task.measure(
+            self.model,
+            self.tokenizer,
+            self.dataset,
+            self.column,
+            context=self.row.context or self.task.context,
+            batch_size=batch_size,
+        )
 
 
 def _without(model, removed: list[int]):
@@ -165,19 +274,24 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
     """Compute what is missing of a row and add it to the store; return how many observations were added.
 
     coalitions: folder in which losses under layer masks are kept (None: they are not).
-    A cell that fails is stored with its reason, and tried again by the next run. Raises `InputError` for a model or
-    data that cannot be loaded.
+    A cell that fails is stored with its reason, and tried again by the next run. Raises `InputError` for what is not at
+    hand (`avss.readiness`), before anything is downloaded, and for a model or data that cannot be loaded.
     """
     began, task = time.monotonic(), task_named(row.task)
-    evaluation, column = usable_rows(load_data(row.data, row.evaluation), task.columns, None, row.data)
-    calibration, _ = usable_rows(
-        load_data(row.data, row.calibration, purpose="calibration"), task.columns, None, row.data
-    )
+    readiness.require(row)
+    evaluation, column = usable_data(row, "evaluation")
+    calibration, _ = usable_data(row, "calibration")
     evaluation = sample(evaluation, row.documents, seed=0)
     evaluated_on = fingerprint(evaluation, [column, *task.extra])
     calibrated_on = fingerprint(calibration, [column, *task.extra])
 
-    model, tokenizer = load_model(row.checkpoint, dtype=row.dtype)
+    model, tokenizer = load_model(
+        row.checkpoint,
+        dtype=row.dtype,
+        revision=row.revision,
+        device_map=row.device_map,
+        attn_implementation=row.attn_implementation,
+    )
     revision, total = revision_of(model), len(blocks_of(model))
     pinned = key_of(
         protocol=PROTOCOL, data=evaluated_on, model=revision, dtype=row.dtype, context=row.context, task=row.task
@@ -203,9 +317,10 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
         # A resumed run may find every set of layers evaluated; how is then said by the run that did it.
         if earlier.get("pinned") == pinned and "protocol" in earlier:
             run.describe(protocol=earlier["protocol"])
-    evaluate = _Evaluation(row, run, model, tokenizer, evaluation, column, pinned, store.outcomes(profile, row.id))
+    batches, outcomes = _Batches(row), store.outcomes(profile, row.id)
+    evaluate = _Evaluation(row, run, model, tokenizer, evaluation, column, pinned, outcomes, batches)
     original = statistics.value(task.metric, *evaluate([]))
-    scoring = _Scoring(row, model, tokenizer, calibration, column, revision, coalitions)
+    scoring = _Scoring(row, model, tokenizer, calibration, column, revision, coalitions, batches)
 
     for method, reading, rule, seed in progress(missing, row.id):
         observation = {
@@ -257,9 +372,19 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
 class _Scoring:
     """The row's model scored by any method on any seed's calibration sample, also without some of its layers."""
 
-    def __init__(self, row: Row, model, tokenizer, calibration, column: str, revision: str, coalitions: Path | None):
+    def __init__(
+        self,
+        row: Row,
+        model,
+        tokenizer,
+        calibration,
+        column: str,
+        revision: str,
+        coalitions: Path | None,
+        batches: _Batches,
+    ):
         self.row, self.model, self.tokenizer, self.column = row, model, tokenizer, column
-        self.calibration, self.revision, self.coalitions = calibration, revision, coalitions
+        self.calibration, self.revision, self.coalitions, self.batches = calibration, revision, coalitions, batches
         self.task, self.layers = task_named(row.task), len(blocks_of(model))
 
     def select(self, method: str, reading: str, rule: str, seed: int) -> tuple[list[int], LayerScores, float]:
@@ -268,18 +393,22 @@ class _Scoring:
         began, made = time.monotonic(), []
 
         def values(removed: list[int]):
-            made.append(self._scores(text, method, reading, seed, removed))
+            def scores(size: int) -> LayerScores:
+                return self._scores(text and text(size), method, reading, seed, removed)
+
+            made.append(self.batches.run(method, scores))
             return made[-1].values
 
         chosen = selection.select(rule, values, self.layers, self.row.remove)
         return sorted(chosen), made[0], time.monotonic() - began
 
-    def _text(self, reading: str, seed: int) -> list[dict]:
+    def _text(self, reading: str, seed: int) -> Callable[[int], list[dict]]:
+        """The calibration sample of this seed, in batches of any size."""
         drawn = sample(self.calibration, self.row.samples, seed)
         context = context_of(self.model, self.tokenizer, self.row.context or self.task.context)
         examples = self.task.examples(self.model, self.tokenizer, drawn, self.column, context)
         length = context if reading != "none" and Reading.parse(reading).padding == "included" else None
-        return batched(examples, padding_id(self.tokenizer), self.row.batch_size, length)
+        return lambda size: batched(examples, padding_id(self.tokenizer), size, length)
 
     def _scores(self, text, method: str, reading: str, seed: int, removed: list[int]) -> LayerScores:
         offered = {
