@@ -52,13 +52,12 @@ def cumulative_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
 
     Reading `paper`, of the means over the seeds; the level line is a quarter.
     """
-    shares = _paper(store, "normalized_avss")
-    orders = {"depth order (Eq. 9)": "layer", "lowest score first (ours)": "mean"}
-    parts = [
-        part.assign(line=line, mean=equations.cumulative_avss(part["mean"])).sort_values("layer")
-        for line, order in orders.items()
-        for _, part in shares.sort_values(order, kind="stable").groupby("model", sort=False)
-    ]
+    parts = []
+    for _, part in _paper(store, "normalized_avss").groupby("model", sort=False):
+        upwards = part.sort_values(["mean", "layer"], ascending=[True, False])
+        for line, order in (("depth order (Eq. 9)", part), ("lowest score first (ours)", upwards)):
+            sums = order.assign(line=line, mean=equations.cumulative_avss(order["mean"]))
+            parts.append(sums.sort_values("layer"))
     data = pd.concat(parts, ignore_index=True)
     return _draw(data, "cumulative AVSS", lambda blocks: MASS), data
 
