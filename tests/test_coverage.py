@@ -1,0 +1,82 @@
+"""Coverage: every row and every run is listed, with what failed and what was never measured."""
+
+import json
+
+import pytest
+
+from avss.coverage import coverage_table, runs_table
+from avss.results import Store
+from avss.summaries import FIRST_ROW, table_1
+from tests.test_figures import DOCUMENTS, PERPLEXITY_ROW, REMOVED, SEEDS, fill
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    made = Store(tmp_path / "results")
+    fill(made, "reference", removed=REMOVED | {("gbis", "none"): ["1"]})
+    fill(made, "mini", fails=(("random", 1), ("random", 2)))
+    fill(made, "mini", **PERPLEXITY_ROW)
+    return made
+
+
+def lines(table: str) -> list[list[str]]:
+    """The cells of every line below the heading."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:] if line[:1] == "|"]
+
+
+def test_every_row_of_table_1_is_listed_with_every_profile(store):
+    found = lines(coverage_table(store))
+    paper = [f"{line.dataset}, {line.model}" for line in table_1().itertuples()]
+    assert list(dict.fromkeys(row for row, *_ in found)) == paper
+    for row in paper:
+        listed = [profile for name, profiles, *_ in found if name == row for profile in profiles.split(", ")]
+        assert {"reference", "mini"} <= set(listed), row
+        assert len(listed) == len(set(listed)), row
+    other = next(line for line in found if line[0] == "SQuAD, LLama-7B")
+    assert other[1].startswith("reference, mini")
+    assert other[2:] == ["not measured", *[""] * 5]
+
+
+def test_what_was_measured_names_methods_readings_selections_seeds_and_n(store):
+    reference, mini = lines(coverage_table(store))[:2]
+    every = "original, GBIS, AVSS, random, last"
+    assert reference[:3] == ["SST-2, DistilBERT", "reference", every]
+    assert reference[3:] == ["`paper`, `released-code`", "`lowest(1)`", f"1–{SEEDS}", str(DOCUMENTS), ""]
+    assert mini[2] == every.replace("GBIS, ", "")
+    assert mini[-1] == "2 of 13: no room"
+
+
+def test_a_row_of_which_all_failed_is_no_gap(tmp_path):
+    made = Store(tmp_path / "results")
+    fill(made, "mini", removed={("original", "none"): ["none"]}, fails=(("original", 0),))
+    line = lines(coverage_table(made))[0]
+    assert line[:3] == ["SST-2, DistilBERT", "mini", "none"]
+    assert line[-1] == "1 of 1: no room"
+
+
+def test_an_older_models_observations_do_not_count(store):
+    fill(store, "mini", revision="bbbb", created="2026-02-01T00:00:00Z", removed={("original", "none"): ["none"]})
+    assert lines(coverage_table(store))[1][2] == "original"
+
+
+def test_every_run_tells_when_how_long_on_what_and_with_which_code(store):
+    path = next(store.root.glob(f"reference/{FIRST_ROW}/*.json"))
+    hardware = {"processor": "slate", "accelerator": "abacus", "threads": 4}
+    known = {"seconds": 3725.4, "git_revision": "0123456789abcdef", "git_dirty": True, "hardware": hardware}
+    path.write_text(json.dumps(json.loads(path.read_text()) | known))
+    table = runs_table(store)
+    found = {line[0]: line[1:] for line in lines(table)}
+    assert found[f"`{path.stem}`"] == ["2026-01-01 00:00:00", "1:02:05", "abacus", "4", "`0123456` with changes", "14"]
+    unfinished = found[f"`mini-{FIRST_ROW}-20260101T000000Z`"]
+    assert unfinished == [
+        "2026-01-01 00:00:00",
+        "did not finish",
+        "slate",
+        *["not recorded"] * 2,
+        "13, 2 of them failed",
+    ]
+    assert table.endswith("\nRuns: 3. Those that finished took 1:02:05 together.\n")
+
+
+def test_a_store_without_runs_has_an_empty_list(tmp_path):
+    assert lines(runs_table(Store(tmp_path))) == []
