@@ -1,0 +1,418 @@
+"""The audit: each kind of check on tables where the verdict is plain, the facts of the paper's table, and the tables
+and the figure of Table 1.
+"""
+
+import re
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from avss import audit, summaries
+from avss.audit import ask, findings, load_claims, printed_source, verdict
+from avss.checks import BASELINES, CHECKS, Margin, Source
+from avss.errors import InputError
+from avss.figures.style import style
+from avss.figures.table_1 import table_1
+from avss.results import Store
+from tests.test_figures import PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
+
+# Two data sets, two models each.
+LINES = pd.DataFrame(
+    {"task": "sentiment", "dataset": ["A", "A", "B", "B"], "model": ["small", "large", "small", "large"]}
+).assign(
+    gbis=0.5, lrp=[0.6, 0.5, 0.6, 0.6], cim=0.7, avss=0.8, parameter_reduction=["16.67%", "12.50%", "15.62%", "20%"]
+)
+CLAIM = {"id": "one", "where": "1", "claim": "It is so.", "quote": "so", "check": "best"}
+
+
+def score(value, low=None, high=None, metric="accuracy", original=1.0):
+    """A score; without bounds it is a printed one."""
+    low, high = (value, value) if low is None else (low, high)
+    kept = {"retention": value / original, "retention_low": low / original, "retention_high": high / original}
+    n = np.nan if low == high else 100
+    return SimpleNamespace(value=value, low=low, high=high, metric=metric, n=n, **kept)
+
+
+def margin(value, low, high, outcome=None):
+    return Margin(value, low, high, outcome or ("holds" if low > 0 else "fails" if high < 0 else "open"), 100)
+
+
+def source(scores=None, margins=None, blocks=None, name="mini") -> Source:
+    return Source(name, scores or {}, margins or {}, blocks or {})
+
+
+def outcomes(kind: str, known: Source, lines: pd.DataFrame = LINES, /, **parameters) -> list[str]:
+    return [case.outcome for case in CHECKS[kind].cases(known, lines, **parameters)]
+
+
+def rows_of(found: list, outcome: str) -> list[str]:
+    return [case.name for case in found if case.outcome == outcome]
+
+
+@pytest.fixture(scope="module")
+def printed() -> dict:
+    """What the printed table says of each claim of the book."""
+    known = printed_source()
+    return {claim.id: ask(claim, known) for claim in load_claims()}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    made = Store(tmp_path_factory.mktemp("results"))
+    worse = dict.fromkeys([("gbis", "none"), ("lrp", "none"), ("cim", "none")], ["5"] * SEEDS)
+    fill(made, "mini", removed=REMOVED | worse)
+    fill(made, "mini", **PERPLEXITY_ROW, removed=REMOVED | worse | {("cim", "none"): ["1"] * SEEDS})
+    return made
+
+
+# The paper's table against the paper's text.
+
+
+def test_avss_is_best_in_nine_of_twelve_rows(printed):
+    found = printed["best-in-all-tasks"]
+    assert found.verdict == "partial"
+    assert rows_of(found.cases, "fails") == ["SST-2, LLama-1B", "HackerNews, LLama-7B", "The Pile, LLama-8B"]
+    assert len(rows_of(found.cases, "holds")) == 9
+    assert printed["sentiment-best"].verdict == printed["language-modelling-best"].verdict == "partial"
+    assert printed["question-answering-best"].verdict == "reproduced"
+
+
+def test_over_ninety_percent_is_kept_in_ten_of_twelve_rows(printed):
+    found = printed["keeps-over-90"]
+    assert found.verdict == "partial"
+    told = {case.name: case.numbers for case in found.cases if case.outcome == "fails"}
+    assert told == {"HackerNews, LLama-7B: AVSS": "0.854", "The Pile, LLama-8B: AVSS": "0.869"}
+    assert len(rows_of(found.cases, "holds")) == 10
+
+
+def test_the_perplexity_that_the_text_singles_out_is_worse_than_two_baselines(printed):
+    assert printed["language-modelling-value"].verdict == "reproduced"
+    assert printed["language-modelling-singled-out"].verdict == "contradicted"
+    lost = rows_of(printed["language-modelling-others-higher"].cases, "fails")
+    assert lost == [
+        *["HackerNews, LLama-7B: GBIS", "HackerNews, LLama-7B: LRP"],
+        *["The Pile, LLama-8B: GBIS", "The Pile, LLama-8B: CIM"],
+    ]
+
+
+def test_two_methods_share_a_value(printed):
+    found = printed["values-of-their-own"]
+    shared = [(case.name, case.numbers) for case in found.cases if case.outcome == "fails"]
+    assert shared == [("HackerNews, LLama-8B", "GBIS, LRP: 6.987")]
+
+
+def test_the_reduction_is_a_share_of_layers_where_it_can_be_decoded(printed):
+    layers, parameters = (printed[f"reduction-of-{of}"] for of in ("layers", "parameters"))
+    assert rows_of(layers.cases, "fails") == ["HackerNews, LLama-8B", "The Pile, LLama-8B"]
+    assert [case.numbers.split("for ")[1] for case in layers.cases if case.outcome == "holds"] == [
+        *["1 of 6", "4 of 16", "8 of 32"],
+        *["8 of 32"] * 4,
+        *["4 of 32", "5 of 32", "4 of 32"],
+    ]
+    assert parameters.verdict == "contradicted"
+    models = yaml.safe_load(audit.CLAIMS.read_text())["models"]
+    for name, blocks, share in (("DistilBERT", 1, 0.106), ("LLama-1B", 4, 0.197)):
+        model = models[name]
+        assert blocks * model["block_parameters"] / model["parameters"] == pytest.approx(share, abs=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ("three-data-sets", "contradicted"),
+        ("five-repetitions", "not measured"),
+        ("up-to-a-quarter", "reproduced"),
+        ("a-quarter-of-the-layers", "partial"),
+        ("sentiment-value", "reproduced"),
+        ("question-answering-value", "reproduced"),
+        ("sentiment-others-decline", "reproduced"),
+        ("sentiment-avss-does-not-decline", "contradicted"),
+        # The lead is 0.8891 - 0.8739 on DistilBERT, 0.9032 - 0.8934 on Stablelm-3B.
+        ("sentiment-especially-stablelm", "contradicted"),
+        ("sentiment-runner-up", "reproduced"),
+        # First on HackerNews, second on The Pile.
+        ("language-modelling-runner-up", "partial"),
+        ("question-answering-runner-up", "contradicted"),
+        ("avss-ranks-layers", "not measured"),
+    ],
+)
+def test_the_printed_table_and_the_text(printed, claim, expected):
+    assert printed[claim].verdict == expected
+
+
+def test_every_printed_number_is_taken_as_it_is(printed):
+    table = summaries.table_1()
+    known = printed_source()
+    for number, line in table.iterrows():
+        assert known.scores[number, "avss"].low == known.scores[number, "avss"].high == line["avss"]
+        sign = -1 if line["direction"] == "lower" else 1
+        assert known.margins[number, "cim"].value == pytest.approx(sign * (line["avss"] - line["cim"]))
+
+
+# Each kind of check.
+
+
+def test_retention_lies_above_where_its_whole_interval_does():
+    kept = {0: score(0.95, 0.92, 0.98), 1: score(0.95, 0.88, 0.99), 2: score(0.8, 0.7, 0.89)}
+    measured = source({(line, "avss"): each for line, each in kept.items()})
+    assert outcomes("retention", measured, methods=["avss"], share=0.9) == ["holds", "open", "fails", "not measured"]
+
+
+def test_retention_turns_round_for_perplexity(store):
+    """`fill` gives a token the loss (3 - 2 * share) / 2, and retention is exp of the difference of the losses."""
+    cases = {finding.source: finding for finding in findings(store) if finding.claim.id == "keeps-over-90"}
+    told = {case.name: case for case in cases["mini"].cases}["HackerNews, LLama-7B: AVSS"]
+    before, after = (3 - 2 * share for share in (0.9, 0.875))
+    assert told.numbers.startswith(f"{np.exp((before - after) / 2):.3f} [")
+
+
+def test_a_decline_is_seen_where_the_interval_leaves_out_the_original():
+    kept = {0: score(0.9, 0.85, 0.95), 1: score(0.99, 0.95, 1.02), 2: score(1.1, 1.05, 1.2), 3: score(1, 1.0, 1.0)}
+    measured = source({(line, "gbis"): each for line, each in kept.items()})
+    assert outcomes("decline", measured, methods=["gbis"]) == ["holds", "open", "fails", "fails"]
+    assert outcomes("decline", measured, methods=["gbis"], expected=False) == ["fails", "open", "holds", "holds"]
+
+
+def all_margins(*by_line) -> dict:
+    return {(line, other): each for line, each in enumerate(by_line) for other in BASELINES}
+
+
+def test_best_needs_all_baselines_and_one_that_is_better_is_enough_to_fail():
+    margins = all_margins(*[margin(0.1, 0.05, 0.2)] * 4)
+    margins[1, "lrp"] = margin(0.02, -0.01, 0.05)
+    margins[2, "lrp"], margins[2, "cim"] = margin(0.02, -0.01, 0.05), margin(-0.1, -0.2, -0.05)
+    del margins[3, "cim"]
+    assert outcomes("best", source(margins=margins)) == ["holds", "open", "fails", "not measured"]
+    assert outcomes("best", source(margins=margins), others=["gbis"]) == ["holds"] * 4
+    told = CHECKS["best"].cases(source(margins=margins), LINES)[2].numbers
+    assert told == "−0.100 [−0.200,\u00a0−0.050], n\u00a0=\u00a0100 over CIM"
+
+
+def test_a_comparison_that_holm_leaves_open_is_open_whatever_its_interval():
+    margins = all_margins(*[margin(0.1, 0.05, 0.2, "open")] * 4)
+    assert outcomes("best", source(margins=margins)) == ["open"] * 4
+    assert verdict(outcomes("best", source(margins=margins))) == "open"
+
+
+def test_wins_count_every_row_and_baseline():
+    margins = all_margins(margin(0.1, 0.05, 0.2), margin(-0.1, -0.2, -0.05))
+    found = outcomes("wins", source(margins=margins))
+    assert found == ["holds"] * 3 + ["fails"] * 3 + ["not measured"] * 6
+
+
+def test_a_mean_over_rows_needs_all_of_them():
+    margins = all_margins(margin(0.3, 0.2, 0.4), margin(-0.1, -0.15, -0.05), margin(0.3, 0.2, 0.4))
+    # (0.2 - 0.15) / 2 > 0.
+    assert outcomes("best_mean", source(margins=margins), by="dataset") == ["holds", "not measured"]
+    margins |= {(3, other): margin(-0.3, -0.5, -0.1) for other in BASELINES}
+    assert outcomes("best_mean", source(margins=margins), by="dataset") == ["holds", "open"]
+    margins[0, "lrp"] = margins[1, "lrp"] = margin(-0.1, -0.2, -0.05)
+    assert outcomes("best_mean", source(margins=margins), by="dataset")[0] == "fails"
+
+
+def test_a_lead_is_the_largest_where_no_other_comes_near():
+    near, far = margin(0.1, 0.05, 0.15), margin(0.4, 0.3, 0.5)
+    margins = all_margins(far, near, far, near)
+    largest = {"by": "model", "value": "small"}
+    assert outcomes("largest_lead", source(margins=margins), **largest) == ["holds"]
+    assert outcomes("largest_lead", source(margins=margins), by="model", value="large") == ["fails"]
+    # Over the best baseline, so one that comes near is enough; [0.05, 0.35] overlaps.
+    margins[0, "cim"] = margins[2, "cim"] = margin(0.2, 0.05, 0.35)
+    assert outcomes("largest_lead", source(margins=margins), **largest) == ["open"]
+    del margins[3, "gbis"]
+    assert outcomes("largest_lead", source(margins=margins), **largest) == ["not measured"]
+
+
+def test_the_runner_up_is_second():
+    three = pd.DataFrame({"dataset": "A", "model": ["x", "y", "z"]})
+    values = {(0, "avss"): score(0.9), (1, "avss"): score(0.8), (2, "avss"): score(0.7)}
+    assert [outcomes("runner_up", source(values), three, model=name) for name in "xyz"] == [
+        ["fails"],
+        ["holds"],
+        ["fails"],
+    ]
+    turned = {key: score(each.value, metric="perplexity") for key, each in values.items()}
+    assert [outcomes("runner_up", source(turned), three, model=name) for name in "yz"] == [["holds"], ["fails"]]
+    wide = {(0, "avss"): score(0.9, 0.85, 0.95), (1, "avss"): score(0.8, 0.7, 0.87), (2, "avss"): score(0.5, 0.4, 0.6)}
+    assert [outcomes("runner_up", source(wide), three, model=name) for name in "xyz"] == [["open"], ["open"], ["fails"]]
+    assert outcomes("runner_up", source({(0, "avss"): score(0.9)}), three, model="x") == ["not measured"]
+
+
+def test_a_measured_value_is_the_printed_one_where_its_interval_covers_it():
+    measured = source({(0, "avss"): score(0.8, 0.7, 0.9), (1, "avss"): score(0.5, 0.4, 0.6)})
+    assert outcomes("value", measured, value=0.75) == ["holds", "fails", "not measured", "not measured"]
+
+
+def test_the_order_of_blocks_is_settled_by_a_corrected_p():
+    truth = np.arange(6.0)
+    # Of 720 orders of six blocks one agrees in full and one is the reverse, so p is 2 / 720.
+    blocks = {
+        **{(0, "leave_one_out"): truth, (0, "avss"): truth},
+        **{(1, "leave_one_out"): truth, (1, "avss"): -truth},
+        **{(2, "leave_one_out"): truth, (2, "avss"): np.array([0, 3, 1, 5, 2, 4.0])},
+    }
+    found = outcomes("rank_agreement", source(blocks=blocks), quantity="avss", sign=1)
+    assert found == ["holds", "fails", "open", "not measured"]
+    turned = outcomes("rank_agreement", source(blocks=blocks), quantity="avss", sign=-1)
+    assert turned == ["fails", "holds", "open", "not measured"]
+    # Of four blocks p is 2 / 24, so no order settles anything.
+    few = {(0, "leave_one_out"): np.arange(4.0), (0, "avss"): np.arange(4.0)}
+    assert outcomes("rank_agreement", source(blocks=few), LINES[:1], quantity="avss", sign=1) == ["open"]
+
+
+def test_shares_entries_and_values_of_the_table():
+    nothing = source()
+    assert outcomes("share_removed", nothing, low=15, high=16.67) == ["holds", "fails", "holds", "fails"]
+    blocks = {"blocks": 6, "block_parameters": 125, "parameters": 1000}
+    models = {"small": blocks, "large": blocks | {"blocks": 32}}
+    assert outcomes("whole_blocks", nothing, of="blocks", models=models) == ["holds", "holds", "fails", "fails"]
+    assert outcomes("whole_blocks", nothing, of="parameters", models=models) == ["fails", "holds", "fails", "fails"]
+    assert outcomes("distinct", nothing) == ["holds", "fails", "holds", "holds"]
+    assert outcomes("count", nothing, column="dataset", low=2) == ["holds"]
+    assert outcomes("count", nothing, column="dataset", low=3, high=3) == ["fails"]
+    assert outcomes("not_printed", nothing) == ["not measured"]
+
+
+@pytest.mark.parametrize(
+    ("found", "needs", "expected"),
+    [
+        ("holds holds", "every", "reproduced"),
+        ("holds fails", "every", "partial"),
+        ("holds open", "every", "partial"),
+        # A row that is missing keeps a claim about all of them from being reproduced.
+        ("holds unknown", "every", "partial"),
+        ("fails open", "every", "contradicted"),
+        ("open unknown", "every", "open"),
+        ("unknown unknown", "every", "not measured"),
+        ("holds holds fails", "most", "reproduced"),
+        ("holds fails", "most", "partial"),
+        ("fails open open", "most", "open"),
+        ("fails fails open", "most", "contradicted"),
+        ("holds unknown unknown", "most", "partial"),
+    ],
+)
+def test_cases_make_a_verdict(found, needs, expected):
+    assert verdict([outcome.replace("unknown", "not measured") for outcome in found.split()], needs) == expected
+
+
+# The claims' file.
+
+
+def write(path, **changes):
+    entry = {name: value for name, value in (CLAIM | changes).items() if value is not None}
+    path.write_text(yaml.safe_dump({"claims": [entry]}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"check": "hearsay"}, "claim one: check 'hearsay' is not known; choose one of retention"),
+        ({"quote": None}, "claim one lacks quote"),
+        ({"needs": "some"}, "claim one: needs 'some' is not known; choose one of every, most"),
+        ({"rows": {"genre": "novel"}}, "claim one: column 'genre' is not known"),
+        ({"rows": {"dataset": "WikiText"}}, "claim one is about no row of Table 1"),
+        ({"colour": "red"}, "claim one: check best does not take {'colour': 'red'}"),
+        ({"check": "largest_lead", "by": "model", "value": "GPT-2"}, "claim one: check largest_lead does not take"),
+    ],
+)
+def test_a_claim_that_makes_no_sense_is_refused_in_one_line(tmp_path, changes, message):
+    with pytest.raises(InputError) as caught:
+        load_claims(write(tmp_path / "claims.yml", **changes))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_claims_of_one_name_are_refused(tmp_path):
+    (tmp_path / "claims.yml").write_text(yaml.safe_dump({"claims": [CLAIM, CLAIM]}))
+    with pytest.raises(InputError, match="two claims have the id one"):
+        load_claims(tmp_path / "claims.yml")
+
+
+# What is measured.
+
+
+def test_measured_rows_are_judged_and_the_others_are_not_measured(store):
+    found = {finding.claim.id: finding for finding in findings(store) if finding.source == "mini"}
+    best = found["best-in-all-tasks"]
+    assert best.verdict == "partial", "two rows of twelve are not all of them"
+    assert rows_of(best.cases, "holds") == ["SST-2, DistilBERT"]
+    # CIM removed the same block, so AVSS does not beat it.
+    assert rows_of(best.cases, "fails") == ["HackerNews, LLama-7B"]
+    assert len(rows_of(best.cases, "not measured")) == 10
+    assert found["language-modelling-singled-out"].verdict == "contradicted"
+    assert found["question-answering-best"].verdict == "not measured"
+
+
+def test_an_interval_across_the_bound_reproduces_nothing(tmp_path):
+    """AVSS keeps 0.8 of 0.9 on 40 documents, and CIM loses one document."""
+    made = Store(tmp_path / "results")
+    fill(made, "mini", removed=REMOVED | {("avss", "paper"): ["2"] * SEEDS, ("cim", "none"): ["1"] * SEEDS})
+    found = {finding.claim.id: finding for finding in findings(made) if finding.source == "mini"}
+    low, high = map(float, re.findall(r"(0\.\d+)[],]", found["keeps-over-90"].cases[0].numbers))
+    assert low < 0.9 < high
+    assert found["keeps-over-90"].verdict == "open"
+    lost = {case.name: case.outcome for case in found["sentiment-others-decline"].cases}
+    assert lost["SST-2, DistilBERT: CIM"] == "open"
+    assert lost["SST-2, DistilBERT: GBIS"] == "not measured"
+
+
+def test_scores_of_the_papers_models_are_asked_of_no_other(tmp_path):
+    made = Store(tmp_path / "results")
+    for profile in ("mini", "paper"):
+        fill(made, profile, **PERPLEXITY_ROW)
+    asked = {(finding.claim.id, finding.source): finding.verdict for finding in findings(made)}
+    assert asked["language-modelling-value", "mini"] == "not asked"
+    assert asked["language-modelling-value", "paper"] == "contradicted"
+    assert {asked["three-data-sets", profile] for profile in ("mini", "paper")} == {"not asked"}
+
+
+def test_the_audit_is_a_table_with_the_cases_below(store):
+    text = audit.audit_table(store)
+    claims = load_claims()
+    table, *folded = text.split(":::{dropdown} ")
+    assert len(table.strip().splitlines()) == 2 + len(claims)
+    assert [part.splitlines()[0] for part in folded] == [claim.claim for claim in claims]
+    line = cells(table, next(claim.claim for claim in claims if claim.id == "best-in-all-tasks"))
+    assert line[1:] == [
+        "partial: holds in 9 of 12, fails in 3",
+        "partial: holds in 1 of 12, fails in 1 (rows measured: 2 of 12)",
+    ]
+    assert set(CHECKS) == {line.split("`")[1] for line in audit.check_table(store).splitlines()[2:]}
+
+
+def test_table_1_is_as_printed_digit_for_digit(store):
+    text = audit.table_1_table(store)
+    by_row = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    as_printed = [line[2:7] for line in by_row if line[1] == "paper, as printed"]
+    text = summaries.PRINTED_TABLE.read_text().splitlines()[1:]
+    assert as_printed == [line.split(",")[5:10] for line in text]
+    first, second = [line for line in by_row if line[0].startswith("SST-2, DistilBERT")]
+    assert first[-1] == "16.67%"
+    assert second[1] == "mini"
+    assert second[6].startswith("0.875 [")
+    assert second[-1] == "16.67\u00a0% of the layers, 10.00\u00a0% of the parameters"
+    missing = [line for line in by_row if line[2] == "not measured"]
+    assert [line[1] for line in missing] == ["mini"] * 10
+
+
+def test_the_figure_has_twelve_rows_and_says_what_was_not_measured(store):
+    with mpl.rc_context(style("light")):
+        figure, data = table_1(store)
+        figure.draw_without_rendering()
+        drawn = figure.get_tightbbox()
+    printed, mini = figure.axes
+    assert [text.get_text() for text in mini.texts] == ["not measured"] * 10
+    assert not printed.texts
+    names = [text.get_text() for text in printed.get_yticklabels()]
+    assert (names[0], len(names)) == ("SST-2, DistilBERT", 12)
+    assert set(data.loc[data["source"] == "printed", "method"]) == {"gbis", "lrp", "cim", "avss"}
+    assert len(data[data["source"] == "printed"]) == 48
+    assert figure.get_figwidth() <= 7
+    assert figure.get_figheight() <= 7
+    assert min(drawn.x0, drawn.y0) >= 0
+    assert drawn.x1 <= figure.get_figwidth()
