@@ -88,21 +88,23 @@ class Moments:
             None if self.histogram is None else self.histogram + other.histogram,
         )
 
-    def take(self, documents: NDArray[np.int64]) -> "Moments":
-        """The moments of these documents (indices, repeats allowed, as a bootstrap draws them).
-
-        Statistics that are not kept per document (features, histogram) are dropped.
-        """
+    def in_order(self, documents: NDArray[np.int64]) -> "Moments":
+        """The same documents in another order (a permutation of their indices)."""
         return replace(
             self,
             count=self.count[documents],
             mean=self.mean[documents],
             m2=self.m2[documents],
             near_zero=self.near_zero[documents],
-            features=None,
             pooled=None if self.pooled is None else self.pooled[documents],
-            histogram=None,
         )
+
+    def take(self, documents: NDArray[np.int64]) -> "Moments":
+        """The moments of these documents (indices, repeats allowed, as a bootstrap draws them).
+
+        Statistics that are not kept per document (features, histogram) are dropped.
+        """
+        return replace(self.in_order(documents), features=None, histogram=None)
 
     def variance(self, population: str = "elements", ddof: int = 0) -> float:
         """Eq. 1 over the given population (see `Reading`). Raises `InputError` with too few elements."""

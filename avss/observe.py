@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from avss.architectures import architecture_of, blocks_of
 from avss.errors import InputError
 from avss.moments import HISTOGRAM_BINS, HISTOGRAM_SHIFT, Moments, merge
+from avss.parallel import together
 from avss.progress import progress
 from avss.reading import Reading
 
@@ -81,15 +82,16 @@ class _LayerStream:
         """
         self.width = activation.shape[-1]
         rows = activation.reshape(-1, self.width)
-        bases = None if base is None else base.reshape(-1, self.width)
+        # In a model that is split over devices, what enters a block may lie on the device of the block before it.
+        bases = None if base is None else base.to(rows.device).reshape(-1, self.width)
         parts = [self._tokens(*pair) for pair in self._chunks(rows, bases, self.width)]
         self.sums = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self.reading.population == "pooled_tokens":
-            self._pool(rows, bases, mask.to(rows.device))
+            self._pool(rows, bases, _sent(mask, rows.device))
         if self.reading.population == "features":
-            self._by_feature(rows, bases, mask.to(rows.device).reshape(-1))
+            self._by_feature(rows, bases, _sent(mask, rows.device).reshape(-1))
         if self.wants_histogram:
-            self._count_magnitudes(rows, bases, mask.to(rows.device).reshape(-1))
+            self._count_magnitudes(rows, bases, _sent(mask, rows.device).reshape(-1))
 
     def _chunks(self, rows: Tensor, bases: Tensor | None, width: int):
         size = max(1, CHUNK.get(rows.device.type, CHUNK["cuda"]) // width)
@@ -147,22 +149,21 @@ class _LayerStream:
 
 def _close_batch(streams: list[_LayerStream], mask: Tensor) -> None:
     """Reduce the token sums of all layers to moments of documents, mask (B, T): one set of operations a device."""
-    by_device: dict[torch.device, list[_LayerStream]] = {}
+    alike: dict[tuple[torch.device, int], list[_LayerStream]] = {}
     for stream in streams:
-        by_device.setdefault(stream.sums.device, []).append(stream)
-    for device, members in by_device.items():
-        keep = mask.to(device)
+        alike.setdefault((stream.sums.device, stream.width), []).append(stream)
+    for (device, width), members in alike.items():
+        keep = _sent(mask, device)
         tokens = keep.sum(1)
-        width = torch.tensor([stream.width for stream in members], dtype=torch.float64, device=device)[:, None, None]
         sums = torch.stack([stream.sums for stream in members]).view(len(members), *mask.shape, -1)
         total, squares, near = sums[..., 0], sums[..., 1], sums[..., 2:]
         mean = (total / width).masked_fill(~keep, 0)
         m2 = (squares - total * mean).clamp_(min=0).masked_fill(~keep, 0).sum(-1)
         centre = mean.sum(-1) / tokens.clamp(min=1)
-        m2 += width[..., 0] * (mean - centre[..., None]).masked_fill(~keep, 0).square().sum(-1)
+        m2 += width * (mean - centre[..., None]).masked_fill(~keep, 0).square().sum(-1)
         near = near.masked_fill(~keep[..., None], 0).sum(2).long()
         for index, stream in enumerate(members):
-            stream.documents.append((tokens * stream.width, centre[index], m2[index], near[index]))
+            stream.documents.append((tokens * width, centre[index], m2[index], near[index]))
             stream.sums = None
 
 
@@ -184,17 +185,23 @@ def _exact(rows: Tensor, bases: Tensor | None) -> Tensor:
     return values if bases is None else values.sub_(bases)
 
 
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on this device; on the way to an accelerator nobody waits for it."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
 def checked(batch: dict, number: int, reading: Reading) -> tuple[dict, Tensor]:
     """The model's inputs and the mask of tokens that count.
 
-    A batch that cannot be used stops here, before it is run.
+    A batch that cannot be used stops here, before it is run; one of padding only on the CPU alone, because looking
+    would wait for an accelerator.
     """
     if "input_ids" not in batch:
         raise InputError(
             f"batch {number} has no input_ids (it has {', '.join(batch) or 'nothing'}); tokenise the text first"
         )
     mask = batch.get("attention_mask")
-    if mask is not None and not bool(mask.any()):
+    if mask is not None and mask.device.type == "cpu" and not bool(mask.any()):
         raise InputError(f"batch {number} holds padding only; drop empty documents before batching")
     inputs = {key: batch[key] for key in INPUTS if batch.get(key) is not None}
     if mask is None or reading.padding == "included":
@@ -206,9 +213,11 @@ def _check_finite(streams: list[_LayerStream]) -> None:
     for layer, stream in enumerate(streams):
         _, mean, m2, _ = stream.documents[-1]
         if not bool(torch.isfinite(mean + m2).all()):
-            raise InputError(
-                f"layer {layer} has NaN or infinite activations; load the model in a wider dtype or check it"
-            )
+            raise _not_finite(layer)
+
+
+def _not_finite(layer: int) -> InputError:
+    return InputError(f"layer {layer} has NaN or infinite activations; load the model in a wider dtype or check it")
 
 
 @contextmanager
@@ -235,34 +244,47 @@ def observe(
 
     `batches` yields dicts of tensors (B, T): input_ids, attention_mask (absent: all tokens count), token_type_ids.
     `epsilons` are counted beside the reading's own; `histogram` keeps abs(a) in bins, for the whole curve S(epsilon).
-    Returns M `Moments`, one row a document in each. Raises `InputError` for an empty iterable, a batch of padding
-    only, activations that are not finite (names the layer) and a model family that is not in the table.
+    Returns M `Moments`, one row a document in each. The model may be split over devices, as `device_map="auto"` does:
+    what is kept of a block stays on its device until the end. Several processes share the batches
+    (`avss.parallel.together`): all of them call this, with the same model and batches, and get the same moments.
+    Raises `InputError` for an empty iterable, a batch of padding only, activations that are not finite (names the
+    layer) and a model family that is not in the table.
     """
     reading = Reading.parse(reading)
     wanted = tuple(dict.fromkeys([*([] if reading.quantile else [float(reading.epsilon)]), *map(float, epsilons)]))
     keeps_histogram = histogram or reading.quantile is not None
-    streams = [_LayerStream(reading, wanted, keeps_histogram) for _ in blocks_of(model)]
-    current = torch.empty(0, dtype=torch.bool)
 
-    def receive(layer: int, activation: Tensor, base: Tensor | None) -> None:
-        streams[layer].add(activation, base, current)
+    def observed(numbered: Iterable[tuple[int, dict]]) -> list[Moments]:
+        streams = [_LayerStream(reading, wanted, keeps_histogram) for _ in blocks_of(model)]
+        _run(model, numbered, reading, streams)
+        return [stream.finish() for stream in streams if stream.documents]
 
-    number = -1
-    with evaluating(model), hooked(model, reading.site, receive):
-        for number, batch in enumerate(progress(batches, "scoring")):
-            inputs, current = checked(batch, number, reading)
-            model.base_model(**{key: value.to(model.device) for key, value in inputs.items()})
-            _close_batch(streams, current)
-            # On a CPU looking is free; on an accelerator it would wait for the device, so there it is done once at the
-            # end.
-            if model.device.type == "cpu":
-                _check_finite(streams)
-    if number < 0:
+    moments = together(batches, observed)
+    if not moments:
         raise InputError("no batches were given; scoring needs at least one document")
-    moments = [stream.finish() for stream in streams]
     for layer, kept in enumerate(moments):
         if not bool((abs(kept.mean) + kept.m2 < float("inf")).all()):
-            raise InputError(
-                f"layer {layer} has NaN or infinite activations; load the model in a wider dtype or check it"
-            )
+            raise _not_finite(layer)
     return moments
+
+
+def _run(model: nn.Module, numbered: Iterable[tuple[int, dict]], reading: Reading, streams: list[_LayerStream]) -> None:
+    """Run the model on numbered batches and fill the streams, one a layer."""
+    mask = torch.empty(0, dtype=torch.bool)
+    # Weights that are offloaded lie on no device, and what runs the model then sends the inputs where they belong.
+    device = torch.device("cpu") if model.device.type == "meta" else model.device
+    # Keys and values of all blocks would be kept until the pass ends.
+    flags = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
+
+    def receive(layer: int, activation: Tensor, base: Tensor | None) -> None:
+        streams[layer].add(activation, base, mask)
+
+    with evaluating(model), hooked(model, reading.site, receive):
+        for number, batch in progress(numbered, "scoring"):
+            inputs, mask = checked(batch, number, reading)
+            model.base_model(**{key: _sent(value, device) for key, value in inputs.items()}, **flags)
+            _close_batch(streams, mask)
+            # On a CPU looking is free; on an accelerator it would wait for the device, so there it is done once at the
+            # end.
+            if device.type == "cpu":
+                _check_finite(streams)

@@ -60,6 +60,16 @@ def score(
     may be None for methods that read no text. reading: what the equations leave open (methods other than avss ignore
     it). options: the method's own, such as `seed` for `random`. Raises `InputError` for an unknown method, reading or
     option, and for batches or activations that cannot be used.
+
+    A model may be split over devices (`device_map="auto"`). Where it fits on one, several processes can share the
+    batches, one an accelerator, on one machine or many:
+
+        torchrun --nproc-per-node 4 -m avss.cli score MODEL --data DATA --out scores.csv
+
+    or a script of one's own in place of `-m avss.cli`, also under `accelerate launch`. All processes call `score` with
+    the same batches, of which each runs its part, and all get the same scores as one process would
+    (`avss.parallel`). That holds for methods with `split`, which is avss; with the others every process runs all
+    batches.
     """
     chosen, reading = method_named(method), Reading.parse(reading)
     unknown = set(options) - set(chosen.options)

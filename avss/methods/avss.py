@@ -21,4 +21,5 @@ METHOD = Method(
     "variance of the activations over the share of them near zero",
     reads_text=True,
     options=("epsilons", "histogram"),
+    split=True,
 )
