@@ -28,9 +28,10 @@ SLOW, MATCHED = 0.02, 20
 class Decoder:
     """A language model to train: its class and shape, and (blocks, steps) of each stage.
 
-    bos: whether a text begins with BOS. peaks: learning rates of the matrices of blocks and of all else. copies:
-    whether it begins with `start_copying`. context: tokens of a window. answer_weight: an answer's token weighs in the
-    loss as much as this many others; of a review of thirty tokens one is the label.
+    bos: whether a text begins with BOS. peaks: learning rates of the matrices of blocks and of all else. last_peak: the
+    share of them that the last stage begins with. copies: whether it begins with `start_copying`. context: tokens of a
+    window. answer_weight: an answer's token weighs in the loss as much as this many others; of a review of thirty
+    tokens one is the label.
     """
 
     model: type[PreTrainedModel]
@@ -39,6 +40,7 @@ class Decoder:
     bos: bool
     stages: tuple[tuple[int, int], ...]
     peaks: tuple[float, float]
+    last_peak: float
     copies: bool
     context: int
     answer_weight: float
@@ -201,10 +203,11 @@ def grown(decoder: Decoder, tokenizer, stream: Stream, state: Path, settings: di
             return weighted_loss(model, ids, answers, decoder.answer_weight)
 
         last = blocks == decoder.stages[-1][0]
+        share = decoder.last_peak if last else 1.0
         report = train(
             model,
             loss_at,
-            optimizers(model, decoder.peaks),
+            optimizers(model, tuple(share * peak for peak in decoder.peaks)),
             steps=count,
             folder=state / f"{blocks}-blocks",
             seed=SEED,
@@ -237,6 +240,7 @@ def card_of(decoder: Decoder, model: PreTrainedModel, reports: list[dict]) -> di
         "context": decoder.context,
         "answer_weight": decoder.answer_weight,
         "peak_learning_rates": decoder.peaks,
+        "peak_of_last_stage": decoder.last_peak,
         "begins_with_copying_heads": decoder.copies,
         "tokens_seen": decoder.steps * BATCH_TOKENS,
         "stages": [

@@ -61,6 +61,9 @@ def _measured_decoder(card: dict) -> tuple[str, dict[str, str], str]:
         "steps": f"{stages}; {card['batch']} windows a step; between stages each block was made two of half its update",
         "optimisers": "Muon (matrices of blocks, peak {}) and AdamW (the rest, peak {})".format(
             *card["peak_learning_rates"]
+        )
+        + (
+            f", {card['peak_of_last_stage']} of them in the last stage" if card.get("peak_of_last_stage", 1) < 1 else ""
         ),
         "start": "two heads that copy, the rest random" if card["begins_with_copying_heads"] else "random weights",
     }
