@@ -71,7 +71,7 @@ def rest_of(blocks: int, removed: int, factor: float) -> float:
 
 
 def pruning(store: Store) -> pd.DataFrame:
-    """One line for each machine, quantity and number of removed blocks, the whole model's included.
+    """One line for each file (`measured on`), quantity and number of removed blocks, the whole model's included.
 
     value: in `unit`. factor: how many times smaller or faster than the whole model; low, high: its quartiles over the
     rounds, nan for what is no time. ideal: M / (M - k). Memory is the peak of a process less what it holds before there
@@ -87,11 +87,11 @@ def pruning(store: Store) -> pd.DataFrame:
             )
         for row in rows:
             row["memory_mib"] = row["peak_mib"] - row["process_mib"]
-            common = {"machine": machine(content), "blocks": blocks, "removed": row["removed"]}
+            common = {"measured on": measured_on(content), "blocks": blocks, "removed": row["removed"]}
             common["ideal"] = ideal(blocks, row["removed"])
             lines += [common | quantity for quantity in (*_sizes(rows[0], row), *_times(row))]
-    columns = "machine quantity blocks removed value unit factor low high ideal repeats"
-    return pd.DataFrame(lines, columns=columns.split())
+    columns = "quantity blocks removed value unit factor low high ideal repeats"
+    return pd.DataFrame(lines, columns=["measured on", *columns.split()])
 
 
 def _sizes(whole: dict, row: dict) -> Iterator[dict]:
@@ -109,7 +109,7 @@ def _times(row: dict) -> Iterator[dict]:
 
 
 def methods(store: Store) -> pd.DataFrame:
-    """One line for each machine and method that reads text.
+    """One line for each file (`measured on`) and method that reads text.
 
     time, memory: in bare forward passes with head, measured side by side; low, high: quartiles of `time`. forwards,
     backwards: blocks run on a batch. counted: these in bare passes, a block backwards taken as one forwards. Empty and
@@ -127,10 +127,10 @@ def methods(store: Store) -> pd.DataFrame:
             low, high = row["time_ratio_quartiles"]
             counts = {"forwards": forwards, "backwards": backwards, "counted": (forwards + backwards) / blocks}
             times = {"time": row["time_ratio"], "low": low, "high": high, "repeats": row["repeats"]}
-            common = {"machine": machine(content), "method": row["method"], "blocks": blocks}
+            common = {"measured on": measured_on(content), "method": row["method"], "blocks": blocks}
             lines.append(common | times | {"memory": row["memory_ratio"]} | counts)
-    columns = "machine method blocks time low high repeats memory forwards backwards counted"
-    return pd.DataFrame(lines, columns=columns.split())
+    columns = "method blocks time low high repeats memory forwards backwards counted"
+    return pd.DataFrame(lines, columns=["measured on", *columns.split()])
 
 
 def basis(store: Store, script: str) -> pd.DataFrame:
@@ -141,7 +141,7 @@ def basis(store: Store, script: str) -> pd.DataFrame:
         loads = " to ".join(f"{minute:g}" for minute, *_ in facts.get("load_average", []))
         lines.append(
             {
-                "machine": machine(content),
+                "measured on": measured_on(content),
                 "cores": facts["hardware"]["cores"],
                 "threads": facts["hardware"]["threads"],
                 "load average": loads or "not recorded",
@@ -156,10 +156,11 @@ def basis(store: Store, script: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def machine(content: dict) -> str:
-    """The accelerator that a file is about, or else the processor."""
-    hardware = content["provenance"]["hardware"]
-    return hardware.get("accelerator", hardware["processor"])
+def measured_on(content: dict) -> str:
+    """The accelerator that a file is about, or else the processor, and the model's shape."""
+    hardware, setting = content["provenance"]["hardware"], content["setting"]
+    machine = hardware.get("accelerator", hardware["processor"])
+    return f"{machine}, {setting['blocks']} blocks of width {setting['width']}"
 
 
 def _files(store: Store, script: str) -> Iterator[tuple[Path, dict]]:
@@ -168,7 +169,7 @@ def _files(store: Store, script: str) -> Iterator[tuple[Path, dict]]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             rows = [{key: row[key] for key in _NEEDED[script]} for row in content["rows"]]
-            machine(content), content["setting"]["blocks"]
+            measured_on(content)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no result of bench/{script}.py ({error!r}); run it again") from error
         if not rows:

@@ -103,10 +103,11 @@ def test_machines_stand_side_by_side(store):
     for device, hardware in (("cpu", {}), ("cuda", {"accelerator": "granite"})):
         write(store, f"pruning-{device}", [pruned(0), pruned(2)], **hardware)
         write(store, f"methods-{device}", [method_row("cim"), method_row("gbis")], **hardware)
-    assert list(benchmarks.pruning(store)["machine"].unique()) == ["slate", "granite"]
+    names = [f"{machine}, 8 blocks of width 64" for machine in ("slate", "granite")]
+    assert list(benchmarks.pruning(store)["measured on"].unique()) == names
     methods = benchmarks.methods(store)
-    assert list(zip(methods["machine"], methods["method"], strict=True)) == [
-        (machine, method) for machine in ("slate", "granite") for method in ("gbis", "cim")
+    assert list(zip(methods["measured on"], methods["method"], strict=True)) == [
+        (name, method) for name in names for method in ("gbis", "cim")
     ]
     assert list(benchmarks.basis(store, "pruning")["load average"]) == ["0.5 to 0.25"] * 2
 

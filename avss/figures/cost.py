@@ -1,10 +1,11 @@
-"""Figures of cost, from the committed benchmarks: what pruning gains, and what the methods take."""
+"""Figures of cost, from the committed benchmarks: what pruning gains, and what the methods take. One series a file."""
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from avss import benchmarks
 from avss.benchmarks import SIZES, TIMES
@@ -17,66 +18,67 @@ _MARKERS = ("o", "s", "^", "D")
 
 
 def cost_of_pruning(store: Store) -> tuple[Figure, pd.DataFrame]:
-    """How many times smaller and faster a model is without k of its M blocks, beside M / (M - k), by machine.
+    """How many times smaller and faster a model is without k of its M blocks, beside M / (M - k).
 
     Points are sizes, or medians of measured speed-ups; bars are quartiles over the rounds.
     """
     data = benchmarks.pruning(store)
     if data.empty:
         return _nothing(data)
+    data.insert(4, "share", data["removed"] / data["blocks"])
+    series, most = list(data["measured on"].unique()), data["share"].max()
     figure = Figure(figsize=(WIDTH, 4.2))
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
-    machines = list(data["machine"].unique())
-    depth, most = int(data["blocks"].iloc[0]), int(data["removed"].max())
     curve = np.linspace(0, most, 100)
     for panel, quantity in zip(panels.flat, (*SIZES, *TIMES), strict=True):
-        panel.plot(curve, benchmarks.ideal(depth, curve), color=mpl.rcParams["ytick.color"], linewidth=1, zorder=1)
-        for number, name in enumerate(machines):
-            part = data[(data["quantity"] == quantity) & (data["machine"] == name) & (data["removed"] > 0)]
-            ink, place = f"C{number + 1}", part["removed"] + 0.18 * number
-            panel.vlines(place, part["low"], part["high"], color=ink, linewidth=1.6)
-            panel.plot(place, part["factor"], _MARKERS[number], color=ink)
+        panel.plot(curve, 1 / (1 - curve), color=mpl.rcParams["ytick.color"], linewidth=1, zorder=1)
+        for number, name in enumerate(series):
+            part = data[(data["quantity"] == quantity) & (data["measured on"] == name) & (data["removed"] > 0)]
+            # Side by side where the shares are the same.
+            place = part["share"] + 0.04 * most * number
+            panel.vlines(place, part["low"], part["high"], color=_ink(number), linewidth=1.6)
+            panel.plot(place, part["factor"], _marker(number), color=_ink(number))
         panel.set_title(quantity)
         panel.yaxis.grid(True, linewidth=0.6)
-        panel.set_xticks(sorted(data["removed"].unique()))
-    panels[0, 0].annotate(
-        "ideal, M / (M − k)", (most, benchmarks.ideal(depth, most)), (-8, 0), textcoords="offset points", ha="right"
-    )
+        panel.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    end = (most, 1 / (1 - most))
+    panels[0, 0].annotate("M / (M − k)", end, (-8, 0), textcoords="offset points", ha="right", va="top")
     for panel, text in zip(panels[:, 0], ("times smaller", "times faster"), strict=True):
         panel.set_ylabel(text)
-    figure.supxlabel(f"blocks removed of {depth}", fontsize=mpl.rcParams["axes.labelsize"])
-    _name_machines(figure, machines)
+    figure.supxlabel("share of the blocks that is removed, k / M", fontsize=mpl.rcParams["axes.labelsize"])
+    _legend(figure, series)
     return figure, data
 
 
 def cost_of_methods(store: Store) -> tuple[Figure, pd.DataFrame]:
-    """What each method that reads text takes beside a bare forward pass, by machine: time and peak memory.
+    """What each method that reads text takes beside a bare forward pass: time and peak memory.
 
-    Points are medians, bars quartiles; a hollow mark is what the counted blocks alone would take.
+    Points are medians, bars quartiles; a hollow mark is what the counted blocks alone would take. The numbers written
+    at the side are those of the first series.
     """
     data = benchmarks.methods(store)
     if data.empty:
         return _nothing(data)
-    machines, names = list(data["machine"].unique()), list(data["method"].unique())
+    series, names = list(data["measured on"].unique()), list(data["method"].unique())
     figure = Figure(figsize=(WIDTH, 1.3 + 0.27 * len(names)))
     times, memory = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    for number, machine in enumerate(machines):
-        part = data[data["machine"] == machine]
-        ink, height = f"C{number + 1}", part["method"].map(names.index) + 0.22 * number
+    for number, name in enumerate(series):
+        part = data[data["measured on"] == name]
+        ink, height = _ink(number), part["method"].map(names.index) + 0.22 * number
         times.plot(part["counted"], height, "d", color=ink, markerfacecolor="none", markersize=9)
         times.hlines(height, part["low"], part["high"], color=ink, linewidth=1.6)
-        times.plot(part["time"], height, _MARKERS[number], color=ink)
-        memory.plot(part["memory"], height, _MARKERS[number], color=ink)
-        if number == 0:
-            for panel, column in ((times, "time"), (memory, "memory")):
-                for line, value in zip(height, part[column], strict=True):
-                    text = spell(value, digits=2 if value < 10 else 0)
-                    panel.text(1.02, line, text, transform=panel.get_yaxis_transform(), va="center_baseline")
+        times.plot(part["time"], height, _marker(number), color=ink)
+        memory.plot(part["memory"], height, _marker(number), color=ink)
+    for panel, column in ((times, "time"), (memory, "memory")):
+        for line in data[data["measured on"] == series[0]].to_dict("records"):
+            text = spell(line[column], digits=2 if line[column] < 10 else 0)
+            where = (1.02, names.index(line["method"]))
+            panel.text(*where, text, transform=panel.get_yaxis_transform(), va="center_baseline")
     times.set_xscale("log")
-    times.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100]))
+    times.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100, 200, 500]))
     times.xaxis.set_minor_locator(NullLocator())
     times.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    for panel, title in ((times, "time, in bare forward passes"), (memory, "peak memory, of a bare pass")):
+    for panel, title in ((times, "time, in bare forward passes"), (memory, "peak memory, in bare passes")):
         panel.axvline(1, color=mpl.rcParams["ytick.color"], linewidth=0.9, zorder=0)
         panel.xaxis.grid(True, linewidth=0.6)
         panel.set(title=title, ylim=(len(names) - 0.5, -0.5))
@@ -84,15 +86,21 @@ def cost_of_methods(store: Store) -> tuple[Figure, pd.DataFrame]:
         panel.spines["left"].set_visible(False)
     times.set_yticks(range(len(names)), [label(name) for name in names])
     memory.set_xlim(left=0)
-    _name_machines(figure, machines)
+    _legend(figure, series)
     return figure, data
 
 
-def _name_machines(figure: Figure, machines: list[str]) -> None:
-    marks = [
-        mpl.lines.Line2D([], [], color=f"C{n + 1}", marker=_MARKERS[n], linestyle="") for n in range(len(machines))
-    ]
-    figure.legend(marks, machines, loc="outside upper left", frameon=False, ncols=2)
+def _ink(number: int) -> str:
+    return f"C{number + 1}"
+
+
+def _marker(number: int) -> str:
+    return _MARKERS[number % len(_MARKERS)]
+
+
+def _legend(figure: Figure, series: list[str]) -> None:
+    marks = [Line2D([], [], color=_ink(n), marker=_marker(n), linestyle="") for n in range(len(series))]
+    figure.legend(marks, series, loc="outside upper left", frameon=False)
 
 
 def _nothing(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
