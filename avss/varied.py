@@ -1,4 +1,4 @@
-"""Readings that differ from `paper` in one choice, those on the way to `released-code`, and what each of them changes.
+"""Readings that differ from `paper` in one choice, and from `released-code` in one, and what each of them changes.
 
 The runs are those of `avss.experiment`, with many readings in place of two. They are kept in a store of their own, so
 that the pages about Table 1 stay with the presets. Nothing here needs torch.
@@ -9,14 +9,17 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import erf
 
-from avss import summaries
+from avss import statistics, summaries
 from avss.equations import standard_deviation
 from avss.moments import Moments
 from avss.provenance import now
 from avss.reading import CHOICES, PRESETS, Reading
 from avss.results import Store
-from avss.summaries import agreement, place, summary
+from avss.summaries import agreement, current, layer_values, observed, place, retention, summary
+from avss.tables import Text, markdown, runs_of, spell
 
 FOLDER = "readings"
 EPSILONS = (1e-5, 1e-4, 1e-3, 0.1, 1.0, "quantile:0.01", "quantile:0.1", "quantile:0.5")
@@ -68,13 +71,18 @@ def compared(store: Store, row: str) -> pd.DataFrame:
 
     tau, tau_low, tau_high: Kendall's tau-b of its scores and those of `paper` on the same calibration sample, mean,
     lowest and highest over the `pairs` of seeds; for `paper` itself, that of two of its own samples. removed,
-    retention, retention_low, retention_high, n, seeds, run: as in `summaries.summary`.
+    retention, retention_low, retention_high, n, seeds, run: as in `summaries.summary`. worst, best: the lowest and
+    highest retention of a single seed.
     """
     kept = summary(store, row).query("method == 'avss' and source != @summaries.PRINTED")
     taus = agreement(store, row).query("method == other == 'avss' and reading == 'paper'")
     taus = taus[["source", "other_reading", "tau", "low", "high", "pairs"]]
     taus = taus.set_axis(["source", "reading", "tau", "tau_low", "tau_high", "pairs"], axis=1)
     kept = kept.drop(columns=["method", "value", "sd", "low", "high"]).merge(taus, how="left")
+    single = current(store, row).query("method == 'avss'")
+    kept_by = [retention(line.metric, line.value, line.original) for line in single.itertuples()]
+    ends = single.assign(kept=kept_by, source=single["profile"]).groupby(["source", "reading"])["kept"]
+    kept = kept.merge(ends.agg(worst="min", best="max").reset_index())
     found = [axis_of(reading) for reading in kept["reading"]]
     table = pd.DataFrame(found, columns=["axis", "choice"]).join(kept)
     known = readings()
@@ -128,3 +136,166 @@ def stored_curve(store: Store, row: str) -> pd.DataFrame:
     spread = spread.assign(std=standard_deviation(spread["value"]))
     table = kept.merge(spread[["run", "layer", "std"]])[["profile", "layer", "epsilon", "sparsity", "std", "run"]]
     return table.sort_values(["profile", "layer", "epsilon"], ignore_index=True)
+
+
+def exponents(curve: pd.DataFrame, shares: ArrayLike) -> NDArray[np.float64]:
+    """The power of the scale with which AVSS grows where these shares of the activations are near zero.
+
+    2 + d ln S / d ln epsilon, from one layer's epsilon and sparsity, both ascending. Returns one number a share.
+    """
+    share, epsilon = np.log(curve["sparsity"]), np.log(curve["epsilon"])
+    return np.interp(np.log(shares), share, 2 + np.gradient(share, epsilon))
+
+
+def _spelled(line, name: str, digits: int = 3) -> str:
+    return spell(*(getattr(line, f"{name}{end}") for end in ("", "_low", "_high")), digits=digits)
+
+
+def _shown(lines: pd.DataFrame, note: str) -> Text:
+    """The table, without the profiles where there is only one."""
+    return markdown(lines.drop(columns=["profile"] if lines["profile"].nunique() == 1 else []), note=note)
+
+
+def comparison_table(store: Store, row: str) -> Text:
+    """`compared` for readers."""
+    table = compared(store, row)
+    lines = pd.DataFrame(
+        {
+            "profile": table["source"],
+            "field": table["axis"],
+            "value": table["choice"],
+            "τ with `paper`": [_spelled(line, "tau", 2) for line in table.itertuples()],
+            "blocks removed (seeds)": table["removed"],
+            "retention": [_spelled(line, "retention") for line in table.itertuples()],
+            "single seeds": [_span(line.worst, line.best) for line in table.itertuples()],
+        }
+    )
+    note = (
+        f"Row `{row}`. In brackets: after τ the lowest and the highest value over the seeds (for `paper`: over pairs "
+        f"of seeds), after retention its 95 % interval over documents (n = {_counts(table['n'])}), which does not "
+        f"cover the choice of seeds. {_runs(table)}"
+    )
+    return _shown(lines, note)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
+
+
+def _counts(column: pd.Series) -> str:
+    return ", ".join(f"{count:.0f}" for count in column.unique())
+
+
+def _runs(table: pd.DataFrame) -> str:
+    """The runs behind a table, each named once."""
+    runs = dict.fromkeys(run for listed in table["run"] for run in listed.split(", "))
+    return f"Runs: {', '.join(f'`{run}`' for run in runs)}."
+
+
+def findings(store: Store, row: str) -> Text:
+    """How much the changes of one field matter in a row, counted; one sentence or two for each profile."""
+    lines = []
+    for source, table in compared(store, row).groupby("source", sort=False):
+        base = table[table["axis"] == "paper"].iloc[0]
+        # A reading that failed on some seeds is no mean over the same samples.
+        alone = table[table["axis"].isin(FIELDS) & (table["seeds"] == base.seeds)]
+        apart = (alone["retention_low"] > base.retention_high) | (alone["retention_high"] < base.retention_low)
+        worst, best = (alone.sort_values("retention").iloc[end] for end in (0, -1))
+        lines.append(
+            f"- `{row}`, {source}: of {len(alone)} changes of one field, {(alone['tau_high'] < base.tau_low).sum()} "
+            f"move the order further on every seed than another calibration sample does on any, and "
+            f"{(alone['removed'] != base.removed).sum()} remove other blocks on some seed. Retention is "
+            f"{base.retention:.3f} under `paper`; it runs from {worst.retention:.3f} ({worst.axis} = {worst.choice}) "
+            f"to {best.retention:.3f} ({best.axis} = {best.choice}), and in {apart.sum()} of the changes its interval "
+            f"does not touch that of `paper`."
+        )
+    return Text("\n".join(lines))
+
+
+def divergence_table(store: Store, row: str) -> Text:
+    """What each divergence of `released-code` changes: made alone in `paper`, and left out of `released-code`."""
+    table = compared(store, row)
+    lines = []
+    for source, part in table.groupby("source", sort=False):
+        known = part.set_index("reading")
+        whole = {"divergence": "none", "alone": PAPER.name, "left out": RELEASED.name}
+        readings = [whole] + [
+            {
+                "divergence": f"{name} = {getattr(RELEASED, name)}",
+                "alone": replace(PAPER, **{name: getattr(RELEASED, name)}).name,
+                "left out": replace(RELEASED, **{name: getattr(PAPER, name)}).name,
+            }
+            for name in DIVERGENCES
+        ]
+        for names in readings:
+            cells = {"profile": source, "divergence": names["divergence"]}
+            for way in ("alone", "left out"):
+                line = known.loc[names[way]]
+                cells |= {f"τ, {way}": _spelled(line, "tau", 2), f"retention, {way}": _spelled(line, "retention")}
+            lines.append(cells)
+    note = f"Row `{row}`, n = {_counts(table['n'])} documents. In the line `none`: `paper` itself, and `released-code`."
+    return _shown(pd.DataFrame(lines), note)
+
+
+def selection_table(store: Store, row: str) -> Text:
+    """What was removed by other rules than `lowest`, one line for each set of blocks."""
+    table = observed(store, row)
+    table = table[~table["selection"].str.startswith(("none", "lowest"))]
+    seeds = table.groupby(["profile", "reading", "selection"])["seed"].transform("nunique")
+    lines = [
+        {
+            "profile": profile,
+            "reading": reading,
+            "selection": rule,
+            "blocks removed": runs_of(map(int, removed.split("+"))) if removed != "none" else "none",
+            "seeds": f"{len(part)} of {seeds[part.index[0]]}",
+            part["metric"].iloc[0]: spell(*part[["value", "low", "high"]].iloc[0]),
+        }
+        for (profile, reading, rule, removed), part in table.groupby(
+            ["profile", "reading", "selection", "removed"], sort=False
+        )
+    ]
+    whole = ", ".join(f"{value:.3f}" for value in table["original"].unique())
+    note = (
+        f"Row `{row}`, with 95 % intervals over n = {_counts(table['n'])} documents; with all blocks {whole}. "
+        f"{_runs(table)}"
+    )
+    return _shown(pd.DataFrame(lines), note)
+
+
+def scale_table(store: Store, row: str) -> Text:
+    """AVSS against the standard deviation alone and against depth, by epsilon; means over the seeds."""
+    table = compared(store, row)
+    scores, spreads = (
+        layer_values(store, quantity, row).set_index(["profile", "reading", "layer"])["mean"]
+        for quantity in ("normalized_avss", "std")
+    )
+    lines = []
+    for line in table[table["axis"].isin(["paper", "epsilon"])].itertuples():
+        own, spread = scores[line.source, line.reading], spreads[line.source, line.reading]
+        lines.append(
+            {
+                "profile": line.source,
+                "epsilon": line.choice or str(PAPER.epsilon),
+                "highest σ / lowest": f"{spread.max() / spread.min():.2f}",
+                "τ of AVSS and σ": spell(statistics.kendall_tau(own, spread), digits=2),
+                "τ of AVSS and depth": spell(statistics.kendall_tau(own, own.index), digits=2),
+            }
+        )
+    blocks = len(spread) if lines else 0
+    return _shown(pd.DataFrame(lines), f"Row `{row}`, n = {blocks} blocks. {_runs(table)}")
+
+
+def exponent_table(store: Store, shares: tuple[float, ...] = (0.001, 0.01, 0.1, 0.5, 0.9)) -> Text:
+    """The `exponents` of a Gaussian and of the rows whose curves are stored: mean, lowest and highest block."""
+    epsilon = np.geomspace(1e-4, 4, 200)
+    shapes = {"Gaussian": [pd.DataFrame({"epsilon": epsilon, "sparsity": erf(epsilon / np.sqrt(2))})]}
+    for row in measured(store):
+        for profile, curve in stored_curve(store, row).groupby("profile", sort=False):
+            shapes[f"{row} ({profile})"] = [part for _, part in curve.groupby("layer")]
+    table = pd.DataFrame({"S": [f"{share:g}" for share in shares]})
+    for name, curves in shapes.items():
+        found = np.array([exponents(curve, shares) for curve in curves])
+        ends = (found.min(0), found.max(0)) if len(found) > 1 else ()
+        table[name] = [spell(*line, digits=2) for line in zip(found.mean(0), *ends, strict=True)]
+    return markdown(table, note="Mean over the blocks, and in brackets the lowest and the highest block.")

@@ -47,6 +47,9 @@ def varied_readings(store: Store) -> tuple[Figure, pd.DataFrame]:
         part = data[(data["source"] == profile) & (data["row"] == row)]
         places = part["reading"].map(heights) + 0.36 * (index - (len(sources) - 1) / 2) / max(len(sources) - 1, 1)
         for panel, name in zip(panels, ("tau", "retention"), strict=True):
+            if name == "retention":
+                for end in ("worst", "best"):
+                    panel.plot(part[end], places, "|", color=colour(profile), markersize=5, markeredgewidth=0.8)
             panel.hlines(places, part[f"{name}_low"], part[f"{name}_high"], color=colour(profile), linewidth=1.2)
             panel.plot(
                 part[name],
@@ -57,7 +60,7 @@ def varied_readings(store: Store) -> tuple[Figure, pd.DataFrame]:
                 markerfacecolor=mark[1] or colour(profile),
                 label=f"{row} ({profile})",
             )
-    panels[0].set(title="order of the blocks", xlabel="Kendall's τ with the reading `paper`", xlim=(-1.05, 1.05))
+    panels[0].set(title="order of the blocks", xlabel="Kendall's τ with `paper`", xlim=(-1.05, 1.05))
     panels[1].set(title="what pruning keeps", xlabel="retention")
     panels[0].set_yticks(list(heights.values()), [_label(line) for line in lines.itertuples()])
     panels[0].set_ylim(max(heights.values()) + 0.6, -0.6)
