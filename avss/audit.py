@@ -274,20 +274,22 @@ def check_table(store: Store) -> Text:
 
 
 def table_1_table(store: Store) -> Text:
-    """The paper's Table 1, and under each row what each profile measured, with 95 % intervals over documents."""
+    """The paper's Table 1, and under each row what each profile measured, with 95 % intervals over documents.
+
+    A row's name ends in what was removed: the printed parameter reduction, or shares of the layers and parameters.
+    """
     data, table = scores(store), []
     profiles = list(data["source"].unique())[1:]
     for number, line in table_1().iterrows():
-        row = {"row": f"{row_name(line)}, {NAMES.get(line['metric'], line['metric'])}"}
+        printed = f"**{row_name(line)}**, {NAMES.get(line['metric'], line['metric'])}, {line['parameter_reduction']}"
         known = data[data["line"] == number]
         for source, part in known.groupby("source", sort=False):
             cells = dict(zip(part["method"], map(_score, part.itertuples()), strict=True))
-            table.append(row | {"source": HEADINGS.get(source, source)})
+            table.append({"row": printed if source == PRINTED else f"{source}, {_removed(part)}"})
             table[-1] |= {label(method): cells.get(method, NOT_MEASURED) for method in SHOWN}
-            table[-1]["removed"] = line["parameter_reduction"] if source == PRINTED else _removed(part)
         lacking = [profile for profile in profiles if profile not in set(known["source"])]
         if lacking:
-            table.append(row | {"source": ", ".join(lacking), label("original"): NOT_MEASURED})
+            table.append({"row": ", ".join(lacking), label("original"): NOT_MEASURED})
     return markdown(pd.DataFrame(table).fillna(""))
 
 
@@ -299,7 +301,7 @@ def _score(line: NamedTuple) -> str:
 
 def _removed(part: pd.DataFrame) -> str:
     shares = part.loc[part["method"] != "original", ["share_of_layers", "share_of_parameters"]]
-    return "{} of the layers, {} of the parameters".format(*(percent(share, 2) for share in shares.mean()))
+    return "{} ({} of the parameters)".format(*(percent(share, 2) for share in shares.mean()))
 
 
 # Those that pages include, by the name of their file.

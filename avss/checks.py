@@ -167,7 +167,7 @@ def _least(margins: dict[str, Margin]) -> tuple[str, str]:
     outcome = _together(margin.outcome for margin in margins.values())
     deciding = {other: margin for other, margin in margins.items() if margin.outcome == outcome}
     least = min(deciding, key=lambda other: deciding[other].value)
-    return outcome, "" if outcome == NOT_MEASURED else f"{_lead(deciding[least])} over {label(least)}"
+    return outcome, "" if outcome == NOT_MEASURED else f"over {label(least)} {_lead(deciding[least])}"
 
 
 def _mean(margins: list[Margin]) -> Margin:
