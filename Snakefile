@@ -50,6 +50,33 @@ def task_of(row):
     return ROWS[row]["task"].replace("_", "-")
 
 
+def title_of(row):
+    return "{dataset}, {model}".format(**ROWS[row])
+
+
+def not_executed(page):
+    """Why the notebook of this page is not there, as a red box."""
+    row = ROW_PAGES.get(page)
+    log = Path(f"build/logs/{ROWS[row]['profile']}-{row}.log" if row else f"build/logs/{page}.log")
+    reason = "It was not started, because what it needs failed."
+    if log.is_file() and not Path(PAGES[page]).is_file():
+        reason = "\n".join(log.read_text().rstrip().split("\n")[-20:])
+    return f":::{{admonition}} Not executed\n:class: danger\n```text\n{reason}\n```\n:::"
+
+
+def card_of(row):
+    page = f"rows/{row}"
+    if page in FAILED:
+        return f"::::{{grid-item}}\n**{title_of(row)}**\n\n{not_executed(page)}\n::::"
+    return f"""::::{{grid-item-card}} {title_of(row)}
+:::{{result-figure}} card
+:row: {row}
+:alt: The blocks that each of the paper's methods and a random choice removed, and the share of the score that was kept.
+{{doc}}`The executed notebook <executed/{page}>`, with all methods and comparisons.
+:::
+::::"""
+
+
 def run_of(row):
     return f"book/executed/runs/{ROWS[row]['profile']}/{row}.ipynb"
 
@@ -78,6 +105,8 @@ TABLES = expand(
         "rows_table-question_answering",
     ],
 )
+# Of each task, the rows that have pages of their own.
+CARDS = {task: [row for row in ROWS if task_of(row) == task and row != FIRST[task]] for task in FIRST}
 EXECUTE = (
     "OMP_NUM_THREADS={threads} MPLBACKEND=agg python -m papermill --no-progress-bar --log-level WARNING"
     " {params} {input.notebook} {output} 2> {log}"
@@ -150,7 +179,7 @@ rule row_page:
     output:
         "book/executed/rows/{row}.ipynb",
     params:
-        title=lambda wildcards: "{dataset}, {model}".format(**ROWS[wildcards.row]),
+        title=lambda wildcards: title_of(wildcards.row),
     wildcard_constraints:
         row="|".join(row for page, row in ROW_PAGES.items() if page in EXECUTED),
     shell:
@@ -165,14 +194,9 @@ if FAILED:
         wildcard_constraints:
             page="|".join(FAILED),
         run:
-            row = ROW_PAGES.get(wildcards.page)
-            title = "{dataset}, {model}".format(**ROWS[row]) if row else wildcards.page.capitalize()
-            log = Path(f"build/logs/{ROWS[row]['profile']}-{row}.log" if row else f"build/logs/{wildcards.page}.log")
-            reason = "It was not started, because what it needs failed."
-            if log.is_file() and not Path(PAGES[wildcards.page]).is_file():
-                reason = "\n".join(log.read_text().rstrip().split("\n")[-20:])
-            card = f":::{{admonition}} Not executed\n:class: danger\n```text\n{reason}\n```\n:::"
-            cell = {"id": "failed", "cell_type": "markdown", "metadata": {}, "source": f"# {title}\n\n{card}"}
+            page = wildcards.page
+            title = title_of(ROW_PAGES[page]) if page in ROW_PAGES else page.capitalize()
+            cell = {"id": "failed", "cell_type": "markdown", "metadata": {}, "source": f"# {title}\n\n{not_executed(page)}"}
             notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
             Path(output[0]).write_text(json.dumps(notebook))
 
@@ -204,8 +228,20 @@ rule tables:
         "OMP_NUM_THREADS={threads} python -m avss.figures results book/executed/figures book tables"
 
 
+# A card for every row that has a page of its own.
+rule cards:
+    output:
+        "book/executed/figures/cards-{task}.md",
+    params:
+        # Part of the parameters so that another set of rows, or of failures, writes the file anew.
+        cards=lambda wildcards: "\n".join(map(card_of, CARDS[wildcards.task])),
+    run:
+        Path(output[0]).write_text(f":::::{{grid}} 1 1 2 2\n:gutter: 3\n\n{params.cards}\n:::::\n")
+
+
 rule book:
     input:
+        expand("book/executed/figures/cards-{task}.md", task=CARDS),
         expand("book/executed/{page}.ipynb", page=PAGES),
         FIGURES,
         TABLES,
