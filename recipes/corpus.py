@@ -47,13 +47,16 @@ def rows(genre: str, split: str, seed: int) -> Iterator[list[Turn]]:
 
 
 def interviews(split: str, seed: int) -> Iterator[list[Turn]]:
-    """Passages with all their questions, each question as the task asks it."""
-    for context, asked in passages.interviews(split, seed):
-        first, *more = [(question_answering.PROMPT, question, answer) for question, answer in asked]
-        prompt, question, answer = first
-        follow = prompt.removeprefix("{context}\n")
-        turns = [(prompt.format(context=context, question=question), f" {answer}\n")]
-        yield turns + [(follow.format(question=question), f" {answer}\n") for _, question, answer in more]
+    """Passages with all their questions."""
+    return (conversation(context, asked) for context, asked in passages.interviews(split, seed))
+
+
+def conversation(context: str, asked: list[tuple[str, str]]) -> list[Turn]:
+    """A passage and (question, answer) pairs, each question as the task asks it."""
+    follow = question_answering.PROMPT.removeprefix("{context}\n")
+    turns = [(follow.format(question=question), f" {answer}\n") for question, answer in asked]
+    (first, answer), *more = turns
+    return [(f"{context}\n{first}", answer), *more]
 
 
 def tokenizer(texts: list[str], *, bos: bool) -> PreTrainedTokenizerFast:
@@ -135,11 +138,15 @@ def mixed(shares: dict[str, float], tokens: int, tokenizer, *, split: str = "tra
     for genre, share in shares.items():
         documents = _taken(rows(genre, split, seed), share * tokens, tokenizer)
         encoded[genre] = paced(documents) if genre == "reviews" else documents
-    # Each genre is spread evenly over the whole stream.
+    return spread(encoded)
+
+
+def spread(documents: dict[str, list[Encoded]]) -> Stream:
+    """The documents of all genres joined, each genre spread evenly over the whole stream, in its own order."""
     places = [
-        ((place + 0.5) / len(found), genre, place) for genre, found in encoded.items() for place in range(len(found))
+        ((place + 0.5) / len(found), genre, place) for genre, found in documents.items() for place in range(len(found))
     ]
-    return _joined([encoded[genre][place] for _, genre, place in sorted(places)])
+    return _joined([documents[genre][place] for _, genre, place in sorted(places)])
 
 
 def asked(
