@@ -23,6 +23,18 @@ book: .venv/.ready
 test: .venv/.ready
 	$(BIN)/python -m pytest
 
+# All figures and tables from results/ alone, in an environment without torch.
+DRAWING := matplotlib numpy pandas pyyaml scipy seaborn
+
+.PHONY: figures
+figures: .venv-figures/.ready
+	.venv-figures/bin/python -m avss.figures results _build/figures
+
+.venv-figures/.ready: requirements.lock
+	$(PYTHON) -m venv .venv-figures
+	.venv-figures/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(DRAWING)
+	@touch $@
+
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv
