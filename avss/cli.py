@@ -152,6 +152,36 @@ def _models(arguments: argparse.Namespace) -> None:
         print(f"mini/{name}")
 
 
+def _plan(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from avss import plan, readiness
+    from avss.experiment import load_profile
+
+    for name, number in (("--flops", arguments.flops), ("--bandwidth", arguments.bandwidth)):
+        if number is not None:
+            _positive(name, number)
+    path = Path(arguments.profile)
+    profile = load_profile(path if path.suffix else Path("profiles") / f"{path}.yaml")
+    rows = [profile.row(arguments.row)] if arguments.row else profile.rows
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if arguments.flops and arguments.bandwidth:
+        found, source = plan.Rate(arguments.flops, arguments.bandwidth), "as given"
+    else:
+        measured = plan.measured(device, rows[0].dtype)
+        found = plan.Rate(arguments.flops or measured.operations, arguments.bandwidth or measured.bytes)
+        source = f"measured on {device} where not given"
+    sizes = plan.sizes(rows)
+    estimates = [plan.estimate(row, sizes[row.checkpoint], found) for row in rows]
+    for line in plan.report(profile.name, estimates):
+        print(line)
+    print(f"rate: {plan.human(found.operations, 'FLOP/s')} and {plan.human(found.bytes, 'B/s')}, {source}")
+    problems = [*readiness.problems(rows), *plan.too_large(estimates, plan.device_bytes(device))]
+    for problem in problems:
+        print(f"avss: error: {problem}", file=sys.stderr)
+    return 2 if problems else 0
+
+
 def _positive(name: str, number: int) -> None:
     if number <= 0:
         raise InputError(f"{name} is {number}; give at least 1")
@@ -218,6 +248,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")
 
+    planning = command("plan", _plan, "Estimate time, memory and disk of a profile, and say what it lacks.")
+    planning.add_argument("--profile", default="mini", help="a name in profiles/, or a file (default: %(default)s)")
+    planning.add_argument("--row", help="one row of it (default: all)")
+    planning.add_argument("--device", help="a torch device (default: a GPU where there is one)")
+    planning.add_argument("--flops", type=float, help="its operations a second, such as 4e14 (default: measured)")
+    planning.add_argument("--bandwidth", type=float, help="bytes it reads a second, such as 2e12 (default: measured)")
+
     command("methods", _methods, "List the methods and where they come from.")
     command("models", _models, "List the embedded models.")
     return parser
@@ -232,14 +269,13 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.showwarning = _one_line
     parsed = _parser().parse_args(arguments)
     try:
-        parsed.run(parsed)
+        return parsed.run(parsed) or 0
     except InputError as error:
         print(f"avss: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("avss: interrupted; nothing was written", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":
