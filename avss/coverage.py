@@ -11,6 +11,7 @@ import pandas as pd
 from avss.results import Store
 from avss.summaries import METHODS, PROFILES, label, place, table_1
 from avss.tables import NOT_MEASURED, Text, markdown
+from avss.varied import readings_store
 
 DEFINED = Path(__file__).parent.parent / "profiles"
 
@@ -100,3 +101,11 @@ def _code(fact: dict) -> str:
     if not fact.get("git_revision"):
         return "not recorded"
     return f"`{fact['git_revision'][:7]}`{' with changes' if fact.get('git_dirty') else ''}"
+
+
+def readings_runs_table(store: Store) -> Text:
+    """The runs of `avss.varied`, which have a store of their own."""
+    return runs_table(readings_store(store))
+
+
+TABLES = {function.__name__: function for function in (coverage_table, runs_table, readings_runs_table)}
