@@ -100,7 +100,7 @@ MINIS = {
         },
         bos=True,
         shares=TEXTS,
-        stages=((4, 3500), (8, 3000), (16, 400), (32, 600)),
+        stages=((4, 3500), (8, 3000), (16, 100), (32, 500)),
         laid_out=9000,
         peaks=(3e-3, 6e-3),
         last_peak=0.4,
