@@ -8,7 +8,7 @@
 
 Without `:row:` it is about the row that papermill executed the notebook for, and on other pages about the first row
 of Table 1; a figure about all that is stored is about no row. Without `:alt:` it has the one of `book/figures.yml`,
-where every figure is registered with its title, what it shows, and its kind. The page shows the SVG that suits its
+where every figure is registered with its title, its kind, and what it shows. The page shows the SVG that suits its
 light or dark mode. Below the caption stand the files (both SVGs, PDF, the plotted data as CSV), the function that drew
 it with its revision, the runs, and how to cite it. The figure's label is `fig-<name>-<row>`, or `fig-<name>`; with
 `:unlabelled:` it has none, and links to the place that has.
@@ -48,7 +48,7 @@ FOLDER = "/book/executed/figures"
 REGISTER = "book/figures.yml"
 FUNCTIONS = {"row": ROW_FIGURES, "book": BOOK_FIGURES}
 # All that is under version control and decides how a figure looks.
-_DECIDING = ("avss", "book/table1.csv", "results")
+_DECIDING = ("avss", "book/table1.csv", "results", "bench/results")
 _FILES = {"light.svg": "SVG", "dark.svg": "SVG for dark pages", "pdf": "PDF", "csv": "data (CSV)"}
 
 logger = logging.getLogger(__name__)
@@ -116,13 +116,13 @@ class ResultFigure(SphinxDirective):
             store = Store(Path(self.env.srcdir) / "results")
             paper, runs = printed(store, row), list(current(store, row)["run"].unique())
             title = f"{title}: {paper['dataset']}, {paper['model']}"
-        names = [nodes.literal("", run) for run in runs] or [nodes.Text("all stored results")]
+        data = [nodes.literal("", name) for name in runs or [entry["data"]]]
         cite = disclosure(summary="Cite this figure")
         bibtex = self._bibtex(name, title, runs, label)
         cite += nodes.literal_block(bibtex, bibtex, language="bibtex")
         legend = [
             nodes.paragraph("", "", nodes.Text("Files: "), *_listed(files)),
-            nodes.paragraph("", "", *drawn, nodes.Text(", from "), *_listed(names)),
+            nodes.paragraph("", "", *drawn, nodes.Text(", from "), *_listed(data)),
             cite,
         ]
         return [*legend, self._elsewhere(label)] if "unlabelled" in self.options else legend
