@@ -11,11 +11,11 @@ import json
 import multiprocessing
 import os
 import statistics
-import time
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from measuring import llama, ragged, text, timed
+from transformers import LlamaForCausalLM
 
 from avss.files import write_whole
 from avss.methods import METHODS, score
@@ -35,26 +35,11 @@ TARGETS = {
 
 
 def model_of(arguments: argparse.Namespace) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=arguments.width,
-        intermediate_size=4 * arguments.width,
-        num_hidden_layers=arguments.blocks,
-        num_attention_heads=arguments.width // 64,
-        vocab_size=arguments.vocabulary,
-        max_position_embeddings=arguments.tokens,
-    )
-    return LlamaForCausalLM(config).eval().to(arguments.device)
+    return llama(arguments.width, arguments.blocks, arguments.tokens, arguments.vocabulary, arguments.device)
 
 
-def text(arguments: argparse.Namespace) -> list[dict]:
-    generator = torch.Generator().manual_seed(0)
-    shape = (arguments.batches, arguments.batch, arguments.tokens)
-    ids = torch.randint(3, arguments.vocabulary, shape, generator=generator)
-    # A quarter of the documents is half padding, as real batches are ragged.
-    mask = torch.ones_like(ids)
-    mask[:, ::4, arguments.tokens // 2 :] = 0
-    return [{"input_ids": i, "attention_mask": m} for i, m in zip(ids, mask, strict=True)]
+def text_of(arguments: argparse.Namespace) -> list[dict]:
+    return text(ragged(arguments.batches * arguments.batch, arguments.tokens), arguments.batch, arguments.vocabulary)
 
 
 def run(name: str, model, batches) -> None:
@@ -67,16 +52,12 @@ def run(name: str, model, batches) -> None:
 
 
 def seconds(name: str, model, batches) -> float:
-    began = time.perf_counter()
-    run(name, model, batches)
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return timed(lambda: run(name, model, batches), model.device.type)
 
 
 def _peak(name: str, arguments: argparse.Namespace, answer) -> None:
     torch.set_num_threads(arguments.threads)
-    run(name, model_of(arguments), text(arguments))
+    run(name, model_of(arguments), text_of(arguments))
     answer.put(peak_memory_mb())
 
 
@@ -138,7 +119,7 @@ def main() -> None:
         # Else the peak of an accelerator that is there and unused would be reported.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     bare_peak = peak_memory(BARE, arguments)
-    model, batches, rows = model_of(arguments), text(arguments), []
+    model, batches, rows = model_of(arguments), text_of(arguments), []
     for name in arguments.methods:
         rows.append(measure(name, model, batches, bare_peak, arguments))
         print(json.dumps(rows[-1]), flush=True)

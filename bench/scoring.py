@@ -1,119 +1,217 @@
-"""What AVSS scoring costs beside a bare forward pass over the same batches: time and peak memory, side by side.
+"""What AVSS scoring costs beside a bare forward pass, and beside two other ways to the same kind of statistics.
 
-    python bench/scoring.py [--out bench/results/scoring-cpu.json]
+    python bench/scoring.py --out bench/results/scoring-cpu.json
+    python bench/scoring.py --device cuda --dtype bfloat16 --sweeps shape --out bench/results/scoring-cuda.json
 
-A randomly initialised Llama-class model, base model only (no head), bare and scored passes in turn in one process; peak
-memory from one process each, because a process's peak never falls; both have imported the same.
+The usual way keeps the hidden states of all text (`output_hidden_states=True`) and takes statistics at the end. The
+released scripts' way pads every document to the longest allowed, keeps the activations of a batch, and moves each of
+its numbers to the host. All ways run the same randomly initialised model without head, in one process, in rounds of
+changing order. Over what is swept: the model's width, its blocks, the number of documents, their length where the
+released scripts pad, and the shapes of the paper's models. Memory is what tensors held, in a run of its own.
 """
 
 import argparse
-import json
-import multiprocessing
 import statistics
-import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from measuring import MIB, Record, live_peak, llama, ragged, rounds, shaped, shapes, spread, text
+from torch import nn
+from torch.nn.functional import pad
+from torch.profiler import ProfilerActivity, profile
 
-from avss.files import write_whole
+from avss.architectures import blocks_of, set_blocks
 from avss.methods import score
-from avss.provenance import now, peak_memory_mb
-from avss.provenance import provenance as provenance_of
+from avss.models import DTYPES
+from avss.plan import Rate, measured, size_of
 
-BATCHES, BATCH, TOKENS = 4, 8, 128
-
-
-def model_of(width: int, blocks: int) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=blocks,
-        num_attention_heads=width // 64,
-        vocab_size=1024,
-        max_position_embeddings=TOKENS,
-    )
-    return LlamaForCausalLM(config).eval()
+VOCABULARY = 1024
+EPSILON = {"kept": 0.01, "released": 1e-5}
 
 
-def text() -> list[dict]:
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(3, 1024, (BATCHES, BATCH, TOKENS), generator=generator)
-    # A quarter of the documents is half padding, as real batches are ragged.
-    mask = torch.ones_like(ids)
-    mask[:, ::4, TOKENS // 2 :] = 0
-    return [{"input_ids": i, "attention_mask": m} for i, m in zip(ids, mask, strict=True)]
+def run_bare(model: nn.Module, batch: dict, **options):
+    return model.base_model(**{key: value.to(model.device) for key, value in batch.items()}, use_cache=False, **options)
 
 
-def bare(model, batches) -> None:
-    with torch.inference_mode():
-        for batch in batches:
-            model.base_model(**batch)
+@torch.inference_mode()
+def bare(model: nn.Module, batches: list[dict]) -> None:
+    for batch in batches:
+        run_bare(model, batch)
 
 
-def scored(model, batches) -> None:
+def avss(model: nn.Module, batches: list[dict]) -> None:
     score(model, batches)
 
 
-def _peak(run, width: int, blocks: int, answer) -> None:
-    torch.set_num_threads(2)
-    run(model_of(width, blocks), text())
-    answer.put(peak_memory_mb())
+@torch.inference_mode()
+def kept(model: nn.Module, batches: list[dict]) -> list[tuple[float, float]]:
+    """Variance and sparsity of every layer over real tokens, from hidden states that are all kept until the end."""
+    kept_states = []
+    for batch in batches:
+        states = run_bare(model, batch, output_hidden_states=True).hidden_states[1:]
+        kept_states.append([state[batch["attention_mask"].bool()] for state in states])
+    found = []
+    for layer in zip(*kept_states, strict=True):
+        values = torch.cat(layer).float()
+        found.append((values.var(correction=0).item(), (values.abs() < EPSILON["kept"]).float().mean().item()))
+    return found
 
 
-def peak_memory(run, width: int, blocks: int) -> float:
-    """Peak memory in MiB of a process that does nothing else."""
-    context = multiprocessing.get_context("spawn")
-    answer = context.Queue()
-    process = context.Process(target=_peak, args=(run, width, blocks, answer))
-    process.start()
-    peak = answer.get(timeout=600)
-    process.join()
-    return peak
+@torch.inference_mode()
+def released(model: nn.Module, batches: list[dict]) -> list[tuple[float, float]]:
+    """The reading `released-code` of every layer, as the released scripts come to it."""
+    found, activations = [], []
+    with ExitStack() as stack:
+        for block in blocks_of(model):
+            stack.callback(block.register_forward_hook(lambda _, __, output: activations.append(output)).remove)
+        for batch in batches:
+            run_bare(model, batch)
+            found.append(
+                [
+                    (layer.mean(1).var(-1).mean().item(), (layer.abs() < EPSILON["released"]).float().mean().item())
+                    for layer in activations
+                ]
+            )
+            activations.clear()
+    return [tuple(map(statistics.fmean, zip(*layer, strict=True))) for layer in zip(*found, strict=True)]
 
 
-def seconds(run, model, batches) -> float:
-    began = time.perf_counter()
-    run(model, batches)
-    return time.perf_counter() - began
+WAYS = {way.__name__: way for way in (bare, avss, kept, released)}
 
 
-def measure(width: int, blocks: int, repeats: int) -> dict:
-    model, batches = model_of(width, blocks), text()
-    bare(model, batches), scored(model, batches)
-    pairs = [(seconds(bare, model, batches), seconds(scored, model, batches)) for _ in range(repeats)]
-    memory = {run.__name__: peak_memory(run, width, blocks) for run in (bare, scored)}
-    ratios = sorted(later / first for first, later in pairs)
-    return {
-        "width": width,
-        "blocks": blocks,
-        "tokens": BATCHES * BATCH * TOKENS,
-        "repeats": repeats,
-        "bare_seconds": round(statistics.median(first for first, _ in pairs), 4),
-        "scored_seconds": round(statistics.median(later for _, later in pairs), 4),
-        "time_ratio": round(statistics.median(ratios), 4),
-        "time_ratio_quartiles": [round(ratios[len(ratios) // 4], 4), round(ratios[-1 - len(ratios) // 4], 4)],
-        "bare_peak_mib": round(memory["bare"], 1),
-        "scored_peak_mib": round(memory["scored"], 1),
-        "memory_ratio": round(memory["scored"] / memory["bare"], 4),
-    }
+def padded(batches: list[dict], limit: int) -> list[dict]:
+    return [{key: pad(value, (0, limit - value.shape[1])) for key, value in batch.items()} for batch in batches]
+
+
+class _Passing(nn.Module):
+    """A block that does nothing, so that what is left of scoring is what it does beside the model."""
+
+    def forward(self, hidden_states: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        return hidden_states
+
+
+def beside(model: nn.Module, batches: list[dict], repeats: int, device: str) -> list[float]:
+    """Seconds that scoring takes beside the blocks: those with blocks that do nothing, less a bare pass over them."""
+    blocks = blocks_of(model)
+    set_blocks(model, nn.ModuleList(_Passing() for _ in blocks))
+    try:
+        runs = {name: lambda way=WAYS[name]: way(model, batches) for name in ("bare", "avss")}
+        taken = rounds(runs, repeats, device, float("inf"))
+    finally:
+        set_blocks(model, blocks)
+    return [scored - passed for passed, scored in zip(taken["bare"], taken["avss"], strict=True)]
+
+
+def waits(way: Callable, model: nn.Module, batch: dict) -> float:
+    """How often the host waits for the accelerator in each batch after the first, from profiles of one and of three."""
+
+    def counted(batches: list[dict]) -> int:
+        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorded:
+            way(model, batches)
+        return sum(event.count for event in recorded.key_averages() if "Synchronize" in event.key)
+
+    counted([batch])
+    return (counted([batch] * 3) - counted([batch])) / 2
+
+
+def operations(model: nn.Module, batches: list[dict]) -> int:
+    """Of the matrix products of one pass without head, a causal mask saving nothing."""
+    size, shapes_run = size_of(model), [batch["input_ids"].shape for batch in batches]
+    each = [rows * columns * (2 * size.block + 4 * columns * size.attended) for rows, columns in shapes_run]
+    return size.blocks * sum(each)
+
+
+def measure(model: nn.Module, batches: list[dict], limit: int, rate: Rate, arguments, **common) -> Iterator[dict]:
+    """One row a way. limit: the length that the released scripts pad to."""
+    texts = dict.fromkeys(arguments.ways, batches)
+    if "released" in texts:
+        texts["released"] = padded(batches, limit)
+    runs = {name: lambda name=name: WAYS[name](model, texts[name]) for name in texts}
+    taken = rounds(runs, arguments.repeats, arguments.device, arguments.patience)
+    peaks = {name: live_peak(run, arguments.device) for name, run in runs.items()}
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    size, tokens = size_of(model), int(sum(batch["attention_mask"].sum() for batch in batches))
+    common |= {"width": size.width, "blocks": size.blocks, "weights_mib": round(weights / MIB, 3), "tokens": tokens}
+    for name, seconds in taken.items():
+        row = {"name": f"{common['sweep']}-{common['at']}-{name}"} | common | {"way": name, "repeats": len(seconds)}
+        row |= spread("seconds", seconds)
+        row |= spread("time_ratio", [own / bare for bare, own in zip(taken["bare"], seconds, strict=True)])
+        extra, middle = peaks[name] - peaks["bare"], statistics.median(seconds)
+        row |= {"peak_mib": round(peaks[name] / MIB, 3), "extra_mib": round(extra / MIB, 3)}
+        row |= {"extra_share": round(extra / weights, 5), "tokens_per_second": round(tokens / middle, 1)}
+        row["matrix_share"] = round(operations(model, texts[name]) / middle / rate.operations, 4)
+        read = len(batches) * size.blocks * size.block * model.dtype.itemsize
+        row["bandwidth_share"] = round(read / middle / rate.bytes, 4)
+        if name == "avss":
+            apart = beside(model, batches, arguments.repeats, arguments.device)
+            read = size.blocks * sum(batch["input_ids"].numel() for batch in batches) * size.width
+            row |= spread("beside_seconds", apart, 5)
+            row["beside_ratio"] = round(1 + statistics.median(apart) / statistics.median(taken["bare"]), 4)
+            bandwidth = read * model.dtype.itemsize / statistics.median(apart) / rate.bytes
+            row["beside_bandwidth_share"] = round(bandwidth, 4)
+        if arguments.device == "cuda":
+            row["waits_per_batch"] = waits(WAYS[name], model, batches[0])
+        yield row
+
+
+def settings(sweep: str, arguments) -> Iterator[tuple[object, Callable[[], nn.Module], list[int], int, int]]:
+    """For each point of a sweep: the point, what makes the model, lengths of documents, batch size and limit."""
+
+    def made(width: int, blocks: int) -> Callable[[], nn.Module]:
+        return lambda: llama(width, blocks, 512, VOCABULARY, arguments.device, arguments.dtype)
+
+    if sweep == "width":
+        for width in arguments.widths:
+            yield width, made(width, 16), ragged(32, 128), 8, 128
+    if sweep == "blocks":
+        for blocks in arguments.blocks:
+            yield blocks, made(256, blocks), ragged(32, 128), 8, 128
+    if sweep == "samples":
+        for samples in arguments.samples:
+            yield samples, made(256, 4), [512] * samples, 8, 512
+    if sweep == "length":
+        for length in arguments.lengths:
+            yield length, made(256, 8), [length] * 64, 8, 128
+    if sweep == "shape":
+        for name in arguments.shapes:
+            model = lambda name=name: shaped(name, arguments.device, arguments.dtype)  # noqa: E731
+            yield name, model, [2048] * 8, 1, 2048
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--widths", type=int, nargs="+", default=[256, 512, 768])
-    parser.add_argument("--blocks", type=int, default=16)
+    parser.add_argument("--patience", type=float, default=120, help="seconds; a longer round of all ways runs once")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    sweeps = ["width", "blocks", "length", "samples", "shape"]
+    parser.add_argument("--sweeps", nargs="+", choices=sweeps, default=sweeps[:-1])
+    parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256, 512, 768, 1024])
+    parser.add_argument("--blocks", type=int, nargs="+", default=[4, 8, 16, 32])
+    parser.add_argument("--lengths", type=int, nargs="+", default=[16, 32, 64, 128], help="tokens of all documents")
+    parser.add_argument("--samples", type=int, nargs="+", default=[128, 256, 512, 1024], help="of 512 tokens each")
+    parser.add_argument("--shapes", nargs="+", choices=shapes(), default=list(shapes()), help="at 2,048 tokens")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
-    rows = [measure(width, arguments.blocks, arguments.repeats) for width in arguments.widths]
-    for row in rows:
-        print(json.dumps(row))
-    if arguments.out:
-        facts = provenance_of("cpu", "float32") | {"created": now()}
-        write_whole(arguments.out, json.dumps({"rows": rows, "provenance": facts}, indent=1) + "\n")
+    arguments.ways = list(dict.fromkeys(["bare", *arguments.ways]))
+    torch.set_num_threads(arguments.threads)
+    record, rate = Record(arguments.out), measured(arguments.device, arguments.dtype)
+    for sweep in arguments.sweeps:
+        for at, made, lengths, batch, limit in settings(sweep, arguments):
+            model, batches = made(), text(lengths, batch, VOCABULARY, arguments.device)
+            common = {"sweep": sweep, "at": at, "documents": len(lengths), "length": limit}
+            for row in measure(model, batches, limit, rate, arguments, **common):
+                record.add(row)
+            record.write(
+                {"sweeps": ", ".join(arguments.sweeps), "vocabulary": VOCABULARY},
+                arguments.device,
+                arguments.dtype,
+                limits={"matrix_per_second": rate.operations, "copied_bytes_per_second": rate.bytes},
+            )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+"""What running the blocks that masks have in common only once saves: leave-one-out, CIM and greedy removal, end to end.
+
+    python bench/ablation.py --out bench/results/ablation-cpu.json
+    python bench/ablation.py --device cuda --dtype bfloat16 --shape LLama-8B --tokens 2048 --batch 1 --repeats 3 \\
+        --methods leave_one_out --out bench/results/ablation-cuda.json
+
+Each method is timed as the package runs it, and with a whole forward pass for every mask in place of its engine, in the
+same process, in rounds of changing order. A randomly initialised model with head. Both have to give the same scores.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+from measuring import Record, llama, ragged, rounds, shaped, shapes, spread, text
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from avss import skipping
+from avss.ablation import Ablation
+from avss.architectures import blocks_of
+from avss.methods import score
+from avss.models import DTYPES
+from avss.objective import gold, labels_of
+from avss.scores import LayerScores
+
+METHODS = ("leave_one_out", "cim", "greedy")
+
+
+def whole_passes(model: nn.Module, batches: list[dict], masks: ArrayLike, **cache: None) -> Ablation:
+    """What `avss.ablation.ablate` returns, from one whole forward pass for every mask and batch."""
+    found = [np.concatenate([whole_pass(model, batch, mask) for batch in batches], axis=1) for mask in masks]
+    loss, probability, count = np.stack(found, axis=1)
+    tokens = int(sum(batch["attention_mask"].sum() for batch in batches))
+    return Ablation(loss, probability, count[0].astype(np.int64), tokens, 0)
+
+
+@torch.inference_mode()
+def whole_pass(model: nn.Module, batch: dict, mask: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Loss, mean gold probability and count of every document, (3, B)."""
+
+    def gated(module, args, output, gate: float) -> torch.Tensor:
+        return torch.lerp(args[0], output, gate)
+
+    with ExitStack() as stack:
+        stack.enter_context(skipping(model, np.flatnonzero(mask == 0).tolist()))
+        for block, gate in zip(blocks_of(model), mask[mask > 0], strict=True):
+            if gate < 1:
+                stack.callback(block.register_forward_hook(partial(gated, gate=float(gate))).remove)
+        logits = model(**{key: value.to(model.device) for key, value in batch.items()}, use_cache=False).logits
+        outcome = gold(model, logits, labels_of(model, batch).to(logits.device))
+    probability = outcome.log_probability.double().exp().masked_fill(~outcome.scored, 0).sum(1) / outcome.count
+    return torch.stack([outcome.loss.double(), probability, outcome.count.double()]).cpu().numpy()
+
+
+def shared(method: str, model: nn.Module, batches: list[dict], **options) -> LayerScores:
+    return score(model, batches, method, **options)
+
+
+def naive(method: str, model: nn.Module, batches: list[dict], **options) -> LayerScores:
+    with mock.patch(f"avss.methods.{method}.ablate", whole_passes):
+        return score(model, batches, method, **options)
+
+
+@contextmanager
+def counting(model: nn.Module) -> Iterator[list]:
+    """A list that grows by one entry whenever a block runs."""
+    ran: list = []
+    with ExitStack() as stack:
+        for block in blocks_of(model):
+            stack.callback(block.register_forward_hook(lambda *_: ran.append(None)).remove)
+        yield ran
+
+
+def measure(method: str, model: nn.Module, batches: list[dict], arguments: argparse.Namespace) -> dict:
+    options = {"remove": arguments.remove} if method == "greedy" else {}
+    runs: dict[str, Callable] = {
+        way.__name__: partial(way, method, model, batches, **options) for way in (shared, naive)
+    }
+    scores, forwards = {}, {}
+    for name, run in runs.items():
+        with counting(model) as ran:
+            scores[name] = run().values
+        forwards[name] = len(ran)
+    if not np.allclose(scores["shared"], scores["naive"], rtol=1e-4, atol=arguments.tolerance):
+        raise SystemExit(f"{method}: the two ways differ: {scores['shared']} and {scores['naive']}")
+    taken = rounds(runs, arguments.repeats, arguments.device, arguments.patience)
+    row = {"method": method, "blocks": len(blocks_of(model)), "repeats": len(taken["shared"])} | options
+    for name in runs:
+        row |= spread(f"{name}_seconds", taken[name]) | {f"{name}_block_forwards": forwards[name]}
+    row |= spread("speedup", [long / short for short, long in zip(*taken.values(), strict=True)])
+    row["counted_speedup"] = round(forwards["naive"] / forwards["shared"], 4)
+    row["largest_difference"] = float(f"{np.abs(scores['shared'] - scores['naive']).max():.3g}")
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--patience", type=float, default=600, help="seconds; a longer round of both ways runs once")
+    parser.add_argument("--tolerance", type=float, default=1e-5, help="by which scores may differ beside rounding")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--remove", type=int, default=8, help="blocks that greedy removal takes away")
+    parser.add_argument("--shape", choices=shapes(), help="of the paper's models (default: width and blocks)")
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--blocks", type=int, default=32)
+    parser.add_argument("--vocabulary", type=int, default=1024)
+    parser.add_argument("--batches", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=128)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.shape:
+        model = shaped(arguments.shape, arguments.device, arguments.dtype)
+    else:
+        size = (arguments.width, arguments.blocks, arguments.tokens, arguments.vocabulary)
+        model = llama(*size, arguments.device, arguments.dtype)
+    lengths = ragged(arguments.batches * arguments.batch, arguments.tokens)
+    batches = text(lengths, arguments.batch, model.config.vocab_size, arguments.device)
+    record, setting = Record(arguments.out), {"shape": arguments.shape} if arguments.shape else {}
+    setting |= {"width": model.config.hidden_size, "blocks": model.config.num_hidden_layers}
+    setting |= {"vocabulary": model.config.vocab_size}
+    setting |= {name: getattr(arguments, name) for name in ("batches", "batch", "tokens")}
+    for method in arguments.methods:
+        record.add(measure(method, model, batches, arguments))
+        record.write(setting, arguments.device, arguments.dtype)
+
+
+if __name__ == "__main__":
+    main()
