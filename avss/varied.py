@@ -230,7 +230,8 @@ def divergence_table(store: Store, row: str) -> Text:
         for names in readings:
             cells = {"profile": source, "divergence": names["divergence"]}
             for way in ("alone", "left out"):
-                line = known.loc[names[way]]
+                # nan, which is shown as not measured, where it has not run.
+                line = known.reindex([names[way]]).iloc[0]
                 cells |= {f"τ, {way}": _spelled(line, "tau", 2), f"retention, {way}": _spelled(line, "retention")}
             lines.append(cells)
     note = f"Row `{row}`, n = {_counts(table['n'])} documents. In the line `none`: `paper` itself, and `released-code`."
