@@ -1,14 +1,19 @@
-"""The rendered book as a reader sees it: every page opened from disk in headless Chromium, wide and narrow.
+"""The rendered book as a reader sees it: every page opened from disk in headless Chromium, wide and narrow, light and
+dark.
 
 Skipped, with the reason, where there is no Chromium or no built book.
 """
 
+import functools
+import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 BOOK = Path(__file__).parent.parent / "_build" / "html"
@@ -18,6 +23,8 @@ FOUND = {path.relative_to(BOOK) for path in BOOK.rglob("*.html") if "_static" no
 PAGES = sorted(FOUND - {START})
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+# Milliseconds, for a machine that does other things besides.
+PATIENCE = 120_000
 READY = "() => window.MathJax?.startup?.promise ? MathJax.startup.promise.then(() => true) : true"
 LOOK = """() => ({
     title: document.title,
@@ -25,13 +32,26 @@ LOOK = """() => ({
     typeset: document.querySelectorAll('.math mjx-container').length,
     errors: [...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.textContent),
     links: [...document.links].map(a => a.href),
-    images: [...document.images].map(i => ({src: i.src, width: i.naturalWidth, alt: i.alt, shown: i.offsetWidth > 0})),
+    images: [...document.images].map(i => ({src: i.src, width: i.naturalWidth, alt: i.alt})),
 })"""
+# What a click on the theme's switch leads to.
+SWITCH = """mode => {
+    document.documentElement.dataset.mode = document.documentElement.dataset.theme = mode;
+    return [...document.images].filter(i => i.offsetWidth > 0).map(i => i.src);
+}"""
 WIDEST = """() => {
     const limit = document.documentElement.clientWidth;
     const over = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > limit + 1);
     return {width: document.scrollingElement.scrollWidth, over: over.slice(0, 5).map(e => e.outerHTML.slice(0, 120))};
 }"""
+FOUND_BY_SEARCH = "[...document.querySelectorAll('#search-results li a')].map(a => a.href)"
+AXE = Axe()
+# Typeset mathematics is many thousand elements of one colour.
+LOOKED_AT = {"exclude": [["mjx-container"]]}
+# Without preload it does not ask for style sheets, which pages on a disk may not read.
+OPTIONS = {"resultTypes": ["violations"], "preload": False}
+# The mode changes colours alone.
+RULES = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; install Debian's chromium"),
@@ -41,11 +61,13 @@ pytestmark = [
 
 @dataclass
 class Visit:
-    """What a page did while it was open."""
+    """What a page did while it was open, and what it showed; `shown` and `faults` by mode."""
 
     complaints: list[str]
     requests: list[str]
     seen: dict
+    shown: dict[str, list[str]]
+    faults: dict[str, list[str]]
     narrow: dict
 
 
@@ -59,22 +81,48 @@ def browser():
         launched.close()
 
 
-@pytest.fixture(scope="module", params=PAGES, ids=str)
-def visit(browser, request) -> Visit:
-    """One page, opened wide and then narrowed."""
-    page = browser.new_page(viewport=DESKTOP)
+@contextmanager
+def opened(browser, path: Path, query: str = ""):
+    """A page, the errors that it complains of and the requests that it makes."""
+    page = browser.new_page(viewport=DESKTOP, reduced_motion="reduce")
+    page.set_default_timeout(PATIENCE)
     complaints, requests = [], []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda failed: complaints.append(f"{failed.url}: {failed.failure}"))
     page.on("request", lambda made: requests.append(made.url))
-    page.goto((BOOK / request.param).as_uri(), wait_until="load")
+    page.goto((BOOK / path).as_uri() + query, wait_until="load")
     page.wait_for_function(READY)
-    seen = page.evaluate(LOOK)
-    page.set_viewport_size(PHONE)
-    page.wait_for_timeout(200)
-    yield Visit(complaints, requests, seen, page.evaluate(WIDEST))
+    yield page, complaints, requests
     page.close()
+
+
+def faults(page, mode: str) -> list[str]:
+    """The serious faults of accessibility, each with the first elements that have it."""
+    violations = AXE.run(page, LOOKED_AT, OPTIONS | RULES[mode]).response["violations"]
+    return [
+        f"{fault['id']}: {' | '.join(node['html'][:160] for node in fault['nodes'][:5])}"
+        for fault in violations
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.fixture(scope="module", params=PAGES, ids=str)
+def visit(browser, request) -> Visit:
+    """One page, opened wide, looked at in both modes, and then narrowed."""
+    with opened(browser, request.param) as (page, complaints, requests):
+        seen, shown, wrong = page.evaluate(LOOK), {}, {}
+        for mode in RULES:
+            shown[mode] = page.evaluate(SWITCH, mode)
+            wrong[mode] = faults(page, mode)
+        page.set_viewport_size(PHONE)
+        page.wait_for_timeout(200)
+        yield Visit(complaints, requests, seen, shown, wrong, page.evaluate(WIDEST))
+
+
+@functools.cache
+def anchors(page: Path) -> set[str]:
+    return set(re.findall(r"""\sid=["']([^"']+)["']""", page.read_text(encoding="utf-8")))
 
 
 def test_it_opens_without_an_error(visit):
@@ -96,9 +144,25 @@ def test_every_image_is_there_and_described(visit):
     assert [image["src"] for image in visit.seen["images"] if not image["alt"].strip()] == []
 
 
-def test_every_link_within_the_book_leads_to_a_file(visit):
-    paths = {unquote(urlsplit(link).path) for link in visit.seen["links"] if link.startswith("file:")}
-    assert sorted(path for path in paths if not Path(path).exists()) == []
+def test_every_link_within_the_book_leads_to_a_file_and_a_place_in_it(visit):
+    lost = set()
+    for link in visit.seen["links"]:
+        parts = urlsplit(link)
+        if parts.scheme != "file":
+            continue
+        path, place = Path(unquote(parts.path)), unquote(parts.fragment)
+        if not path.is_file() or (place and place not in anchors(path)):
+            lost.add(link)
+    assert sorted(lost) == []
+
+
+def test_figures_suit_the_mode(visit):
+    for mode, sources in visit.shown.items():
+        assert [source for source in sources if f".{mode}." not in source] == []
+
+
+def test_readers_who_cannot_see_or_point_can_use_it_in_either_mode(visit):
+    assert visit.faults == {"light": [], "dark": []}
 
 
 def test_a_phone_shows_it_without_sideways_scrolling(visit):
@@ -108,19 +172,17 @@ def test_a_phone_shows_it_without_sideways_scrolling(visit):
 def test_the_folder_opens_on_the_start_page(browser):
     page = browser.new_page()
     page.goto((BOOK / START).as_uri(), wait_until="commit")
-    page.wait_for_url("**/book/index.html", wait_until="load")
+    page.wait_for_url("**/book/index.html", wait_until="load", timeout=PATIENCE)
     assert "AVSS" in page.title()
     page.close()
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_figures_suit_the_mode(browser, mode):
-    page = browser.new_page(viewport=DESKTOP)
-    page.add_init_script(f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{mode}')")
-    shown = []
-    for path in PAGES:
-        page.goto((BOOK / path).as_uri(), wait_until="load")
-        shown += [image["src"] for image in page.evaluate(LOOK)["images"] if image["shown"]]
-    page.close()
-    assert shown
-    assert [source for source in shown if f".{mode}." not in source] == []
+def test_search_finds_the_pages_on_sparsity(browser):
+    with opened(browser, Path("search.html"), "?q=sparsity") as (page, complaints, requests):
+        page.wait_for_function(f"() => {FOUND_BY_SEARCH}.length > 0")
+        # Every result is listed once the summary says how many there are.
+        page.wait_for_function("() => /\\d/.test(document.querySelector('.search-summary').textContent)")
+        pages = {Path(unquote(urlsplit(link).path)).stem for link in page.evaluate(FOUND_BY_SEARCH)}
+        assert {"sparsity", "glossary"} <= pages
+        assert complaints == []
+        assert [url for url in requests if not url.startswith("file:")] == []
