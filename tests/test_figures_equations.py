@@ -100,6 +100,17 @@ def test_a_model_with_many_rows_has_one_panel(store):
 
 
 @pytest.mark.parametrize("draw", FIGURES)
+def test_without_scores_of_blocks_the_figure_says_so(tmp_path, draw):
+    empty = Store(tmp_path / "results")
+    fill(empty, "mini", "mini/distilbert")
+    for path in empty.root.rglob("*.layers.csv"):
+        path.unlink()
+    figure, data = draw(empty)
+    assert data.empty
+    assert [text.get_text() for text in figure.texts] == ["not measured"]
+
+
+@pytest.mark.parametrize("draw", FIGURES)
 def test_panels_fit_the_page_and_none_lies_on_another(store, draw):
     for number in range(3):
         fill(store, f"more{number}", "deep/llama", SECOND, repeat=8)

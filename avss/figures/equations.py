@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from avss import equations
 from avss.figures.style import WIDTH, colour
 from avss.results import Store
 from avss.summaries import current, layer_values, measured_rows
+from avss.tables import NOT_MEASURED
 
 # The share that the paper and the authors' scripts prune to.
 MASS = 0.25
@@ -52,13 +52,13 @@ def cumulative_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
 
     Reading `paper`, of the means over the seeds; the level line is a quarter.
     """
-    parts = []
-    for _, part in _paper(store, "normalized_avss").groupby("model", sort=False):
-        upwards = part.sort_values(["mean", "layer"], ascending=[True, False])
-        for line, order in (("depth order (Eq. 9)", part), ("lowest score first (ours)", upwards)):
-            sums = order.assign(line=line, mean=equations.cumulative_avss(order["mean"]))
-            parts.append(sums.sort_values("layer"))
-    data = pd.concat(parts, ignore_index=True)
+    shares = _paper(store, "normalized_avss")
+    orders = {
+        "depth order (Eq. 9)": shares.sort_values("layer"),
+        "lowest score first (ours)": shares.sort_values(["mean", "layer"], ascending=[True, False]),
+    }
+    sums = {line: order.groupby("model")["mean"].cumsum() for line, order in orders.items()}
+    data = pd.concat([shares.assign(line=line, mean=mean) for line, mean in sums.items()], ignore_index=True)
     return _draw(data, "cumulative AVSS", lambda blocks: MASS), data
 
 
@@ -70,7 +70,7 @@ def _layers(store: Store, quantity: str) -> pd.DataFrame:
         part = layer_values(store, quantity, row)
         models = [f"{Path(names[profile]).name} ({profile})" for profile in part["profile"]]
         parts.append(part.assign(row=row, model=models))
-    data = pd.concat(parts, ignore_index=True)
+    data = pd.concat(parts, ignore_index=True).astype({"mean": float})
     return data[data["row"] == data.groupby("model")["row"].transform("first")].reset_index(drop=True)
 
 
@@ -85,6 +85,10 @@ def _equal_share(blocks: int) -> float:
 
 def _draw(data: pd.DataFrame, ylabel: str, level: Callable[[int], float] | None = None) -> Figure:
     """A panel a model: `mean` by block, one line for each `line`, and the level that suits its number of blocks."""
+    if data.empty:
+        figure = Figure(figsize=(WIDTH, 0.5))
+        figure.text(0.5, 0.5, NOT_MEASURED, ha="center", va="center")
+        return figure
     models, looks = data["model"].unique(), dict(zip(data["line"].unique(), cycle(_LINES), strict=False))
     columns = min(3, len(models))
     rows = math.ceil(len(models) / columns)
