@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from huggingface_hub import HfApi, constants, get_token
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import get_session
 
 from avss import data, models
@@ -35,8 +35,8 @@ def problems(rows: Sequence["Row"]) -> list[str]:
             f"{', '.join([*checkpoints, *sources])}; connect to it, or fetch them elsewhere and copy the cache "
             f"{constants.HF_HUB_CACHE}"
         )
-    gated = {name: row for name, row in checkpoints.items() if row.alternative}
-    found += [line for row in gated.values() if (line := _closed(row, try_it=not unreachable))]
+    gated = [row for row in checkpoints.values() if row.alternative]
+    found += [line for row in gated if (line := _closed(row, try_it=not unreachable))]
     return found + _space(checkpoints.values(), sources.values())
 
 
@@ -96,8 +96,11 @@ def _closed(row: "Row", try_it: bool) -> str | None:
     try:
         if try_it:
             HfApi().auth_check(row.checkpoint)
-    except HfHubHTTPError:
+    except (GatedRepoError, RepositoryNotFoundError):
         return f"model {row.checkpoint} is gated and the token has no access; accept its licence at {page}, {open_one}"
+    except HfHubHTTPError:
+        # Any other answer is no verdict on the licence; loading the model will meet it again.
+        return None
     return None
 
 

@@ -50,6 +50,17 @@ def test_a_folder_has_one_split_a_file(tmp_path, monkeypatch):
         load_data(folder, "test")
 
 
+def test_only_rows_with_a_value_are_kept(tmp_path):
+    rows = [{"text": f"document {i}", "meta": {"set": "AB"[i % 2]}, "n": i % 3} for i in range(6)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept = load_data(str(tmp_path / "a.jsonl"), where={"meta.set": "B", "n": 0})
+    assert kept["text"][:] == ["document 3"]
+    with pytest.raises(InputError, match=r"no row whose meta\.set is 'C'; its values are 'A', 'B'"):
+        load_data(str(tmp_path / "a.jsonl"), where={"meta.set": "C"})
+    with pytest.raises(InputError, match="no column kind to look for 'B' in; it has"):
+        load_data(str(tmp_path / "a.jsonl"), where={"kind": "B"})
+
+
 def test_embedded_data_has_its_splits():
     assert {"sentence", "label"} <= set(load_data("microworld/reviews", "validation").column_names)
     with pytest.raises(InputError, match="no split 'test'"):

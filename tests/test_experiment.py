@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 import avss
-from avss import mini
+from avss import experiment, mini
 from avss.data import batches, load_data, sample
 from avss.errors import InputError
 from avss.experiment import Profile, Row, cells, load_profile, run_row
@@ -21,6 +24,7 @@ from avss.results import Store
 from tests.conftest import WORDS
 
 ROOT = Path(__file__).parent.parent
+ROW = "id: a, task: sentiment, dataset: d, model: m, checkpoint: c, data: x, remove: 1"
 
 
 @pytest.fixture
@@ -75,8 +79,6 @@ def test_a_value_equals_pruning_and_evaluating_by_hand(row, tmp_path):
 
 
 def test_every_method_and_selection_rule_runs_on_a_row(row, tmp_path):
-    from dataclasses import replace
-
     rules = ("iterative", "cumulative(0.4)", "released_code(0.4)")
     everything = replace(row, methods=tuple(METHODS), selections={"avss": rules}, seeds=2, remove=2)
     store, coalitions = Store(tmp_path / "results"), tmp_path / "coalitions"
@@ -99,8 +101,6 @@ def test_every_method_and_selection_rule_runs_on_a_row(row, tmp_path):
 
 
 def test_only_so_many_documents_are_evaluated(row, tmp_path):
-    from dataclasses import replace
-
     store = Store(tmp_path / "results")
     run_row(replace(row, documents=7, methods=("last",), seeds=1), "p", store)
     assert store.observations()["n"].tolist() == [7, 7]
@@ -114,8 +114,6 @@ def test_a_set_of_layers_is_evaluated_once_whoever_chose_it(row, tmp_path):
 
 
 def test_a_second_run_adds_nothing_and_a_new_seed_only_its_own_cells(row, tmp_path):
-    from dataclasses import replace
-
     store = Store(tmp_path / "results")
     run_row(row, "p", store)
     files = sorted((tmp_path / "results").rglob("*"))
@@ -126,8 +124,6 @@ def test_a_second_run_adds_nothing_and_a_new_seed_only_its_own_cells(row, tmp_pa
 
 
 def test_a_cell_that_fails_is_a_row_with_its_reason_and_is_tried_again(row, tmp_path):
-    from dataclasses import replace
-
     store = Store(tmp_path / "results")
     failing = replace(row, methods=("avss",), readings=("paper,epsilon=1e-30,zero_sparsity=error",), seeds=1)
     run_row(failing, "p", store)
@@ -155,8 +151,6 @@ run_row(Row(**json.loads(sys.argv[1])), "p", Store(Path(sys.argv[2])))
 
 
 def test_a_killed_run_resumes_and_no_row_is_lost_or_doubled(row, tmp_path):
-    from dataclasses import asdict
-
     root = tmp_path / "results"
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, json.dumps(asdict(row)), str(root)], stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -187,12 +181,70 @@ def test_a_killed_run_resumes_and_no_row_is_lost_or_doubled(row, tmp_path):
     pd.testing.assert_frame_equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["mini", "reference"])
+def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(row, tmp_path, monkeypatch, capsys):
+    whole, halved = Store(tmp_path / "whole"), Store(tmp_path / "halved")
+    run_row(row, "p", whole)
+
+    def with_little_memory(*args, **options):
+        model, tokenizer = avss.load_model(*args, **options)
+
+        def refuse(module, args, kwargs):
+            if len(args[0] if args else kwargs["input_ids"]) > 10:
+                torch.empty(1 << 60, dtype=torch.uint8)
+
+        model.base_model.register_forward_pre_hook(refuse, with_kwargs=True)
+        return model, tokenizer
+
+    monkeypatch.setattr(experiment, "load_model", with_little_memory)
+    run_row(row, "p", halved)
+    said = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
+    # Forty documents are evaluated; ten are scored, which fit.
+    assert said == [f"r: evaluation ran out of memory and goes on with {size} documents at a time" for size in (16, 8)]
+    columns = ["key", "removed", "value", "status"]
+    pd.testing.assert_frame_equal(whole.observations()[columns], halved.observations()[columns])
+
+
+def test_a_row_placed_by_accelerate_on_a_part_of_the_data_resumes(row, tmp_path):
+    stated = {"dtype": "bfloat16", "device_map": "auto", "attn_implementation": "sdpa", "where": {"label": 1}}
+    placed, store = replace(row, **stated), Store(tmp_path / "results")
+    assert run_row(placed, "p", store) == len(cells(row))
+    table = store.observations()
+    assert (table["status"] == "ok").all()
+    assert table["n"].unique().tolist() == [20]
+    assert run_row(placed, "p", store) == 0
+    assert run_row(replace(placed, seeds=4), "p", store) == 4
+
+
+def test_one_document_that_does_not_fit_is_one_line(row, tmp_path, monkeypatch):
+    def without_memory(*args, **options):
+        model, tokenizer = avss.load_model(*args, **options)
+        model.register_forward_pre_hook(lambda *_: torch.empty(1 << 60, dtype=torch.uint8) and None)
+        return model, tokenizer
+
+    monkeypatch.setattr(experiment, "load_model", without_memory)
+    with pytest.raises(InputError, match="row r: evaluation runs out of memory with one document at a time"):
+        run_row(row, "p", Store(tmp_path / "results"))
+
+
+@pytest.mark.parametrize("name", ["mini", "reference", "paper"])
 def test_committed_profiles_load(name):
     profile = load_profile(ROOT / "profiles" / f"{name}.yaml")
     assert profile.name == name
     assert profile.row("sst2-distilbert").remove == 1
     assert {row.seeds for row in profile.rows} == {5}
+
+
+def test_the_paper_profile_has_all_rows_of_table_1_pinned_and_with_their_shares():
+    printed = pd.read_csv(ROOT / "book" / "table1.csv").set_index(["dataset", "model"])
+    rows = load_profile(ROOT / "profiles" / "paper.yaml").rows
+    assert [(row.dataset, row.model) for row in rows] == list(printed.index)
+    for row in rows:
+        layers = row.shape.get("num_hidden_layers") or row.shape["n_layers"]
+        share = float(printed.loc[row.dataset, row.model]["parameter_reduction"].rstrip("%")) / 100
+        assert row.remove == round(share * layers), row.id
+        assert re.fullmatch("[0-9a-f]{40}", row.revision), row.id
+        assert re.fullmatch("[0-9a-f]{40}", row.data_revision), row.id
+        assert bool(row.alternative) == row.checkpoint.startswith("meta-llama/"), row.id
 
 
 def test_rows_of_mini_are_rows_of_table_1_with_their_shares():
@@ -231,6 +283,13 @@ def test_rows_of_mini_are_rows_of_table_1_with_their_shares():
             "selections for lrp, which is none of its methods",
         ),
         ("- a", "is not a profile"),
+        (f"rows: [{{{ROW}, revision: 1234567}}]", "revision of row a is 1234567; give a commit, in quotes"),
+        (f"rows: [{{{ROW}, batch_size: 0}}]", "batch_size of row a is 0; give a number"),
+        (f"rows: [{{{ROW}, where: text}}]", "where of row a is 'text'; give a value for each column"),
+        (f"rows: [{{{ROW}, shape: {{n_layers: 2}}}}]", "shape of row a is .* give what config.json says"),
+        (f"rows: [{{{ROW}, dtype: bf16}}]", "row a: dtype 'bf16' is not known; choose one of float32"),
+        (f"rows: [{{{ROW}, device_map: cuda}}]", "row a: device_map 'cuda' is not known; choose one of auto"),
+        (f"rows: [{{{ROW}, attn_implementation: fast}}]", "attn_implementation 'fast' is not known"),
     ],
 )
 def test_bad_profiles_are_named(tmp_path, content, message):

@@ -5,11 +5,12 @@ import os
 import huggingface_hub
 import pytest
 import torch
+from transformers import AutoConfig
 
 import avss
 from avss import mini
 from avss.errors import InputError
-from avss.models import resolve, revision_of
+from avss.models import resolve, revision_of, skeleton
 from tests.conftest import FAMILIES, ragged, tiny
 
 
@@ -33,6 +34,26 @@ def test_dtype_is_explicit(saved):
     assert avss.load_model(folder, dtype="bfloat16")[0].dtype == torch.bfloat16
     with pytest.raises(InputError, match="dtype 'int8' is not known; choose one of float32"):
         avss.load_model(folder, dtype="int8")
+
+
+def test_accelerate_places_a_model_and_attention_is_as_asked(saved):
+    folder = str(saved("llama"))
+    model, _ = avss.load_model(folder, device_map="auto", attn_implementation="eager")
+    assert model.config._attn_implementation == "eager"
+    with torch.no_grad():
+        expected = avss.load_model(folder)[0].to(model.device)(**ragged()).logits
+        torch.testing.assert_close(model(**ragged()).logits, expected)
+
+
+def test_a_skeleton_has_the_class_and_the_parameters_but_no_weights(saved, family):
+    folder = saved(family)
+    shape = AutoConfig.from_pretrained(folder).to_dict()
+    for model in (skeleton(str(folder)), skeleton("nobody/nothing", shape=shape)):
+        assert type(model) is type(tiny(family))
+        assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+        assert model.num_parameters() == tiny(family).num_parameters()
+    with pytest.raises(InputError, match="cannot be loaded"):
+        skeleton("nobody/nothing", shape={"model_type": "abacus"})
 
 
 def test_embedded_models_load_by_name():
