@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     sweeps = ["width", "blocks", "length", "samples", "shape"]
     parser.add_argument("--sweeps", nargs="+", choices=sweeps, default=sweeps[:-1])
-    parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256, 512, 768, 1024])
+    parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256, 512, 1024])
     parser.add_argument("--blocks", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--lengths", type=int, nargs="+", default=[16, 32, 64, 128], help="tokens of all documents")
     parser.add_argument("--samples", type=int, nargs="+", default=[128, 256, 512, 1024], help="of 512 tokens each")

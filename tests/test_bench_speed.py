@@ -1,0 +1,151 @@
+"""The benchmarks of speed: that what they compare gives the same, and that figures and tables say what files hold."""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+
+import avss
+from avss.figures import speed
+from avss.figures.style import style
+from avss.results import Store
+from tests.conftest import ragged, tiny
+
+sys.path.append(str(Path(__file__).parent.parent / "bench"))
+import ablation
+import measuring
+import scoring
+
+BATCHES = [ragged((9, 5, 7, 4), seed=1), ragged((6, 9, 3, 8), seed=2)]
+PROVENANCE = {
+    "hardware": {"processor": "slate", "cores": 2, "threads": 2},
+    "load_average": [[0.1, 0.2, 0.3], [1.5, 1, 0.5]],
+    "dtype": "float32",
+    "versions": {"torch": "2", "transformers": "5"},
+    "created": "2026-01-01T00:00:00Z",
+    "git_revision": "0123456789abcdef",
+}
+
+
+def test_hidden_states_kept_give_the_statistics_of_avss():
+    found, table = scoring.kept(tiny("llama"), BATCHES), avss.score(tiny("llama"), BATCHES).table
+    # The last of them is after the final norm, which is one reason not to go this way.
+    assert [variance for variance, _ in found[:-1]] == pytest.approx(table["variance"][:-1].tolist(), rel=1e-4)
+    assert [share for _, share in found[:-1]] == pytest.approx(table["sparsity"][:-1].tolist(), rel=1e-4)
+
+
+def test_the_released_way_gives_the_reading_released_code():
+    text = scoring.padded(BATCHES, 12)
+    assert [batch["input_ids"].shape for batch in text] == [(4, 12)] * 2
+    expected = avss.score(tiny("llama"), text, reading="released-code,epsilon=0.05").table["variance"]
+    assert [variance for variance, _ in scoring.released(tiny("llama"), text)] == pytest.approx(
+        expected.tolist(), rel=1e-5
+    )
+
+
+def test_whole_passes_give_what_the_engine_gives():
+    model, gates = tiny("llama"), np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 1, 0.5], [0.5, 0.5, 1, 0]])
+    found, expected = ablation.whole_passes(model, BATCHES, gates), avss.ablate(model, BATCHES, gates)
+    assert found.loss == pytest.approx(expected.loss, rel=1e-4)
+    assert found.probability == pytest.approx(expected.probability, rel=1e-4)
+    assert found.count.tolist() == expected.count.tolist()
+    assert not any(block._forward_hooks for block in model.model.layers)
+
+
+def test_memory_is_what_tensors_held_at_most():
+    def run() -> None:
+        # 4, then 4 + 8, then 8 + 8 MiB.
+        first = torch.zeros(1 << 20)
+        second = first.double()
+        del first
+        second + 1
+
+    assert measuring.live_peak(run, "cpu") == pytest.approx(16 * 2**20, rel=1e-3)
+
+
+def test_a_slow_round_is_the_only_one():
+    assert {len(taken) for taken in measuring.rounds({"a": int, "b": int}, 3, "cpu", 60).values()} == {3}
+    assert {len(taken) for taken in measuring.rounds({"a": int, "b": int}, 3, "cpu", 0).values()} == {1}
+
+
+def line(sweep: str, at, way: str, ratio: float, extra: float) -> dict:
+    own = {"sweep": sweep, "at": at, "way": way, "width": at if sweep == "width" else 256, "blocks": 4, "repeats": 3}
+    own |= {"seconds": 10 * ratio, "time_ratio": ratio, "time_ratio_quartiles": [ratio - 0.01, ratio + 0.01]}
+    own |= {"extra_mib": extra, "extra_share": extra / 1000, "tokens_per_second": 4.0, "documents": 8}
+    return own | {"matrix_share": 0.5, "bandwidth_share": 0.01, "tokens": 4096, "name": f"{sweep}-{at}-{way}"}
+
+
+def write(root: Path, script: str, rows: list[dict], **hardware) -> None:
+    folder = root / "bench" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = PROVENANCE | {"hardware": PROVENANCE["hardware"] | hardware}
+    limits = {"matrix_per_second": 2e11, "copied_bytes_per_second": 3e10}
+    content = {"setting": {"vocabulary": 9}, "limits": limits, "rows": rows, "provenance": facts}
+    (folder / f"{script}-{'cuda' if hardware else 'cpu'}.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    ways = {"bare": (1.0, 0.0), "avss": (1.02, 0.4), "kept": (1.1, 40.0), "released": (1.5, 8.0)}
+    points = {"width": (64, 512, 1024), "samples": (512, 1024), "length": (16, 32), "blocks": (4, 8)}
+    write(tmp_path, "scoring", [line(s, at, way, *ways[way]) for s in points for at in points[s] for way in ways])
+    deep = {"method": "leave_one_out", "blocks": 32, "repeats": 3, "speedup": 1.7, "speedup_quartiles": [1.6, 1.8]}
+    deep |= {"shared_seconds": 1.0, "naive_seconds": 1.7, "shared_block_forwards": 528, "naive_block_forwards": 1024}
+    write(tmp_path, "ablation", [deep | {"counted_speedup": 1.94}])
+    return Store(tmp_path / "results")
+
+
+@pytest.mark.parametrize("function", [speed.cost_of_scoring, speed.growth_of_scoring, speed.shared_prefixes])
+def test_figures_come_with_the_data_that_they_plot(store, function):
+    with mpl.rc_context(style("dark")):
+        figure, data = function(store)
+    assert len(figure.axes)
+    assert set(data["measured on"]) == {"slate"}
+    assert not data[["low", "high"]].isna().any(axis=None)
+
+
+def test_shapes_of_an_accelerator_are_drawn_and_judged(store, tmp_path):
+    rows = [line("shape", speed.LARGEST, way, ratio, 4) for way, ratio in (("bare", 1.0), ("avss", 1.04))]
+    write(tmp_path, "scoring", [row | {"waits_per_batch": 0.0} for row in rows], accelerator="a card")
+    with mpl.rc_context(style("light")):
+        figure, data = speed.scoring_at_real_shapes(store)
+    assert len(figure.axes) == 1
+    assert set(data["measured on"]) == {"a card"}
+    table = speed.target_table(store)
+    assert "at most 1.03 | not measured | 1.04, does not hold |" in table
+    assert "waits for the accelerator in a batch, shape of LLama-8B: at most 0 | not measured | 0, holds |" in table
+
+
+def test_targets_are_judged_by_what_was_measured(store):
+    table = speed.target_table(store)
+    assert "width 512 and more: at most 1.05 | 1.02, holds |" in table
+    assert "at most 0.01 | 0.0004, holds |" in table
+    assert "times as fast: at least 1 | 1.08, holds |" in table
+    assert "times less extra memory: at least 10 | 100, holds |" in table
+    assert "the released scripts' way: times as fast: at least 3 | 1.47, does not hold |" in table
+    assert "by shared prefixes: at least 1.8 | 1.7, does not hold |" in table
+    assert "shape of LLama-8B: at most 1.03 | not measured |" in table
+
+
+def test_tables_show_limits_load_and_counts(store):
+    assert "| matrix products, GFLOP/s | 200 | 200 |" in speed.speed_basis(store)
+    assert "| load average before and after | 0.1 and 1.5 | 0.1 and 1.5 |" in speed.speed_basis(store)
+    assert "| width 512 | AVSS | 1.02 [1.01,\u00a01.03] |  | 0.40 | 0.04\u00a0% | 4 | 50\u00a0%, 1.0\u00a0% |" in (
+        speed.scoring_table(store)
+    )
+    assert "| 528 and 1024 | 1.94 |" in speed.sharing_table(store)
+
+
+def test_without_files_nothing_is_measured(tmp_path):
+    nothing = Store(tmp_path / "results")
+    functions = (speed.cost_of_scoring, speed.growth_of_scoring, speed.scoring_at_real_shapes, speed.shared_prefixes)
+    for function in functions:
+        with mpl.rc_context(style("light")):
+            figure, data = function(nothing)
+        assert [text.get_text() for text in figure.texts] == ["not measured"]
+        assert data.empty
+    assert {table(nothing) for table in speed.TABLES.values()} == {"Not measured.\n"}
