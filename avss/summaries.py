@@ -190,7 +190,7 @@ def summary(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     return _summary(store, row, _state(store, row)).copy()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def _summary(store: Store, row: str, state: tuple) -> pd.DataFrame:
     paper = printed(store, row)
     lines = [
@@ -243,7 +243,7 @@ def differences(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     return _differences(store, row, _state(store, row)).copy()
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def _differences(store: Store, row: str, state: tuple) -> pd.DataFrame:
     lines = []
     for profile in _profiles(store, row):

@@ -45,10 +45,12 @@ class Text(str):
 def markdown(table: pd.DataFrame, digits: int = 3, note: str = "") -> Text:
     """The table without its index, and a note below it; floats get this many decimals, columns of numbers go right."""
     right = [pd.api.types.is_numeric_dtype(table[column]) for column in table]
-    lines = [list(map(str, table.columns)), ["---:" if number else "---" for number in right]]
-    for line in table.itertuples(index=False):
-        cells = [f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell) for cell in line]
-        lines.append([cell.replace("|", "\\|") for cell in cells])
+    spelt = [
+        [f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell) for cell in line]
+        for line in (table.columns, *table.itertuples(index=False))
+    ]
+    head, *body = [[cell.replace("|", "\\|") for cell in line] for line in spelt]
+    lines = [head, ["---:" if number else "---" for number in right], *body]
     return Text("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + (f"\n{note}\n" if note else ""))
 
 

@@ -313,5 +313,6 @@ def test_the_reading_table_shows_the_presets(store):
 
 def test_markdown_keeps_cells_whole(store):
     table = tables.markdown(pd.DataFrame({"a|b": ["x|y"], "n": [3], "share": [0.12345]}), digits=2, note="Note.")
+    assert table.splitlines()[0] == "| a\\|b | n | share |"
     assert table.splitlines()[2] == "| x\\|y | 3 | 0.12 |"
     assert table.endswith("\nNote.\n")

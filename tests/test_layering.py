@@ -17,8 +17,13 @@ TORCH_FREE = (
     "statistics",
     "summaries",
     "tables",
+    "audit",
+    "benchmarks",
+    "checks",
+    "coverage",
     "figures",
     "figures.rows",
+    "numbers",
     "files",
     "errors",
 )

@@ -14,8 +14,8 @@ import yaml
 from packaging.requirements import Requirement
 
 from avss.experiment import cells, load_profile
+from avss.figures import TABLES
 from avss.results import Store
-from avss.tables import TABLES
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

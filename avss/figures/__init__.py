@@ -15,18 +15,36 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from avss import audit, coverage, tables
 from avss.errors import InputError
+from avss.figures.cost import cost_of_methods, cost_of_pruning
+from avss.figures.equations import cumulative_by_block, deviation_by_block, score_by_block, sparsity_by_block
+from avss.figures.readings import sparsity_curves, varied_readings
 from avss.figures.rows import card, rank_agreement, removed_layers, retention, variance_by_block
 from avss.figures.style import style
+from avss.figures.table_1 import table_1
 from avss.files import write_whole
 from avss.results import Store
 from avss.summaries import FIRST_ROW, measured_rows
-from avss.tables import TABLES
 
 ROW_FIGURES = {
     function.__name__: function for function in (variance_by_block, retention, removed_layers, rank_agreement, card)
 }
-BOOK_FIGURES: dict[str, Callable[[Store], tuple[Figure, pd.DataFrame]]] = {}
+BOOK_FIGURES: dict[str, Callable[[Store], tuple[Figure, pd.DataFrame]]] = {
+    function.__name__: function
+    for function in (
+        sparsity_by_block,
+        deviation_by_block,
+        score_by_block,
+        cumulative_by_block,
+        varied_readings,
+        sparsity_curves,
+        table_1,
+        cost_of_pruning,
+        cost_of_methods,
+    )
+}
+TABLES = tables.TABLES | audit.TABLES | coverage.TABLES
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:
