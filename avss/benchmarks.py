@@ -1,4 +1,4 @@
-"""What was measured of cost: the committed files of `bench/results`, read, checked and compared, without torch.
+"""What was measured of cost: the committed files of `bench/results`, read, checked and told in tables, without torch.
 
 A file is one run of a script in `bench/` on one machine, `<script>-<device>.json`, with its setting and provenance.
 They lie beside the store's folder, as in this repository.
@@ -7,13 +7,15 @@ They lie beside the store's folder, as in this repository.
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from avss.errors import InputError
 from avss.results import Store
-from avss.summaries import METHODS, place
+from avss.summaries import METHODS, label, place
+from avss.tables import NOT_MEASURED, Text, markdown, spell
 
 # What pruning makes less of, by its name for readers: key in the file and unit.
 SIZES = {"parameters": ("parameters", "million"), "cache": ("cache_mib", "MiB"), "memory": ("memory_mib", "MiB")}
@@ -134,33 +136,29 @@ def methods(store: Store) -> pd.DataFrame:
 
 
 def basis(store: Store, script: str) -> pd.DataFrame:
-    """What the files of a script in `bench/` rest on, one line each: machine, setting, date, revision."""
-    lines = []
+    """What the files of a script in `bench/` rest on, one line each by what they measured; empty without files."""
+    lines = {}
     for path, content in _files(store, script):
         facts = content["provenance"]
         loads = " to ".join(f"{minute:g}" for minute, *_ in facts.get("load_average", []))
-        lines.append(
-            {
-                "measured on": measured_on(content),
-                "cores": facts["hardware"]["cores"],
-                "threads": facts["hardware"]["threads"],
-                "load average": loads or "not recorded",
-                "numbers": facts["dtype"],
-                "model and text": ", ".join(f"{name} {value}" for name, value in content["setting"].items()),
-                "torch": facts["versions"]["torch"],
-                "date": facts["created"][:10],
-                "revision": f"`{facts['git_revision'][:12]}`",
-                "file": f"`bench/results/{path.name}`",
-            }
-        )
-    return pd.DataFrame(lines)
+        lines[measured_on(content)] = {
+            "cores": facts["hardware"]["cores"],
+            "threads": facts["hardware"]["threads"],
+            "load average": loads or "not recorded",
+            "model and text": ", ".join(f"{name} {value}" for name, value in content["setting"].items()),
+            "torch": facts["versions"]["torch"],
+            "date": facts["created"][:10],
+            "revision": f"`{facts['git_revision'][:12]}`",
+            "file": f"`bench/results/{path.name}`",
+        }
+    return pd.DataFrame.from_dict(lines, orient="index")
 
 
 def measured_on(content: dict) -> str:
-    """The accelerator that a file is about, or else the processor, and the model's shape."""
-    hardware, setting = content["provenance"]["hardware"], content["setting"]
-    machine = hardware.get("accelerator", hardware["processor"])
-    return f"{machine}, {setting['blocks']} blocks of width {setting['width']}"
+    """The accelerator that a file is about, or else the processor, and the model's dtype and shape."""
+    facts, setting = content["provenance"], content["setting"]
+    machine = facts["hardware"].get("accelerator", facts["hardware"]["processor"])
+    return f"{machine}, {facts['dtype']}, {setting['blocks']} blocks of width {setting['width']}"
 
 
 def _files(store: Store, script: str) -> Iterator[tuple[Path, dict]]:
@@ -188,3 +186,64 @@ def _check(path: Path, row: dict) -> None:
         real = all(isinstance(number, int | float) and 0 < number < math.inf for number in numbers)
         if not real or sorted(numbers) != numbers:
             raise InputError(f"{path}: {key} is {value!r} where positive numbers belong; run the benchmark again")
+
+
+def pruning_table(store: Store) -> Text:
+    """What is left of each cost without k blocks and how many times less that is, one table a file.
+
+    Speed-ups with the quartiles over the rounds. Last the share of the cost, in %, that would lie outside the blocks.
+    """
+    return _by_file(pruning(store), _pruned)
+
+
+def _pruned(part: pd.DataFrame) -> pd.DataFrame:
+    table: dict[str, dict[str, str]] = {"M / (M − k)": {}}
+    for line in part.itertuples():
+        column = f"without {line.removed}" if line.removed else f"all {line.blocks}"
+        table["M / (M − k)"][column] = spell(line.ideal, digits=2)
+        cells = table.setdefault(line.quantity, {})
+        cells[column] = f"{line.value:.4g} {line.unit}"
+        if line.removed:
+            cells[column] += f": {spell(line.factor, line.low, line.high, digits=2)}"
+        if line.removed == part["removed"].max():
+            shares = [100 * rest_of(line.blocks, line.removed, end) for end in (line.factor, line.high, line.low)]
+            cells["outside the blocks, %"] = spell(*shares, digits=1)
+    return pd.DataFrame(table).T.fillna("").rename_axis("blocks").reset_index()
+
+
+def methods_table(store: Store) -> Text:
+    """What each method takes in bare forward passes, measured and counted, one table a file."""
+    return _by_file(methods(store), _methods)
+
+
+def _methods(part: pd.DataFrame) -> pd.DataFrame:
+    # Of a single measurement there are no quartiles.
+    ends = [part[end].mask(part["repeats"] == 1) for end in ("low", "high")]
+    return pd.DataFrame(
+        {
+            "method": part["method"].map(label),
+            "time": [spell(*line, digits=2) for line in zip(part["time"], *ends, strict=True)],
+            "measured times": part["repeats"],
+            "counted": part["counted"].map("{:.1f}".format),
+            "blocks forwards": part["forwards"],
+            "backwards": part["backwards"],
+            "memory": part["memory"].map("{:.2f}".format),
+        }
+    )
+
+
+def _by_file(data: pd.DataFrame, made: Callable[[pd.DataFrame], pd.DataFrame]) -> Text:
+    parts = data.groupby("measured on", sort=False)
+    return Text("\n".join(f"{name}:\n\n{markdown(made(part))}" for name, part in parts) or f"{NOT_MEASURED}\n")
+
+
+def basis_table(store: Store, script: str) -> Text:
+    """What the files of a script in `bench/` rest on, a column a file."""
+    data = basis(store, script)
+    return Text(f"{NOT_MEASURED}\n") if data.empty else markdown(data.T.rename_axis("measured on").reset_index())
+
+
+# Those that pages include, by the name of their file.
+TABLES = {function.__name__: function for function in (pruning_table, methods_table)} | {
+    f"{script}_basis": partial(basis_table, script=script) for script in ("pruning", "methods")
+}

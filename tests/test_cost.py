@@ -19,6 +19,7 @@ from avss.figures.style import style
 from avss.methods import METHODS
 from avss.results import Store
 from tests.conftest import labelled, ragged, tiny
+from tests.test_figures import cells
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = 8
@@ -103,13 +104,36 @@ def test_machines_stand_side_by_side(store):
     for device, hardware in (("cpu", {}), ("cuda", {"accelerator": "granite"})):
         write(store, f"pruning-{device}", [pruned(0), pruned(2)], **hardware)
         write(store, f"methods-{device}", [method_row("cim"), method_row("gbis")], **hardware)
-    names = [f"{machine}, 8 blocks of width 64" for machine in ("slate", "granite")]
+    names = [f"{machine}, float32, 8 blocks of width 64" for machine in ("slate", "granite")]
     assert list(benchmarks.pruning(store)["measured on"].unique()) == names
     methods = benchmarks.methods(store)
     assert list(zip(methods["measured on"], methods["method"], strict=True)) == [
         (name, method) for name in names for method in ("gbis", "cim")
     ]
     assert list(benchmarks.basis(store, "pruning")["load average"]) == ["0.5 to 0.25"] * 2
+    assert [benchmarks.pruning_table(store).count(name) for name in names] == [1, 1]
+
+
+def test_tables_tell_amounts_factors_and_what_lies_outside_the_blocks(store):
+    write(store, "pruning-cpu", [pruned(0), pruned(2), pruned(4)])
+    table = benchmarks.pruning_table(store)
+    assert cells(table, "blocks") == ["all 8", "without 2", "without 4", "outside the blocks, %"]
+    assert cells(table, "M / (M − k)") == ["1.00", "1.33", "2.00", ""]
+    assert cells(table, "parameters") == ["1 million", "0.8 million: 1.25", "0.6 million: 1.67", "20.0"]
+    assert cells(table, "cache")[-1] == "0.0"
+    assert cells(table, "decoding")[2:] == ["106.7 tokens/s: 1.67 [1.50,\u00a01.83]", "20.0 [9.1,\u00a033.3]"]
+
+
+def test_a_method_that_was_measured_once_has_no_quartiles(store):
+    write(store, "methods-cpu", [method_row("cim", 10) | {"repeats": 1}, method_row("gbis", 2)])
+    table = benchmarks.methods_table(store)
+    assert cells(table, "GBIS") == ["2.00 [1.80,\u00a02.20]", "5", "2.0", "8", "8", "1.50"]
+    assert cells(table, "CIM") == ["10.00", "1", "9.0", "72", "0", "1.50"]
+
+
+@pytest.mark.parametrize("name", benchmarks.TABLES)
+def test_tables_of_nothing_say_so(store, name):
+    assert benchmarks.TABLES[name](store) == "not measured\n"
 
 
 @pytest.mark.parametrize(
