@@ -5,6 +5,7 @@ Each file is one run on one machine, which the data names in `measured on`. What
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -206,12 +207,11 @@ def _nothing(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return figure, data
 
 
-def scoring_table(store: Store) -> Text:
-    """Each way to score by width and shape: time and memory beside a bare pass, and shares of the machine's limits."""
-    data = scoring(store, "width", "shape")
+def scoring_table(store: Store, sweep: str) -> Text:
+    """Each way to score at every point of a sweep: time and memory beside a bare pass, shares of the machine's limits."""
     table = [
         {
-            "model": f"width {line['at']}" if line["sweep"] == "width" else line["at"],
+            "model": f"{sweep} {line['at']}" if sweep == "width" else line["at"],
             "way": WAYS[line["way"]],
             "time, in bare passes": spell(line["time_ratio"], line["low"], line["high"], digits=2),
             "its own work": "" if pd.isna(line["beside_ratio"]) else spell(line["beside_ratio"]),
@@ -220,7 +220,7 @@ def scoring_table(store: Store) -> Text:
             "tokens/s": f"{line['tokens_per_second']:.0f}",
             "matrix rate, bandwidth": f"{percent(line['matrix_share'])}, {percent(line['bandwidth_share'], 1)}",
         }
-        for line in data.to_dict("records")
+        for line in scoring(store, sweep).to_dict("records")
     ]
     return _table(table)
 
@@ -250,7 +250,8 @@ def target_table(store: Store) -> Text:
         mine = (rows[rows["measured on"] == machine] for rows in (scored, shared))
         for what, at_most, limit, value in _asked(*mine):
             holds = value <= limit if at_most else value >= limit
-            cell = NOT_MEASURED if np.isnan(value) else f"{value:.3g}, {'holds' if holds else 'does not hold'}"
+            shown = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+            cell = NOT_MEASURED if np.isnan(value) else f"{shown}, {'holds' if holds else 'does not hold'}"
             table.setdefault(f"{what}: {'at most' if at_most else 'at least'} {limit:g}", {})[machine] = cell
     return _table(pd.DataFrame(table).T.rename_axis("asked").reset_index().to_dict("records"))
 
@@ -308,4 +309,6 @@ def _table(lines: list[dict]) -> Text:
     return markdown(pd.DataFrame(lines)) if lines else Text(f"{NOT_MEASURED.capitalize()}.\n")
 
 
-TABLES = {function.__name__: function for function in (target_table, scoring_table, sharing_table, speed_basis)}
+TABLES = {function.__name__: function for function in (target_table, sharing_table, speed_basis)} | {
+    f"scoring_table-{sweep}": partial(scoring_table, sweep=sweep) for sweep in ("width", "shape")
+}
