@@ -3,7 +3,7 @@
 From the store and the provenance beside it, without torch.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -78,7 +78,7 @@ def runs_table(store: Store) -> Text:
         lines.append(
             {
                 "run": f"`{fact['run']}`",
-                "began (UTC)": fact["created"].replace("T", " ").removesuffix("Z"),
+                "began (UTC)": f"{datetime.fromisoformat(fact['created']):%d %b %Y, %H:%M}",
                 "took (h:mm:ss)": _duration(fact["seconds"]) if "seconds" in fact else "did not finish",
                 "machine": hardware.get("accelerator", hardware["processor"]),
                 "threads": str(hardware.get("threads", "not recorded")),

@@ -44,6 +44,10 @@ Python 3.12, Section 4.1, arXiv:2411.02117, [a link to 2.5](https://example.org)
 ```{{include}} book/executed/figures/table.md
 ```
 
+```{{py:function}} near(value, tolerance=0.001)
+Whether it is within 0.001 of it.
+```
+
 ```{{toctree}}
 notebook
 gallery
@@ -207,6 +211,7 @@ def test_the_gallery_has_a_card_for_every_figure_and_leads_to_the_text(good):
     page = html.unescape(good.pages["gallery"])
     shown = re.findall(r'src="_images/([\w.-]+?)\.light\.svg"', page)
     assert shown == [name if e["kind"] == "book" else f"{name}-{FIRST_ROW}" for name, e in REGISTER.items()]
+    assert "<figcaption" not in page, "figures of the gallery have no number"
     assert all(f'alt="{entry["alt"]}"' in page and entry["title"] in page for entry in REGISTER.values())
     assert re.findall('href="([^"]+)"><span class="std std-ref">In the text', page) == [
         f"notebook.html#fig-retention-{FIRST_ROW}"

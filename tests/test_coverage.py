@@ -66,10 +66,10 @@ def test_every_run_tells_when_how_long_on_what_and_with_which_code(store):
     path.write_text(json.dumps(json.loads(path.read_text()) | known))
     table = runs_table(store)
     found = {line[0]: line[1:] for line in lines(table)}
-    assert found[f"`{path.stem}`"] == ["2026-01-01 00:00:00", "1:02:05", "abacus", "4", "`0123456` with changes", "14"]
+    assert found[f"`{path.stem}`"] == ["01 Jan 2026, 00:00", "1:02:05", "abacus", "4", "`0123456` with changes", "14"]
     unfinished = found[f"`mini-{FIRST_ROW}-20260101T000000Z`"]
     assert unfinished == [
-        "2026-01-01 00:00:00",
+        "01 Jan 2026, 00:00",
         "did not finish",
         "slate",
         *["not recorded"] * 2,

@@ -102,7 +102,7 @@ def test_a_number_that_is_not_measured_is_an_error_unless_the_request_allows_it(
         ("0.95", "'0.95' is no address"),
         ("mini/a/b/c/d/e", "is no address"),
         (f"mini/{FIRST_ROW}/avss/retention %d", "is no number; write an address"),
-        (f"mimi/{FIRST_ROW}/avss/value", "profile 'mimi' is not known; choose one of printed, mini, reference"),
+        (f"mimi/{FIRST_ROW}/avss/value", "profile 'mimi' is not known; choose one of printed, mini"),
         ("mini/sst2/avss/value", "row 'sst2' is not known"),
         (f"mini/{FIRST_ROW}/avs/value", "method 'avs' is not known"),
         (f"mini/{FIRST_ROW}/avss/values", "quantity 'values' is not known"),

@@ -8,10 +8,14 @@ its tooltip, also read aloud, has the interval, n, seeds and run, or the place. 
 number alone.
 
 A decimal (`0.95`, `.5`, `1e-6`) that stands bare in a page, a notebook's Markdown cell, a caption or an alt text is a
-warning, so that it fails a build with `-W`. Allowed are: the two roles; code, which is how a constant of a definition
-or a version is written; mathematics; links, cross-references and citations; what code cells put out, and tables that
-pages include from `book/executed/figures`; versions in three parts or joined to a name (Llama-3.2), and numbers of
-things: Section, Table, Figure, Appendix, Python, arXiv.
+warning, so that it fails a build with `-W`. Allowed are:
+
+- what the two roles write;
+- code, which is how a constant of a definition or a version is written, and mathematics;
+- links, cross-references and citations;
+- what code cells put out, docstrings, and tables that pages include from `book/executed/figures`;
+- versions in three parts or joined to a name (Llama-3.2), and numbers of things: Section, Table, Figure, Appendix,
+  Python, arXiv.
 """
 
 import re
@@ -91,14 +95,14 @@ def bare_decimals(document: nodes.document) -> Iterator[tuple[str, str, int]]:
     """Each decimal that stands bare in a page, with its file and line."""
     for block in document.findall(_holds_text):
         source, line = origin(block)
-        if GENERATED in Path(source).as_posix() or _in_code_cell(block):
+        if GENERATED in Path(source).as_posix() or _of_code(block):
             continue
         text = "".join(_prose(block))
         for found in _DECIMAL.finditer(text):
             if not found["thing"]:
                 yield found[0], source, line + text[: found.start()].count("\n")
     for image in document.findall(nodes.image):
-        if not _in_code_cell(image):
+        if not _of_code(image):
             for found in _DECIMAL.finditer(image.get("alt", "")):
                 yield found[0], *origin(image)
 
@@ -134,8 +138,10 @@ def _with_ancestors(node: nodes.Node | None) -> Iterator[nodes.Node]:
         node = node.parent
 
 
-def _in_code_cell(node: nodes.Node) -> bool:
-    return any(n.get("nb_element") == "cell_code" for n in _with_ancestors(node) if isinstance(n, nodes.Element))
+def _of_code(node: nodes.Node) -> bool:
+    """Whether it belongs to a code cell, or to the description of a function or class."""
+    above = [n for n in _with_ancestors(node) if isinstance(n, nodes.Element)]
+    return any(isinstance(n, addnodes.desc) or n.get("nb_element") == "cell_code" for n in above)
 
 
 def _check(app: Sphinx, document: nodes.document) -> None:

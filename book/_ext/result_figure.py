@@ -10,8 +10,8 @@ Without `:row:` it is about the row that papermill executed the notebook for, an
 of Table 1; a figure about all that is stored is about no row. Without `:alt:` it has the one of `book/figures.yml`,
 where every figure is registered with its title, its kind, and what it shows. The page shows the SVG that suits its
 light or dark mode. Below the caption stand the files (both SVGs, PDF, the plotted data as CSV), the function that drew
-it with its revision, the runs, and how to cite it. The figure's label is `fig-<name>-<row>`, or `fig-<name>`; with
-`:unlabelled:` it has none, and links to the place that has.
+it with its revision, the runs, and how to cite it. The figure's label is `fig-<name>-<row>`, or `fig-<name>`. Where
+it is shown again, it is `:unlabelled:`, has no number, and links to the place that has.
 
     ```{figure-gallery} row
     ```
@@ -85,26 +85,30 @@ class ResultFigure(SphinxDirective):
         drawings = nodes.container(classes=["drawings"])
         for theme in ("light", "dark"):
             drawings += nodes.image(uri=f"{stem}.{theme}.svg", alt=alt, classes=[f"only-{theme}"])
-        figure = nodes.figure("", drawings, classes=["result-figure"])
-        figure += self._caption(name)
+        caption = self._caption(name)
         try:
-            figure += nodes.legend("", *self._legend(name, entry, row, stem, label))
+            legend = self._legend(name, entry, row, stem, label)
         except InputError as error:
             raise self.error(f"result-figure {name}: {error}") from None
+        if "unlabelled" in self.options:
+            # No figure to Sphinx, which would give it another number.
+            below = nodes.container("", *legend, self._elsewhere(label), classes=["legend"])
+            return [nodes.container("", drawings, caption, below, classes=["result-figure"])]
+        figure = nodes.figure("", drawings, classes=["result-figure"])
+        figure += nodes.caption(caption.rawsource, "", *caption.children)
+        figure[-1].source, figure[-1].line = caption.source, caption.line
+        figure += nodes.legend("", *legend)
         self.set_source_info(figure)
-        if "unlabelled" not in self.options:
-            figure["names"].append(label)
-            self.state.document.note_explicit_target(figure, figure)
+        figure["names"].append(label)
+        self.state.document.note_explicit_target(figure, figure)
         return [figure]
 
-    def _caption(self, name: str) -> nodes.caption:
+    def _caption(self, name: str) -> nodes.paragraph:
         parsed = nodes.Element()
         self.state.nested_parse(self.content, self.content_offset, parsed)
         if len(parsed) != 1 or not isinstance(parsed[0], nodes.paragraph):
             raise self.error(f"result-figure {name} needs a caption of one paragraph")
-        caption = nodes.caption(parsed[0].rawsource, "", *parsed[0].children)
-        caption.source, caption.line = parsed[0].source, parsed[0].line
-        return caption
+        return parsed[0]
 
     def _legend(self, name: str, entry: dict, row: str | None, stem: str, label: str) -> list[nodes.Node]:
         files = [self._download(f"{stem}.{ending}", nodes.Text(text)) for ending, text in _FILES.items()]
@@ -120,12 +124,11 @@ class ResultFigure(SphinxDirective):
         cite = disclosure(summary="Cite this figure")
         bibtex = self._bibtex(name, title, runs, label)
         cite += nodes.literal_block(bibtex, bibtex, language="bibtex")
-        legend = [
+        return [
             nodes.paragraph("", "", nodes.Text("Files: "), *_listed(files)),
             nodes.paragraph("", "", *drawn, nodes.Text(", from "), *_listed(data)),
             cite,
         ]
-        return [*legend, self._elsewhere(label)] if "unlabelled" in self.options else legend
 
     def _download(self, target: str, *children: nodes.Node) -> nodes.Node:
         return addnodes.download_reference(
