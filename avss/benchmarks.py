@@ -59,15 +59,10 @@ def ideal(blocks: int, removed: int) -> float:
     return blocks / (blocks - removed)
 
 
-def with_rest(blocks: int, removed: int, rest: float) -> float:
-    """The same where the share `rest` of the cost, from 0 to 1, lies outside the blocks and stays (Amdahl's law)."""
-    return 1 / (rest + (1 - rest) / ideal(blocks, removed))
-
-
 def rest_of(blocks: int, removed: int, factor: float) -> float:
-    """The share of the cost outside the blocks that would explain `factor`: the inverse of `with_rest`.
+    """The share r of the cost outside the blocks that would explain `factor` = 1 / (r + (1 - r) (M - k) / M).
 
-    Below 0 where the factor is above the ideal, as a measured one may be. Needs `removed` above 0.
+    That is Amdahl's law. Below 0 where the factor is above the ideal, as a measured one may be. Needs k above 0.
     """
     return (1 / factor - 1 / ideal(blocks, removed)) * blocks / removed
 
@@ -180,10 +175,11 @@ def _files(store: Store, script: str) -> Iterator[tuple[Path, dict]]:
 def _check(path: Path, row: dict) -> None:
     """Raise where a number cannot be a count, a size or a time."""
     for key, value in row.items():
-        numbers = value if isinstance(value, list) else [value]
-        if key == "method" or (key == "removed" and value == 0):
+        # No block may be gone, and an accelerator holds nothing before there is a model.
+        if key == "method" or (key in ("removed", "process_mib") and value == 0):
             continue
-        real = all(isinstance(number, int | float) and 0 < number < math.inf for number in numbers)
+        numbers = value if isinstance(value, list) else [value]
+        real = numbers and all(isinstance(number, int | float) and 0 < number < math.inf for number in numbers)
         if not real or sorted(numbers) != numbers:
             raise InputError(f"{path}: {key} is {value!r} where positive numbers belong; run the benchmark again")
 
