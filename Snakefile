@@ -83,7 +83,7 @@ def run_of(row):
 
 CODE = files("avss/**/*.py")
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
-EQUATIONS = ["variance"]
+EQUATIONS = ["variance", "sparsity", "avss", "readings", "baselines"]
 # The first row of a task is on the page of the task, the others have pages of their own.
 FIRST = {task_of(row): row for row in reversed(ROWS)}
 ROW_PAGES = {task_of(row) if row in FIRST.values() else f"rows/{row}": row for row in ROWS}
@@ -103,6 +103,12 @@ TABLES = expand(
         "rows_table-sentiment",
         "rows_table-language_modeling",
         "rows_table-question_answering",
+        "table_1_table",
+        "audit_table",
+        "check_table",
+        "coverage_table",
+        "runs_table",
+        "readings_runs_table",
     ],
 )
 # Of each task, the rows that have pages of their own.
@@ -146,6 +152,7 @@ rule equation:
     input:
         notebook="notebooks/{name}.ipynb",
         code=CODE,
+        weights=files("avss/mini/distilbert/*", "avss/mini/llama-1b/*"),
         results=results(),
         rows=run_of(FIRST["sentiment"]),
     output:
@@ -220,6 +227,8 @@ rule tables:
         code=CODE,
         results=results(),
         table="book/table1.csv",
+        claims="book/claims.yml",
+        benchmarks=files("bench/results/*.json"),
         runs=[PAGES[page] for page in EXECUTED],
     output:
         TABLES,
