@@ -182,6 +182,7 @@ def test_a_killed_run_resumes_and_no_row_is_lost_or_doubled(row, tmp_path):
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(row, tmp_path, monkeypatch, capsys):
+    row = replace(row, methods=("avss", "last"), seeds=1)
     whole, halved = Store(tmp_path / "whole"), Store(tmp_path / "halved")
     run_row(row, "p", whole)
 
@@ -206,13 +207,13 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(row, tmp
 
 def test_a_row_placed_by_accelerate_on_a_part_of_the_data_resumes(row, tmp_path):
     stated = {"dtype": "bfloat16", "device_map": "auto", "attn_implementation": "sdpa", "where": {"label": 1}}
-    placed, store = replace(row, **stated), Store(tmp_path / "results")
-    assert run_row(placed, "p", store) == len(cells(row))
+    placed, store = replace(row, methods=("avss", "last"), seeds=1, **stated), Store(tmp_path / "results")
+    assert run_row(placed, "p", store) == len(cells(placed))
     table = store.observations()
     assert (table["status"] == "ok").all()
     assert table["n"].unique().tolist() == [20]
     assert run_row(placed, "p", store) == 0
-    assert run_row(replace(placed, seeds=4), "p", store) == 4
+    assert run_row(replace(placed, seeds=2), "p", store) == 2
 
 
 def test_one_document_that_does_not_fit_is_one_line(row, tmp_path, monkeypatch):
