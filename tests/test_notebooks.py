@@ -1,0 +1,92 @@
+"""The notebooks as they are stored, and one of them run on its own."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+# The one that takes the least time.
+CHEAP = "variance"
+
+every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+
+
+def sources(name: str, kind: str) -> list[str]:
+    return [cell["source"] for cell in NOTEBOOKS[name]["cells"] if cell["cell_type"] == kind]
+
+
+@every_notebook
+def test_it_is_a_valid_notebook_for_any_python_kernel(name):
+    notebook = NOTEBOOKS[name]
+    nbformat.validate(notebook)
+    assert notebook["metadata"] == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    identities = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(identities)) == len(identities)
+
+
+@every_notebook
+def test_it_is_stored_without_outputs(name):
+    for cell in NOTEBOOKS[name]["cells"]:
+        assert not cell.get("outputs"), cell["id"]
+        assert cell.get("execution_count") is None, cell["id"]
+        assert set(cell["metadata"]) <= {"tags"}, cell["id"]
+
+
+@every_notebook
+def test_it_is_short_and_leaves_the_logic_to_the_package(name):
+    assert 20 <= len(NOTEBOOKS[name]["cells"]) <= 35
+    lines = [line for source in sources(name, "code") for line in source.splitlines()]
+    assert len(lines) <= 200
+    assert [line for line in lines if re.match(r"\s*(def|class|async def|%%writefile)\b", line)] == []
+
+
+@every_notebook
+def test_prose_leads(name):
+    cells = NOTEBOOKS[name]["cells"]
+    title, _, opening = cells[0]["source"].partition("\n")
+    assert cells[0]["cell_type"] == "markdown"
+    assert re.fullmatch(r"# \S.*", title)
+    assert len(opening.split()) >= 30, "it opens with what it asks and does"
+    assert cells[-1]["cell_type"] == "markdown", "it ends with what to conclude"
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            assert not re.fullmatch(r"#+ .*", cell["source"].strip()), f"{cell['id']} is a heading without a text"
+    words, code = (" ".join(sources(name, kind)).split() for kind in ("markdown", "code"))
+    assert len(words) > len(code)
+
+
+@every_notebook
+def test_papermill_can_set_its_parameters(name):
+    tagged = [cell for cell in NOTEBOOKS[name]["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    assert len(tagged) == 1
+    assert tagged[0]["cell_type"] == "code"
+    assert re.fullmatch(r"(\w+(, \w+)* = .+\n?)+", tagged[0]["source"])
+    assert "results = " in tagged[0]["source"]
+
+
+@every_notebook
+def test_it_is_a_page_of_the_book(name):
+    assert re.search(rf"book/executed/{re.escape(name)}$", (ROOT / "_toc.yml").read_text(), re.MULTILINE)
+
+
+@pytest.mark.xfail(strict=True, reason="notebooks look for profiles/ in the folder that they are opened in")
+def test_one_runs_alone_in_its_own_folder_as_jupyter_does_and_from_anywhere(tmp_path):
+    out = tmp_path / "out.ipynb"
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", str(ROOT / "notebooks")]
+    variables = os.environ | {"MPLBACKEND": "agg"}
+    command += [str(ROOT / f"notebooks/{CHEAP}.ipynb"), str(out)]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    cells = [cell for cell in nbformat.read(out, as_version=4)["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in cells)
+    assert any(cell["outputs"] for cell in cells)
+    assert not (ROOT / "notebooks/results").exists()
