@@ -109,6 +109,15 @@ TABLES = expand(
         "coverage_table",
         "runs_table",
         "readings_runs_table",
+        "pruning_table",
+        "pruning_basis",
+        "methods_table",
+        "methods_basis",
+        "target_table",
+        "scoring_table-width",
+        "scoring_table-shape",
+        "sharing_table",
+        "speed_basis",
     ],
 )
 # Of each task, the rows that have pages of their own.
@@ -258,6 +267,8 @@ rule book:
         BOOK,
         "_config.yml",
         "_toc.yml",
+        "CITATION.cff",
+        files("bench/results/*.json"),
         results=results(),
     output:
         "_build/html/index.html",

@@ -15,8 +15,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avss import audit, coverage, tables
+from avss import audit, benchmarks, coverage, tables
 from avss.errors import InputError
+from avss.figures import speed
 from avss.figures.cost import cost_of_methods, cost_of_pruning
 from avss.figures.equations import cumulative_by_block, deviation_by_block, score_by_block, sparsity_by_block
 from avss.figures.readings import sparsity_curves, varied_readings
@@ -42,9 +43,13 @@ BOOK_FIGURES: dict[str, Callable[[Store], tuple[Figure, pd.DataFrame]]] = {
         table_1,
         cost_of_pruning,
         cost_of_methods,
+        speed.cost_of_scoring,
+        speed.growth_of_scoring,
+        speed.scoring_at_real_shapes,
+        speed.shared_prefixes,
     )
 }
-TABLES = tables.TABLES | audit.TABLES | coverage.TABLES
+TABLES = tables.TABLES | audit.TABLES | coverage.TABLES | benchmarks.TABLES | speed.TABLES
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:
