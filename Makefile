@@ -1,4 +1,4 @@
-# Two commands, each with all its own set-up in .venv: `make book` and `make test`.
+# `make book` and `make test`, each with all its own set-up in .venv; `make figures`, in an environment without torch.
 #   make book PROFILE=reference   runs the rows of profiles/reference.yaml in place of those of profiles/mini.yaml
 
 PYTHON ?= python3
