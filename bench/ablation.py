@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--patience", type=float, default=600, help="seconds; a longer round of both ways runs once")
+    parser.add_argument("--patience", type=float, default=600, help="seconds for the rounds of a method")
     parser.add_argument("--tolerance", type=float, default=1e-5, help="by which scores may differ beside rounding")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--remove", type=int, default=8, help="blocks that greedy removal takes away")

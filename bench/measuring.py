@@ -93,14 +93,15 @@ def timed(run: Callable[[], object], device: str) -> float:
 def rounds(runs: dict[str, Callable[[], object]], repeats: int, device: str, patience: float) -> dict[str, list[float]]:
     """Seconds of every run, once a round and each round in another order, after one round that warms up.
 
-    Where that first round takes longer than `patience` seconds, it is the only one and counts.
+    As many rounds as fit into `patience` seconds, at most `repeats`; where not even one fits, the first one counts.
     """
     names = list(runs)
     first = {name: [timed(runs[name], device)] for name in names}
-    if sum(taken for (taken,) in first.values()) > patience:
+    fitting = min(repeats, patience / sum(taken for (taken,) in first.values()))
+    if fitting < 1:
         return first
     found: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(repeats):
+    for turn in range(int(fitting)):
         start = turn % len(names)
         for name in names[start:] + names[:start]:
             found[name].append(timed(runs[name], device))

@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--patience", type=float, default=120, help="seconds; a longer round of all ways runs once")
+    parser.add_argument("--patience", type=float, default=450, help="seconds for the rounds of a setting")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     sweeps = ["width", "blocks", "length", "samples", "shape"]
     parser.add_argument("--sweeps", nargs="+", choices=sweeps, default=sweeps[:-1])

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import matplotlib as mpl
@@ -67,9 +68,11 @@ def test_memory_is_what_tensors_held_at_most():
     assert measuring.live_peak(run, "cpu") == pytest.approx(16 * 2**20, rel=1e-3)
 
 
-def test_a_slow_round_is_the_only_one():
-    assert {len(taken) for taken in measuring.rounds({"a": int, "b": int}, 3, "cpu", 60).values()} == {3}
-    assert {len(taken) for taken in measuring.rounds({"a": int, "b": int}, 3, "cpu", 0).values()} == {1}
+@pytest.mark.parametrize(("patience", "fitting"), [(60, 3), (0.25, 2), (0.01, 1)])
+def test_as_many_rounds_as_fit_and_at_least_the_first(patience, fitting):
+    runs = {name: lambda: time.sleep(0.05) for name in ("a", "b")}
+    taken = measuring.rounds(runs, 3, "cpu", patience)
+    assert {len(seconds) for seconds in taken.values()} == {fitting}
 
 
 def line(sweep: str, at, way: str, ratio: float, extra: float) -> dict:
