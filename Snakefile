@@ -132,6 +132,9 @@ DONE = "; echo \"{output}: $SECONDS s\""
 shell.prefix("set -euo pipefail; export PATH=$PWD/.venv/bin:$PATH; ")
 
 
+localrules: all, page, row_page, failed_page, cards, figures, tables, book
+
+
 rule all:
     input:
         "_build/html/index.html",

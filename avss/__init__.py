@@ -17,7 +17,6 @@ _PUBLIC = {
     "evaluate": "avss.tasks",
     "load_data": "avss.data",
     "load_model": "avss.models",
-    "observe": "avss.observe",
     "prune": "avss.pruning",
     "score": "avss.methods",
     "skipping": "avss.pruning",
@@ -30,7 +29,6 @@ def __getattr__(name: str):
     if name not in _PUBLIC:
         raise AttributeError(f"module 'avss' has no attribute {name!r}")
     value = getattr(importlib.import_module(_PUBLIC[name]), name)
-    # `avss.observe` is a module and a function of the same name; the function is the public one.
     globals()[name] = value
     return value
 

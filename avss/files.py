@@ -7,6 +7,9 @@ from pathlib import Path
 
 from avss.errors import InputError
 
+# The folder that holds the package and, in a checkout, notebooks, profiles and results.
+ROOT = Path(__file__).parent.parent
+
 
 def checked_output(path: str | os.PathLike, force: bool = False) -> Path:
     """The path, if something can be written there.

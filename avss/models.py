@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 from avss import mini
 from avss.errors import InputError, look_up
 from avss.files import may_be_hub_id, sha256
+from avss.parallel import own_device
 
 EMBEDDED = "mini/"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -76,7 +77,7 @@ def load_model(
     torch_dtype = look_up("dtype", dtype, DTYPES)
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or own_device()
     where = resolve(name)
     common = {"revision": revision or "main", "trust_remote_code": False}
     stated = {"device_map": device_map, "attn_implementation": attn_implementation}

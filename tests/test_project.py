@@ -59,16 +59,6 @@ def test_every_dependency_earns_its_place():
         assert re.search(rf"\b{re.escape(Requirement(text).name)}\b", decisions), text
 
 
-def test_notebooks_hold_no_outputs_and_no_helpers():
-    for path in tracked("notebooks/*.ipynb"):
-        cells_of = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        code = [cell for cell in cells_of if cell["cell_type"] == "code"]
-        assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code), path.name
-        lines = [line for cell in code for line in "".join(cell["source"]).splitlines()]
-        assert len(lines) <= 200, f"{path.name} has {len(lines)} lines of code"
-        assert not [line for line in lines if line.startswith(("def ", "class "))], path.name
-
-
 def test_no_path_of_a_machine_and_no_large_file():
     for path in tracked("*"):
         assert path.stat().st_size < 5_000_000, path
