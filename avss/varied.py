@@ -56,6 +56,13 @@ def axis_of(reading: str) -> tuple[str, str]:
     return "other", reading
 
 
+def label(axis: str, choice: str) -> str:
+    """What `axis_of` found, for readers."""
+    if axis == ALL_BUT:
+        return f"{axis} {choice}"
+    return f"{axis} = {choice}" if choice else axis
+
+
 def readings_store(store: Store) -> Store:
     """The store of these runs, which lies inside the main one."""
     return Store(store.root / FOLDER)
@@ -162,8 +169,7 @@ def comparison_table(store: Store, row: str) -> Text:
     lines = pd.DataFrame(
         {
             "profile": table["source"],
-            "field": table["axis"],
-            "value": table["choice"],
+            "reading": [label(line.axis, line.choice) for line in table.itertuples()],
             "τ with `paper`": [_spelled(line, "tau", 2) for line in table.itertuples()],
             "blocks removed (seeds)": table["removed"],
             "retention": [_spelled(line, "retention") for line in table.itertuples()],
@@ -205,9 +211,9 @@ def findings(store: Store, row: str) -> Text:
             f"- `{row}`, {source}: of {len(alone)} changes of one field, {(alone['tau_high'] < base.tau_low).sum()} "
             f"move the order further on every seed than another calibration sample does on any, and "
             f"{(alone['removed'] != base.removed).sum()} remove other blocks on some seed. Retention is "
-            f"{base.retention:.3f} under `paper`; it runs from {worst.retention:.3f} ({worst.axis} = {worst.choice}) "
-            f"to {best.retention:.3f} ({best.axis} = {best.choice}), and in {apart.sum()} of the changes its interval "
-            f"does not touch that of `paper`."
+            f"{base.retention:.3f} under `paper`; it runs from {worst.retention:.3f} "
+            f"({label(worst.axis, worst.choice)}) to {best.retention:.3f} ({label(best.axis, best.choice)}), and in "
+            f"{apart.sum()} of the changes its interval does not touch that of `paper`."
         )
     return Text("\n".join(lines))
 

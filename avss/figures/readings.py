@@ -11,7 +11,7 @@ from scipy.special import erf
 from avss.figures.style import WIDTH, colour
 from avss.results import Store
 from avss.tables import NOT_MEASURED
-from avss.varied import ALL_BUT, PAPER, compared, measured, readings_store, stored_curve
+from avss.varied import PAPER, compared, label, measured, readings_store, stored_curve
 
 _LINE = 0.27
 # Rows are told apart by the shape of their points, as colours stand for profiles.
@@ -62,7 +62,7 @@ def varied_readings(store: Store) -> tuple[Figure, pd.DataFrame]:
             )
     panels[0].set(title="order of the blocks", xlabel="Kendall's τ with `paper`", xlim=(-1.05, 1.05))
     panels[1].set(title="what pruning keeps", xlabel="retention")
-    panels[0].set_yticks(list(heights.values()), [_label(line) for line in lines.itertuples()])
+    panels[0].set_yticks(list(heights.values()), [label(line.axis, line.choice) for line in lines.itertuples()])
     panels[0].set_ylim(max(heights.values()) + 0.6, -0.6)
     for panel, whole in zip(panels, (0, 1), strict=True):
         panel.axvline(whole, color=mpl.rcParams["ytick.color"], linewidth=0.9, zorder=0)
@@ -71,12 +71,6 @@ def varied_readings(store: Store) -> tuple[Figure, pd.DataFrame]:
         panel.yaxis.grid(True, linewidth=0.5)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(sources), frameon=False)
     return figure, data
-
-
-def _label(line) -> str:
-    if line.axis == ALL_BUT:
-        return f"{ALL_BUT} {line.choice}"
-    return f"{line.axis} = {line.choice}" if line.choice else line.axis
 
 
 def sparsity_curves(store: Store) -> tuple[Figure, pd.DataFrame]:
