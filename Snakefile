@@ -132,7 +132,7 @@ DONE = "; echo \"{output}: $SECONDS s\""
 shell.prefix("set -euo pipefail; export PATH=$PWD/.venv/bin:$PATH; ")
 
 
-localrules: all, page, row_page, failed_page, cards, figures, tables, book
+localrules: all, page, row_page, cards, figures, tables, book
 
 
 rule all:
@@ -206,6 +206,8 @@ rule row_page:
 
 
 if FAILED:
+
+    localrules: failed_page
 
     rule failed_page:
         output:
