@@ -108,7 +108,7 @@ def test_every_row_runs_its_tasks_notebook_and_has_a_page_in_the_book(profile):
     listed = re.findall(r"book/executed/\S+", (ROOT / "_toc.yml").read_text())
     assert set(re.findall(r"output: (book/executed/(?!runs/)\S+)[.]ipynb", report)) == set(listed)
     included = set(re.findall(r"book/executed/figures/(\S+)[.]md", report))
-    assert included == set(TABLES)
+    assert included == set(TABLES) | {f"cards-{task.replace('_', '-')}" for _, task in rows.values()}
 
 
 def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_path):
