@@ -68,12 +68,15 @@ def card_of(row):
     page = f"rows/{row}"
     if page in FAILED:
         return f"::::{{grid-item}}\n**{title_of(row)}**\n\n{not_executed(page)}\n::::"
-    return f"""::::{{grid-item-card}} {title_of(row)}
-:::{{result-figure}} card
-:row: {row}
+    drawn = "\n".join(
+        f""":::{{image}} /book/executed/figures/{row}/card-{row}.{theme}.svg
+:class: only-{theme}
 :alt: The blocks that each of the paper's methods and a random choice removed, and the share of the score that was kept.
-{{doc}}`The executed notebook <executed/{page}>`, with all methods and comparisons.
-:::
+:::"""
+        for theme in ("light", "dark")
+    )
+    return f"""::::{{grid-item-card}} {{doc}}`{title_of(row)} <executed/{page}>`
+{drawn}
 ::::"""
 
 

@@ -194,6 +194,7 @@ class _Batches:
         """`work(batch_size)`, with half of it as long as memory runs out. Raises `InputError` where one is too many."""
         # Imported where it is used, so that `readiness` can say in one line that it is missing.
         from accelerate.utils import find_executable_batch_size
+        from accelerate.utils.memory import should_reduce_batch_size
 
         def halved() -> int:
             self.sizes[what] //= 2
@@ -203,6 +204,12 @@ class _Batches:
             return self.sizes[what]
 
         size = self.sizes.setdefault(what, self.row.batch_size)
+        # Accelerate collects garbage before each try, which takes longer than the work of a small model.
+        try:
+            return work(size)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
         # Without a function of ours accelerate would take off a tenth.
         run = find_executable_batch_size(work, starting_batch_size=size, reduce_batch_size_fn=halved)
         try:

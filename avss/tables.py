@@ -57,10 +57,12 @@ def markdown(table: pd.DataFrame, digits: int = 3, note: str = "") -> Text:
 def spell(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
     """A number with its interval, which does not break over lines: `0.859 [0.836, 0.881]`. sign: "+" shows it always.
 
-    nan is not measured.
+    nan is not measured. From 100 upwards a number has fewer decimals, down to none.
     """
     if np.isnan(value):
         return NOT_MEASURED
+    if abs(value) >= 100:
+        digits = max(0, digits - int(np.log10(abs(value))))
     number, *ends = (f"{part:{sign}.{digits}f}".replace("-", "−") for part in (value, low, high))
     return number if np.isnan(low) else f"{number} [{ends[0]},\u00a0{ends[1]}]"
 

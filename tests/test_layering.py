@@ -24,6 +24,7 @@ TORCH_FREE = (
     "figures",
     "figures.rows",
     "numbers",
+    "varied",
     "files",
     "errors",
 )

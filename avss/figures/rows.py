@@ -179,12 +179,14 @@ def card(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
         data[["source", "method", "reading", "name"]].rename(columns={"source": "profile"})
     )
     names = _methods(data)
-    figure = Figure(figsize=(0.62 * WIDTH, 0.95 + _LINE * len(names)))
+    figure = Figure(figsize=(0.42 * WIDTH, 0.95 + _LINE * len(names)))
     strips, kept = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     _strips(strips, gone, names)
-    _list_methods(strips, names, "blocks removed")
+    _list_methods(strips, names, "removed")
+    depth = int(gone["layers"].max())
+    strips.set_xticks([0, depth // 2, depth - 1])
     _points(kept, data, current(store, row), names)
-    _list_methods(kept, names, "retention")
+    _list_methods(kept, names, "kept")
     return figure, data
 
 
