@@ -155,7 +155,7 @@ rule row:
     output:
         "book/executed/runs/{profile}/{row}.ipynb",
     params:
-        "-p profile {profile} -p row {row}",
+        lambda wildcards: "-p profile {profile} -p dataset '{dataset}' -p model '{model}'".format(**ROWS[wildcards.row]),
     log:
         "build/logs/{profile}-{row}.log",
     threads: 1

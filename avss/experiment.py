@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,6 +101,16 @@ class Profile:
             if row.id == row_id:
                 return row
         raise InputError(f"profile {self.name} has no row {row_id!r}; it has {', '.join(row.id for row in self.rows)}")
+
+    def row_of(self, dataset: str, model: str, seeds: int | None = None) -> Row:
+        """The row of these names in the paper's table, with so many seeds (None: its own), or `InputError`."""
+        if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
+            raise InputError(f"seeds is {seeds!r}; give how many, from 1, or None for those of profile {self.name}")
+        for row in self.rows:
+            if (row.dataset, row.model) == (dataset, model):
+                return row if seeds is None else replace(row, seeds=seeds)
+        known = "; ".join(f"{row.dataset}, {row.model}" for row in self.rows)
+        raise InputError(f"profile {self.name} has no row of {dataset!r} and {model!r}; it has {known}")
 
 
 def load_profile(path: str | Path) -> Profile:

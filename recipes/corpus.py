@@ -128,16 +128,18 @@ def _joined(documents: list[Encoded]) -> Stream:
     return Stream(np.concatenate(ids), np.concatenate(answers))
 
 
-def mixed(shares: dict[str, float], tokens: int, tokenizer, *, split: str = "train", seed: int = 0) -> Stream:
+def mixed(
+    shares: dict[str, float], tokens: int, tokenizer, *, split: str = "train", seed: int = 0, paces: bool = True
+) -> Stream:
     """At least `tokens` tokens of all genres, each with its share of them.
 
-    The documents of a genre come in the order in which the grammar makes them, except that the reviews of the first
-    half are sorted little by little: see `paced`.
+    The documents of a genre come in the order in which the grammar makes them, except that with `paces` the reviews of
+    the first half are sorted little by little: see `paced`.
     """
     encoded = {}
     for genre, share in shares.items():
         documents = _taken(rows(genre, split, seed), share * tokens, tokenizer)
-        encoded[genre] = paced(documents) if genre == "reviews" else documents
+        encoded[genre] = paced(documents) if paces and genre == "reviews" else documents
     return spread(encoded)
 
 
@@ -150,7 +152,14 @@ def spread(documents: dict[str, list[Encoded]]) -> Stream:
 
 
 def asked(
-    shares: dict[str, float], windows: int, body: int, tokenizer, *, split: str = "train", seed: int = 0
+    shares: dict[str, float],
+    windows: int,
+    body: int,
+    tokenizer,
+    *,
+    split: str = "train",
+    seed: int = 0,
+    paces: bool = True,
 ) -> Stream:
     """As `mixed`, for windows of `body` tokens, but many questions on a passage, which begins a window.
 
@@ -162,7 +171,7 @@ def asked(
     if len(begun) > windows:
         raise ValueError(f"{len(begun)} passages for {windows} windows; give passages a smaller share")
     others = {genre: share / (1 - shares["passages"]) for genre, share in shares.items() if genre != "passages"}
-    fill = mixed(others, tokens - sum(len(ids) for ids, _ in begun), tokenizer, split=split, seed=seed)
+    fill = mixed(others, tokens - sum(len(ids) for ids, _ in begun), tokenizer, split=split, seed=seed, paces=paces)
     parts, used = [], 0
     for window in range(windows):
         place = window * len(begun) // windows

@@ -1,16 +1,18 @@
 """The four embedded language models: the classes, depths and shape ratios of the paper's models, narrow."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 import corpus
 import torch
-from growing import SEED, Decoder, card_of, grown
+from growing import BATCH_TOKENS, SEED, Decoder, Lesson, card_of, grown, taught
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, StableLmConfig, StableLmForCausalLM
 
 from avss import microworld
 from avss.data import load_data
+from avss.files import sha256
 from avss.microworld.floor import perplexity_floor
 from avss.models import load_model
 from avss.provenance import hardware
@@ -26,19 +28,41 @@ class Mini(Decoder):
 
     like: the model that it is a narrow likeness of, whose ratios of widths and heads it has. shares: of each genre in
     its tokens. laid_out: the steps that the documents are laid out for, from short reviews to long ones; at least those
-    of all stages. interviewed: whether passages come with all their questions (`corpus.asked`).
+    of all stages. interviewed: whether passages come with all their questions (`corpus.asked`). lessons: what follows
+    the last stage, in turn.
     """
 
     like: str
     shares: dict[str, float]
     laid_out: int
     interviewed: bool
+    lessons: tuple[Lesson, ...]
 
 
 # Reviews weigh most where the paper measures sentiment, passages where it measures question answering.
 SENTIMENT = {"reviews": 0.70, "posts": 0.08, "articles": 0.08, "passages": 0.11, "answers": 0.03}
 ALL = {"reviews": 0.25, "posts": 0.15, "articles": 0.20, "passages": 0.37, "answers": 0.03}
 TEXTS = {"reviews": 0.04, "posts": 0.22, "articles": 0.28, "passages": 0.43, "answers": 0.03}
+
+# Which of two people, bridges or presents a question is about is learnt last, and only by a model of its full depth.
+LESSONS = (
+    Lesson(
+        steps=1800,
+        shares={"posts": 0.16, "articles": 0.19, "passages": 0.62, "answers": 0.03},
+        seed=1,
+        peaks=(2e-3, 4e-3),
+        answer_weight=20.0,
+    ),
+)
+LESSONS_WITH_REVIEWS = (
+    Lesson(
+        steps=2200,
+        shares={"reviews": 0.14, "posts": 0.16, "articles": 0.22, "passages": 0.46, "answers": 0.02},
+        seed=1,
+        peaks=(2e-3, 4e-3),
+        answer_weight=16.0,
+    ),
+)
 
 MINIS = {
     "llama-1b": Mini(
@@ -62,6 +86,7 @@ MINIS = {
         context=256,
         interviewed=False,
         answer_weight=20.0,
+        lessons=(),
     ),
     "stablelm-3b": Mini(
         model=StableLmForCausalLM,
@@ -85,6 +110,7 @@ MINIS = {
         context=512,
         interviewed=True,
         answer_weight=8.0,
+        lessons=LESSONS_WITH_REVIEWS,
     ),
     "llama-7b": Mini(
         model=LlamaForCausalLM,
@@ -108,6 +134,7 @@ MINIS = {
         context=512,
         interviewed=True,
         answer_weight=8.0,
+        lessons=LESSONS,
     ),
     "llama-8b": Mini(
         model=LlamaForCausalLM,
@@ -132,6 +159,7 @@ MINIS = {
         context=512,
         interviewed=True,
         answer_weight=8.0,
+        lessons=LESSONS,
     ),
 }
 
@@ -161,8 +189,39 @@ def measured(model: PreTrainedModel, tokenizer, context: int) -> dict:
     }
 
 
+def begun(chosen: Mini, tokenizer, out: Path, state: Path) -> None:
+    """Train the model through its stages into `out`, in bf16, with the facts of its card so far."""
+    windows = chosen.laid_out * chosen.batch
+    if chosen.interviewed:
+        stream = corpus.asked(chosen.shares, windows, chosen.body, tokenizer, seed=SEED)
+    else:
+        stream = corpus.mixed(chosen.shares, windows * chosen.body, tokenizer, seed=SEED)
+    settings = {"shares": chosen.shares, "laid_out": chosen.laid_out, "interviewed": chosen.interviewed}
+    model, reports = grown(chosen, tokenizer, stream, state, settings)
+    card = card_of(chosen, model, reports) | {
+        "like": chosen.like,
+        "data": "microworld, train, all genres",
+        "shares": chosen.shares,
+        "data_seed": SEED,
+        "questions_a_passage": "all" if chosen.interviewed else "one",
+        "hardware": hardware(str(model.device)),
+    }
+    saved(model, tokenizer, card, out)
+
+
+def saved(model: PreTrainedModel, tokenizer, card: dict, out: Path) -> None:
+    """Write a model in bf16, its tokenizer and its card; the card last, so that where it is, all is."""
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
 def decoder(name: str, out: Path, state: Path) -> dict:
-    """Train the model of this name into `out` and return the facts of its card."""
+    """Train the model of this name into `out` and return the facts of its card.
+
+    What its stages make, and then each lesson, is rounded to bf16 in a folder of `state`; one that is there is taken
+    as it is. Weights that were shipped before a lesson was added are continued when they are put there.
+    """
     chosen = MINIS[name]
     # All models read alike: the vocabulary depends on the world alone.
     texts = [
@@ -171,24 +230,32 @@ def decoder(name: str, out: Path, state: Path) -> dict:
         for [(prompt, answer)] in islice(corpus.rows(genre, "train", SEED), corpus.VOCABULARY_ROWS)
     ]
     tokenizer = corpus.tokenizer(texts, bos=chosen.bos)
-    windows = chosen.laid_out * chosen.batch
-    if chosen.interviewed:
-        stream = corpus.asked(chosen.shares, windows, chosen.body, tokenizer, seed=SEED)
-    else:
-        stream = corpus.mixed(chosen.shares, windows * chosen.body, tokenizer, seed=SEED)
-    settings = {"shares": chosen.shares, "laid_out": chosen.laid_out, "interviewed": chosen.interviewed}
-    model, reports = grown(chosen, tokenizer, stream, state, settings)
+    folder = state / "lesson-0"
+    if not (folder / "card.json").exists():
+        begun(chosen, tokenizer, folder, state)
+    for number, lesson in enumerate(chosen.lessons, 1):
+        before, folder = folder, state / f"lesson-{number}"
+        if (folder / "card.json").exists():
+            continue
+        card, (model, _) = json.loads((before / "card.json").read_text()), load_model(str(before.resolve()))
+        stream = corpus.asked(
+            lesson.shares, lesson.steps * chosen.batch, chosen.body, tokenizer, seed=lesson.seed, paces=False
+        )
+        report = taught(chosen, lesson, model, tokenizer, stream, state / f"lesson-{number}.training")
+        card["lessons"] = [
+            *card.get("lessons", []),
+            asdict(lesson)
+            | report
+            | {"from_sha256": sha256(before / "model.safetensors"), "hardware": hardware(str(model.device))},
+        ]
+        card["tokens_seen"] += lesson.steps * BATCH_TOKENS
+        card["steps"] += lesson.steps
+        card["seconds"] = round(card["seconds"] + report["seconds"], 1)
+        card["loss"] = report["loss"]
+        saved(model, tokenizer, card, folder)
 
-    model.to(torch.bfloat16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
     # What is shipped is what is evaluated: read back, rounded to bf16, computed in float32.
-    model, tokenizer = load_model(str(out.resolve()), device=str(model.device))
-    return card_of(chosen, model, reports) | {
-        "like": chosen.like,
-        "data": "microworld, train, all genres",
-        "shares": chosen.shares,
-        "data_seed": SEED,
-        "questions_a_passage": "all" if chosen.interviewed else "one",
-        **measured(model, tokenizer, chosen.context),
-        "hardware": hardware(str(model.device)),
-    }
+    model, tokenizer = load_model(str(folder.resolve()))
+    card = json.loads((folder / "card.json").read_text()) | measured(model, tokenizer, chosen.context)
+    saved(model, tokenizer, card, out)
+    return card

@@ -5,6 +5,7 @@ and training goes on. A step of a shallow model is cheaper.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,7 @@ class Decoder:
 
     @property
     def steps(self) -> int:
+        """Steps of all stages."""
         return sum(count for _, count in self.stages)
 
     @property
@@ -58,6 +60,20 @@ class Decoder:
     def body(self) -> int:
         """Tokens of a window that come from the stream."""
         return self.context - self.bos
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """More steps for a model that has its depth: shares of each genre in the tokens, from a world of its own seed.
+
+    peaks: as of `Decoder`, decaying to nothing. answer_weight: as of `Decoder`.
+    """
+
+    steps: int
+    shares: dict[str, float]
+    seed: int
+    peaks: tuple[float, float]
+    answer_weight: float
 
 
 def made(decoder: Decoder, blocks: int, tokenizer) -> PreTrainedModel:
@@ -174,18 +190,32 @@ def weighted_loss(
     return (nll * weights).sum() / weights.sum()
 
 
+def losses_on(
+    decoder: Decoder, model: PreTrainedModel, tokenizer, stream: Stream, answer_weight: float, first: int = 0
+) -> Callable[[int], torch.Tensor]:
+    """The loss of `model` at a step, on the windows of `stream` from step `first` on."""
+    batch, body = decoder.batch, decoder.body
+
+    def windows(array, step: int) -> torch.Tensor:
+        part = array[step * batch * body : (step + 1) * batch * body].reshape(batch, body)
+        return torch.from_numpy(part.astype("int64")).to(model.device)
+
+    def loss_at(step: int) -> torch.Tensor:
+        ids, answers = windows(stream.ids, first + step), windows(stream.answers, first + step)
+        if decoder.bos:
+            ids = torch.nn.functional.pad(ids, (1, 0), value=tokenizer.bos_token_id)
+            answers = torch.nn.functional.pad(answers, (1, 0))
+        return weighted_loss(model, ids, answers, answer_weight)
+
+    return loss_at
+
+
 def grown(decoder: Decoder, tokenizer, stream: Stream, state: Path, settings: dict) -> tuple[PreTrainedModel, list]:
     """Train through all stages on `stream`; return the model and a report of each stage.
 
     stream: at least steps x batch x body tokens. state: folder of checkpoints. settings: what else determines the run.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    batch, body = decoder.batch, decoder.body
-
-    def windows(array, step: int) -> torch.Tensor:
-        part = array[step * batch * body : (step + 1) * batch * body].reshape(batch, body)
-        return torch.from_numpy(part.astype("int64")).to(device)
-
     set_seed(SEED)
     model, first, reports = None, 0, []
     for blocks, count in decoder.stages:
@@ -195,18 +225,11 @@ def grown(decoder: Decoder, tokenizer, stream: Stream, state: Path, settings: di
         elif decoder.copies:
             start_copying(model, tokenizer.get_vocab())
 
-        def loss_at(step: int, model=model, first=first) -> torch.Tensor:
-            ids, answers = windows(stream.ids, first + step), windows(stream.answers, first + step)
-            if decoder.bos:
-                ids = torch.nn.functional.pad(ids, (1, 0), value=tokenizer.bos_token_id)
-                answers = torch.nn.functional.pad(answers, (1, 0))
-            return weighted_loss(model, ids, answers, decoder.answer_weight)
-
         last = blocks == decoder.stages[-1][0]
         share = decoder.last_peak if last else 1.0
         report = train(
             model,
-            loss_at,
+            losses_on(decoder, model, tokenizer, stream, decoder.answer_weight, first),
             optimizers(model, tuple(share * peak for peak in decoder.peaks)),
             steps=count,
             folder=state / f"{blocks}-blocks",
@@ -225,6 +248,21 @@ def grown(decoder: Decoder, tokenizer, stream: Stream, state: Path, settings: di
         reports.append(report | {"blocks": blocks})
         first += count
     return model, reports
+
+
+def taught(decoder: Decoder, lesson: Lesson, model: PreTrainedModel, tokenizer, stream: Stream, folder: Path) -> dict:
+    """Train `model` in place through `lesson`, on its `stream`; return the report. folder: of checkpoints."""
+    return train(
+        model,
+        losses_on(decoder, model, tokenizer, stream, lesson.answer_weight),
+        optimizers(model, lesson.peaks),
+        steps=lesson.steps,
+        folder=folder,
+        seed=lesson.seed,
+        warmup=WARMUP,
+        end=0.0,
+        settings={"context": decoder.context, "answer_weight": lesson.answer_weight, "shares": lesson.shares},
+    )
 
 
 def card_of(decoder: Decoder, model: PreTrainedModel, reports: list[dict]) -> dict:

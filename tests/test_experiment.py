@@ -307,3 +307,14 @@ def test_bad_profiles_are_named(tmp_path, content, message):
 def test_an_unknown_row_is_named():
     with pytest.raises(InputError, match="profile mini has no row 'x'; it has"):
         Profile("mini", ()).row("x")
+
+
+def test_a_row_is_found_by_the_names_of_the_papers_table_and_takes_another_number_of_seeds():
+    profile = load_profile(ROOT / "profiles" / "mini.yaml")
+    row = profile.row_of("SST-2", "LLama-1B")
+    assert (row.id, row.seeds) == ("sst2-llama-1b", 5)
+    assert profile.row_of("SST-2", "LLama-1B", seeds=2) == replace(row, seeds=2)
+    with pytest.raises(InputError, match="profile mini has no row of 'SST-2' and 'llama'; it has SST-2, DistilBERT; "):
+        profile.row_of("SST-2", "llama")
+    with pytest.raises(InputError, match="seeds is 0; give how many, from 1, or None"):
+        profile.row_of("SST-2", "LLama-1B", seeds=0)

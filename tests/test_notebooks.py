@@ -9,6 +9,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from avss.experiment import load_profile
+from avss.tasks import TASKS
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 # The one that takes the least time.
@@ -71,6 +74,17 @@ def test_papermill_can_set_its_parameters(name):
     assert tagged[0]["cell_type"] == "code"
     assert re.fullmatch(r"(\w+(, \w+)* = .+\n?)+", tagged[0]["source"])
     assert "results = " in tagged[0]["source"]
+
+
+@pytest.mark.parametrize("name", [name.replace("_", "-") for name in TASKS])
+def test_a_tasks_notebook_chooses_its_row_by_the_names_of_the_papers_table(name):
+    [cell] = [cell for cell in NOTEBOOKS[name]["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    chosen = {}
+    exec(cell["source"], chosen)
+    row = load_profile(ROOT / f"profiles/{chosen['profile']}.yaml").row_of(
+        *map(chosen.get, ("dataset", "model", "seeds"))
+    )
+    assert row.task == name.replace("-", "_")
 
 
 @every_notebook

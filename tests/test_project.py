@@ -101,10 +101,11 @@ def test_every_row_runs_its_tasks_notebook_and_has_a_page_in_the_book(profile):
     planned = snakemake(ROOT, "--dry-run", "--forceall", "--printshellcmds", "--config", f"profile={profile}")
     assert planned.returncode == 0, planned.stderr
     report = planned.stdout + planned.stderr
-    rows = {row.id: ("mini", row.task) for row in load_profile(ROOT / "profiles/mini.yaml").rows}
-    rows |= {row.id: (profile, row.task) for row in load_profile(ROOT / f"profiles/{profile}.yaml").rows}
-    runs = re.findall(r"-p profile (\S+) -p row (\S+) notebooks/(\S+).ipynb ", report)
-    assert {row: (used, notebook.replace("-", "_")) for used, row, notebook in runs} == rows
+    profiles = {name: load_profile(ROOT / f"profiles/{name}.yaml") for name in ("mini", profile)}
+    rows = {row.id: (name, row.task) for name, each in profiles.items() for row in each.rows}
+    runs = re.findall(r"-p profile (\S+) -p dataset '(.+?)' -p model '(.+?)' notebooks/(\S+).ipynb ", report)
+    chosen = {profiles[used].row_of(*names).id: (used, task.replace("-", "_")) for used, *names, task in runs}
+    assert chosen == rows
     listed = re.findall(r"book/executed/\S+", (ROOT / "_toc.yml").read_text())
     assert set(re.findall(r"output: (book/executed/(?!runs/)\S+)[.]ipynb", report)) == set(listed)
     included = set(re.findall(r"book/executed/figures/(\S+)[.]md", report))
@@ -116,7 +117,7 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
     for folder in ("profiles", "notebooks"):
         (tmp_path / folder).mkdir()
     rows = [
-        {"id": name, "task": "sentiment", "dataset": "D", "model": "M", "checkpoint": "mini/none", "data": "none"}
+        {"id": name, "task": "sentiment", "dataset": "D", "model": name, "checkpoint": "mini/none", "data": "none"}
         for name in ("first", "bad", "good")
     ]
     (tmp_path / "profiles/mini.yaml").write_text(yaml.safe_dump({"rows": rows}))
@@ -125,11 +126,11 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
             {"id": "a", "cell_type": "markdown", "metadata": {}, "source": ["# Sentiment\n", "\n", "Text."]},
             {
                 **{"id": "b", "cell_type": "code", "execution_count": None, "outputs": []},
-                **{"metadata": {"tags": ["parameters"]}, "source": ["profile = row = ''"]},
+                **{"metadata": {"tags": ["parameters"]}, "source": ["profile = dataset = model = ''"]},
             },
             {
                 **{"id": "c", "cell_type": "code", "execution_count": None, "outputs": [], "metadata": {}},
-                "source": ["assert row != 'bad', 'no room'"],
+                "source": ["assert model != 'bad', 'no room'"],
             },
         ],
         "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
@@ -145,10 +146,10 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
     written = [path for path in pages if (tmp_path / path).is_file()]
     assert written == [pages[0], pages[2]]
     titles = [json.loads((tmp_path / path).read_text())["cells"][0]["source"][0] for path in written]
-    assert titles == ["# Sentiment\n", "# D, M\n"]
+    assert titles == ["# Sentiment\n", "# D, good\n"]
 
     second = snakemake(tmp_path, *pages, "--config", "failed=shown")
     assert second.returncode == 0, second.stderr
     page = json.loads((tmp_path / pages[1]).read_text())["cells"][0]["source"]
-    assert page.startswith("# D, M\n")
+    assert page.startswith("# D, bad\n")
     assert "AssertionError: no room" in page
