@@ -51,12 +51,15 @@ Accuracy with one block removed:
     return about, rows, more
 
 
+def _mixture(shares: dict[str, float]) -> str:
+    return ", ".join(f"{genre} {share:.0%}" for genre, share in shares.items())
+
+
 def _measured_decoder(card: dict) -> tuple[str, dict[str, str], str]:
     about = f"a narrow likeness of {card['like']} that writes and reads the embedded world"
     stages = ", then ".join(f"{stage['steps']:,} with {stage['blocks']} blocks" for stage in card["stages"])
-    shares = ", ".join(f"{genre} {share:.0%}" for genre, share in card["shares"].items())
     rows = {
-        "data": f"{card['data']}, seed {card['data_seed']}: {shares} of the tokens",
+        "data": f"{card['data']}, seed {card['data_seed']}: {_mixture(card['shares'])} of the tokens",
         "seen": f"{card['tokens_seen']:,} tokens in windows of {card['context']}",
         "steps": f"{stages}; {card['batch']} windows a step; between stages each block was made two of half its update",
         "optimisers": "Muon (matrices of blocks, peak {}) and AdamW (the rest, peak {})".format(
@@ -67,6 +70,12 @@ def _measured_decoder(card: dict) -> tuple[str, dict[str, str], str]:
         ),
         "start": "two heads that copy, the rest random" if card["begins_with_copying_heads"] else "random weights",
     }
+    for number, lesson in enumerate(card.get("lessons", []), 1):
+        rows[f"lesson {number}"] = (
+            f"{lesson['steps']:,} more steps with all blocks, on data of seed {lesson['seed']}: "
+            f"{_mixture(lesson['shares'])} of the tokens; peaks {' and '.join(map(str, lesson['peaks']))}; "
+            f"began from weights `{lesson['from_sha256'][:12]}`, rounded to bf16"
+        )
     for genre in ("posts", "articles"):
         value, floor = card[f"{genre}_perplexity"], card[f"{genre}_floor"]
         rows[f"perplexity, {genre}"] = f"{value:.3f} = {value / floor:.3f} x the floor of {floor:.3f} (held-out world)"
@@ -78,13 +87,16 @@ def _measured_decoder(card: dict) -> tuple[str, dict[str, str], str]:
 def model_card(name: str, card: dict) -> str:
     """The facts of `card` as a README, in Markdown."""
     about, rows, more = (_measured_decoder if "stages" in card else _measured_classifier)(card)
-    machine = card["hardware"]
+    machines = [each["hardware"] for each in (card, *card.get("lessons", []))]
+    named = [
+        f"{machine.get('accelerator', machine['processor'])}, {machine['threads']} thread(s)" for machine in machines
+    ]
     rows |= {
         "seed": str(card["training_seed"]),
         "final training loss": f"{card['loss']:.4f}",
         "weights": f"bf16 safetensors, {card['bytes']:,} bytes; evaluated in float32",
         "sha256": f"`{card['sha256']}`",
-        "hardware": f"{machine.get('accelerator', machine['processor'])}, {machine['threads']} thread(s)",
+        "hardware": "; then ".join(dict.fromkeys(named)),
         "wall time": f"{card['seconds']:.0f} s",
         "torch": card["torch"],
     }

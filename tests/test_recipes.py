@@ -1,6 +1,8 @@
 """The recipes: text that goes through the tokenizer whole, models that grow, training that resumes."""
 
+import shutil
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,13 +11,16 @@ import pytest
 import torch
 
 from avss.architectures import architecture_of, blocks_of
+from avss.files import sha256
 from avss.microworld import GENRES, passages
 from avss.tasks import question_answering
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import corpus
+import decoders
 import growing
 from decoders import MINIS
+from growing import Lesson
 from training import adamw, train
 
 
@@ -118,6 +123,28 @@ def test_a_deepened_model_has_every_block_twice_with_half_its_update(tokenizer, 
         assert all(torch.equal(block.state_dict()[n], p) for n, p in kept.items())
     assert torch.equal(deep.get_input_embeddings().weight, shallow.get_input_embeddings().weight)
     assert torch.equal(deep.get_output_embeddings().weight, shallow.get_output_embeddings().weight)
+
+
+def test_a_lesson_goes_on_from_weights_that_are_there(tmp_path, monkeypatch):
+    """The whole recipe of a tiny model; then once more, as from weights that were shipped before there was a lesson."""
+    lesson = Lesson(steps=2, shares={"posts": 1.0}, seed=1, peaks=(1e-3, 1e-3), answer_weight=2.0)
+    small = {"shares": {"posts": 1.0}, "stages": ((1, 1), (2, 1)), "laid_out": 2, "context": 64}
+    monkeypatch.setitem(MINIS, "small", replace(MINIS["llama-7b"], copies=False, lessons=(lesson,), **small))
+    monkeypatch.setattr(corpus, "VOCABULARY_ROWS", 200)
+    # Interviews come by the thousand.
+    monkeypatch.setattr(
+        corpus, "asked", lambda shares, windows, body, *more, **_: corpus.mixed(shares, windows * body, *more)
+    )
+    monkeypatch.setattr(decoders, "measured", lambda *_: {})
+    card = decoders.decoder("small", tmp_path / "whole", tmp_path / "state")
+    assert (card["steps"], card["tokens_seen"]) == (4, 4 * growing.BATCH_TOKENS)
+    assert card["lessons"][0]["from_sha256"] == sha256(tmp_path / "state/lesson-0/model.safetensors")
+
+    shutil.copytree(tmp_path / "state/lesson-0", tmp_path / "other/lesson-0")
+    monkeypatch.setattr(decoders, "begun", None)
+    decoders.decoder("small", tmp_path / "continued", tmp_path / "other")
+    made = [sha256(tmp_path / folder / "model.safetensors") for folder in ("whole", "continued", "state/lesson-0")]
+    assert made[0] == made[1] != made[2]
 
 
 def _run(folder, steps_before_a_kill=None):
