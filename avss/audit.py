@@ -285,7 +285,9 @@ def table_1_table(store: Store) -> Text:
         known = data[data["line"] == number]
         for source, part in known.groupby("source", sort=False):
             cells = dict(zip(part["method"], map(_score, part.itertuples()), strict=True))
-            table.append({"row": printed if source == PRINTED else f"{source}, {_removed(part)}"})
+            table.append(
+                {"row": printed if source == PRINTED else f"{source}, `{part['data'].iloc[0]}`, {_removed(part)}"}
+            )
             table[-1] |= {label(method): cells.get(method, NOT_MEASURED) for method in SHOWN}
         lacking = [profile for profile in profiles if profile not in set(known["source"])]
         if lacking:

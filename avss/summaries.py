@@ -60,6 +60,15 @@ def place(value: str, known: tuple[str, ...]) -> tuple[int, str]:
     return (known.index(value), "") if value in known else (len(known), value)
 
 
+def data_name(data: str, split: str | None) -> str:
+    """What readers know data by: the last part of where it lies, and a split with a name of its own.
+
+    Of `$AVSS_DATA/hackernews` and `comments_2021` it is `hackernews/comments_2021`.
+    """
+    name = data.rsplit("/", 1)[-1]
+    return name if split in (None, "validation", "test") else f"{name}/{split}"
+
+
 def observed(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     """The row's observations, one for each profile, method, reading, selection and seed, of the newest model and data
     alone.
@@ -135,6 +144,8 @@ class _Profile:
 
     def __init__(self, store: Store, name: str, row: str, lines: pd.DataFrame):
         self.name, self.metric, self.documents = name, lines["metric"].iloc[0], int(lines["n"].iloc[0])
+        split = store.provenance(lines["run"].iloc[-1])["configuration"].get("evaluation")
+        self.data = data_name(lines["data"].iloc[-1], split)
         self.cells = dict(iter(lines.groupby(["method", "reading"], sort=False)))
         known = store.outcomes(name, row)
         self.outcomes = {}
@@ -184,8 +195,8 @@ def _state(store: Store, row: str) -> tuple:
 def summary(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     """One line for each source (`printed`, then the profiles) and method.
 
-    value, sd: mean and standard deviation over the seeds. low, high and retention_low, retention_high: 95 % bootstrap
-    intervals over documents, for these seeds; the paper prints none.
+    data: as in `data_name`. value, sd: mean and standard deviation over the seeds. low, high and retention_low,
+    retention_high: 95 % bootstrap intervals over documents, for these seeds; the paper prints none.
     """
     return _summary(store, row, _state(store, row)).copy()
 
@@ -212,6 +223,7 @@ def _summary(store: Store, row: str, state: tuple) -> pd.DataFrame:
             lines.append(
                 {
                     "source": profile.name,
+                    "data": profile.data,
                     "method": method,
                     "reading": reading,
                     "metric": profile.metric,

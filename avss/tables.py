@@ -229,7 +229,8 @@ def rows_table(store: Store, task: str) -> Text:
             continue
         for source, part in _sources(store, row):
             scores = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
-            table.append({"row": _link(line, row), "source": source, "blocks removed": _removed(store, row, source)})
+            table.append({"row": _link(line, row), "source": _source(source, part)})
+            table[-1]["blocks removed"] = _removed(store, row, source)
             missing = NOT_MEASURED if scores else ""
             table[-1] |= {name: scores.get(name, missing) for name in ("original", "AVSS", "random")}
             table[-1]["best method"] = _best(part)
@@ -246,7 +247,8 @@ def glance_table(store: Store) -> Text:
                 label(m.method, m.reading): spell(m.retention, m.retention_low, m.retention_high)
                 for m in part.itertuples()
             }
-            table.append({"row": _link(line, row), "source": source, "blocks removed": _removed(store, row, source)})
+            table.append({"row": _link(line, row), "source": _source(source, part)})
+            table[-1]["blocks removed"] = _removed(store, row, source)
             table[-1]["AVSS, as printed"] = claimed
             missing = NOT_MEASURED if kept else ""
             table[-1] |= {name: kept.get(name, missing) for name in ("AVSS", "random")}
@@ -266,6 +268,10 @@ def _sources(store: Store, row: str | None) -> Iterable[tuple[str, pd.DataFrame]
     if row is None:
         return [(NOT_MEASURED, pd.DataFrame(columns=["method", "reading"]))]
     return summary(store, row).query("source != @PRINTED").groupby("source", sort=False)
+
+
+def _source(source: str, part: pd.DataFrame) -> str:
+    return source if part.empty else f"{source}, `{part['data'].iloc[0]}`"
 
 
 def _best(part: pd.DataFrame) -> str:

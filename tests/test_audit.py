@@ -392,7 +392,7 @@ def test_table_1_is_as_printed_digit_for_digit(store):
     text = summaries.PRINTED_TABLE.read_text().splitlines()[1:]
     assert as_printed == [line.split(",")[5:10] for line in text]
     assert by_row[0][0] == "**SST-2, DistilBERT**, accuracy, 16.67%"
-    assert by_row[1][0] == "mini, 16.67\u00a0% (10.00\u00a0% of the parameters)"
+    assert by_row[1][0] == "mini, `data`, 16.67\u00a0% (10.00\u00a0% of the parameters)"
     assert by_row[1][5].startswith("0.875 [")
     assert [line[0] for line in by_row if line[1] == "not measured"] == ["mini"] * 10
 

@@ -250,7 +250,7 @@ def test_twelve_rows_are_listed_whether_they_were_measured_or_not(store):
     listed = {task: tables.TABLES[f"rows_table-{task}"](store) for task in ("sentiment", "language_modeling")}
     first = "[SST-2, DistilBERT](/book/executed/sentiment.ipynb)"
     source, removed, original, avss, random, best = cells(listed["sentiment"], first)
-    assert (source, removed) == ("reference", "1 of 6")
+    assert (source, removed) == ("reference, `data`", "1 of 6")
     assert original.startswith("0.900 [")
     assert avss.startswith("0.875 [")
     assert random.startswith("0.725 [")
@@ -261,7 +261,13 @@ def test_twelve_rows_are_listed_whether_they_were_measured_or_not(store):
     assert cells(listed["language_modeling"], link)[-1].startswith("AVSS: 1.868 [")
     glance = tables.glance_table(store)
     assert len(glance.splitlines()) == 2 + 12 + 1, "the first row has two sources"
-    assert cells(glance, link)[:3] == ["mini", "1 of 6", "0.854"]
+    assert cells(glance, link)[:3] == ["mini, `data`", "1 of 6", "0.854"]
+
+
+def test_data_is_known_by_its_folder_and_a_split_of_its_own():
+    assert summaries.data_name("$AVSS_DATA/pile_extraction", "validation") == "pile_extraction"
+    assert summaries.data_name("$AVSS_DATA/hackernews", "comments_2021") == "hackernews/comments_2021"
+    assert summaries.data_name("microworld/posts", None) == "posts"
 
 
 def test_methods_that_share_the_best_score_are_all_named(tmp_path):
