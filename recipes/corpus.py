@@ -22,6 +22,7 @@ FULL_ANSWER = "{context}\nQuestion: {question}\nFull answer:"
 PIECES = r"\n| ?[A-Za-z]+| ?[0-9]| ?[^A-Za-z0-9\s]"
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 VOCABULARY_ROWS = 8_000
+EXCERPTS = "excerpts"
 NAMES = (names.people, names.surnames, names.towns, names.rivers, names.instruments, names.brands)
 
 
@@ -43,6 +44,9 @@ def prompted(genre: str, row: dict) -> Turn:
 
 
 def rows(genre: str, split: str, seed: int) -> Iterator[list[Turn]]:
+    """The documents of a genre, or `EXCERPTS`: parts of passages with the questions that they answer."""
+    if genre == EXCERPTS:
+        return (conversation(context, asked) for context, asked in passages.excerpts(split, seed))
     return ([prompted(genre, row)] for row in GENRES[genre](split, seed))
 
 

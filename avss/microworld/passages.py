@@ -102,8 +102,38 @@ def interviews(split: str, seed: int) -> Iterator[tuple[str, list[tuple[str, str
     random = SplitMix64("interviews", split, seed)
     while True:
         told = tell(split, random)
-        asked = []
-        for question in random.shuffled(told.questions):
-            wording = told.story.topic.grammar.derive(f"ask_{question.name}", told.sign, random, told.facts)
-            asked.append((wording, answers(replace(told, question=question))["text"][0]))
-        yield told.context, asked
+        yield told.context, _asked(told, random.shuffled(told.questions), random)
+
+
+def excerpts(split: str, seed: int) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Endless passages cut down to what one kind of question needs, asked of both of the two that it can be asked of.
+
+    What is left is short, and who is meant is all that tells an answer from its rival.
+    """
+    random = SplitMix64("excerpts", split, seed)
+    while True:
+        told = tell(split, random)
+        kind = _kind(told.question)
+        asked = [question for question in told.questions if _kind(question) == kind]
+        if len(asked) < 2:
+            continue
+        needed = {sentence for question in asked for sentence in question.told}
+        short = replace(told, sentences={name: text for name, text in told.sentences.items() if name in needed})
+        yield short.context, _asked(short, random.shuffled(asked), random)
+
+
+def _kind(question: Question) -> str:
+    """The name of a question without the one of two that it is about."""
+    return question.name.removeprefix("x_").removeprefix("y_")
+
+
+def _asked(told: Told, questions: list[Question], random: SplitMix64) -> list[tuple[str, str]]:
+    """A wording of each question and the fullest answer to it."""
+    grammar = told.story.topic.grammar
+    return [
+        (
+            grammar.derive(f"ask_{question.name}", told.sign, random, told.facts),
+            answers(replace(told, question=question))["text"][0],
+        )
+        for question in questions
+    ]
