@@ -81,6 +81,10 @@ def _measured_decoder(card: dict) -> tuple[str, dict[str, str], str]:
         rows[f"perplexity, {genre}"] = f"{value:.3f} = {value / floor:.3f} x the floor of {floor:.3f} (held-out world)"
     rows["sentiment, accuracy"] = f"{card['accuracy']:.3f} (n = {card['accuracy_n']:,}, held-out world)"
     rows["question answering, F1"] = f"{card['f1']:.3f} (n = {card['f1_n']:,}, held-out world)"
+    rows["the same on excerpts"] = (
+        f"{card['excerpts_f1']:.3f} (n = {card['excerpts_n']:,}); all but who is meant cut away, "
+        "so that a guess between two candidates gets half of the answers"
+    )
     return about, rows, ""
 
 

@@ -1,5 +1,6 @@
 """The recipes: text that goes through the tokenizer whole, models that grow, training that resumes."""
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from avss import mini
 from avss.architectures import architecture_of, blocks_of
 from avss.files import sha256
 from avss.microworld import GENRES, passages
@@ -145,6 +147,19 @@ def test_a_lesson_goes_on_from_weights_that_are_there(tmp_path, monkeypatch):
     decoders.decoder("small", tmp_path / "continued", tmp_path / "other")
     made = [sha256(tmp_path / folder / "model.safetensors") for folder in ("whole", "continued", "state/lesson-0")]
     assert made[0] == made[1] != made[2]
+
+
+@pytest.mark.parametrize("name", MINIS)
+def test_what_is_shipped_was_made_as_the_recipe_says(name):
+    recipe, facts = MINIS[name], json.loads((mini.folder(name) / mini.CARD).read_text(encoding="utf-8"))
+    assert [(each["blocks"], each["steps"]) for each in facts["stages"]] == list(recipe.stages)
+    assert len(facts.get("lessons", [])) == len(recipe.lessons)
+    for told, lesson in zip(facts.get("lessons", []), recipe.lessons, strict=True):
+        assert {name: told[name] for name in ("steps", "shares", "seed")} == {
+            "steps": lesson.steps,
+            "shares": lesson.shares,
+            "seed": lesson.seed,
+        }
 
 
 def _run(folder, steps_before_a_kill=None):
