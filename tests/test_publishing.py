@@ -19,12 +19,13 @@ import yaml
 import avss
 from avss.cli import _parser
 from avss.experiment import load_profile
-from avss.summaries import table_1
+from avss.summaries import FIRST_ROW, table_1
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "book/_ext"))
 launch = importlib.import_module("launch")
 plain_docstrings = importlib.import_module("plain_docstrings")
+result_figure = importlib.import_module("result_figure")
 
 WORKFLOWS = {
     path.name: yaml.load(path.read_text(), yaml.BaseLoader) for path in (ROOT / ".github/workflows").glob("*.yml")
@@ -158,19 +159,33 @@ def test_the_example_profile_is_one(tmp_path):
 
 def test_a_launched_notebook_is_the_one_in_the_repository(tmp_path):
     executed = nbformat.v4.new_notebook()
-    executed["metadata"]["papermill"] = {"input_path": "notebooks/sentiment.ipynb", "parameters": {"row": "sst2-x"}}
+    executed["metadata"]["papermill"] = {
+        "input_path": "notebooks/sentiment.ipynb",
+        "parameters": {"dataset": "SST-2", "model": "M"},
+    }
     nbformat.write(executed, tmp_path / "page.ipynb")
-    notebook, row = launch.notebook_of(tmp_path / "page.ipynb")
+    notebook, given = launch.notebook_of(tmp_path / "page.ipynb")
     assert (ROOT / notebook).is_file()
-    group = launch.buttons(notebook, row, "owner/name", "abc")
+    group = launch.buttons(notebook, given, "owner/name", "abc")
     assert [link["url"] for link in group["buttons"]] == [
         "https://mybinder.org/v2/gh/owner/name/abc?urlpath=lab/tree/notebooks/sentiment.ipynb",
         "https://colab.research.google.com/github/owner/name/blob/colab/notebooks/sentiment.ipynb",
     ]
-    assert all("row = 'sst2-x'" in link["tooltip"] for link in group["buttons"])
+    assert all("dataset = 'SST-2', model = 'M'" in link["tooltip"] for link in group["buttons"])
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "failed.ipynb")
     assert launch.notebook_of(tmp_path / "failed.ipynb") is None
     assert launch.notebook_of(ROOT / "book/index.md") is None
+
+
+def test_a_figure_on_an_executed_page_is_about_the_row_that_it_was_executed_for(tmp_path):
+    page, executed = tmp_path / "page.ipynb", nbformat.v4.new_notebook()
+    nbformat.write(executed, page)
+    assert result_figure._row_of(page, ROOT) == FIRST_ROW
+    assert result_figure._row_of(tmp_path / "page.md", ROOT) == FIRST_ROW
+    given = {"profile": "mini", "dataset": "The Pile", "model": "Stablelm-3B"}
+    executed["metadata"]["papermill"] = {"input_path": "notebooks/language-modeling.ipynb", "parameters": given}
+    nbformat.write(executed, page)
+    assert result_figure._row_of(page, ROOT) == "pile-stablelm-3b"
 
 
 def test_the_copy_for_colab_fetches_the_package_first_and_is_else_the_same():

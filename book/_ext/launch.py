@@ -28,18 +28,19 @@ SET_UP = """\
 %cd avss-companion"""
 
 
-def notebook_of(page: Path) -> tuple[str, str | None] | None:
-    """The notebook that papermill executed for a page, as a path in the repository, and the row it was given."""
+def notebook_of(page: Path) -> tuple[str, dict] | None:
+    """The notebook that papermill executed for a page, as a path in the repository, and the parameters it was given."""
     if page.suffix != ".ipynb":
         return None
     executed = json.loads(page.read_text(encoding="utf-8"))["metadata"].get("papermill")
-    return executed and (executed["input_path"], executed["parameters"].get("row"))
+    return executed and (executed["input_path"], executed["parameters"])
 
 
-def buttons(notebook: str, row: str | None, repository: str, revision: str) -> dict:
+def buttons(notebook: str, given: dict, repository: str, revision: str) -> dict:
     """A group of buttons as the theme draws it."""
     where = {"repository": repository, "revision": revision, "notebook": notebook}
-    hint = f"; for this page, set row = {row!r} in its first code cell" if row else ""
+    values = ", ".join(f"{name} = {value!r}" for name, value in given.items())
+    hint = f"; for this page, set {values} in its first code cell" if given else ""
     links = [
         {"type": "link", "text": name, "icon": f"_static/images/{logo}", "url": url.format(**where)}
         for name, logo, url in (("Binder", "logo_binder.svg", BINDER), ("Colab", "logo_colab.png", COLAB))

@@ -78,7 +78,8 @@ class ResultFigure(SphinxDirective):
             raise self.error(f"result-figure {name} needs :alt:, a sentence for readers who cannot see it")
         row = None
         if entry["kind"] == "row":
-            row = self.options.get("row") or _row_of(Path(self.env.doc2path(self.env.docname)))
+            page = Path(self.env.doc2path(self.env.docname))
+            row = self.options.get("row") or _row_of(page, Path(self.env.srcdir))
         stem = f"{FOLDER}/{row}/{name}-{row}" if row else f"{FOLDER}/book/{name}"
         label = "-".join(filter(None, ("fig", name.replace("_", "-"), row)))
         # One child before the caption: docutils tells by the caption's place whether a legend belongs to it.
@@ -209,12 +210,17 @@ def citation(env) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _row_of(page: Path) -> str:
-    """The row that an executed notebook is about; the first one for other pages."""
+def _row_of(page: Path, root: Path) -> str:
+    """The row that papermill executed a page's notebook for, by its profile, data set and model, or the first one."""
     if page.suffix != ".ipynb":
         return FIRST_ROW
-    metadata = json.loads(page.read_text(encoding="utf-8"))["metadata"]
-    return metadata.get("papermill", {}).get("parameters", {}).get("row", FIRST_ROW)
+    executed = json.loads(page.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+    given = executed.get("parameters", {})
+    if "profile" not in given:
+        return FIRST_ROW
+    rows = yaml.safe_load((root / f"profiles/{given['profile']}.yaml").read_text(encoding="utf-8"))["rows"]
+    names = ("dataset", "model")
+    return next(row["id"] for row in rows if all(row[name] == given[name] for name in names))
 
 
 def _listed(parts: list[nodes.Node]) -> list[nodes.Node]:
