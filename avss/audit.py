@@ -298,7 +298,8 @@ def table_1_table(store: Store) -> Text:
 def _score(line: NamedTuple) -> str:
     if line.source == PRINTED:
         return spell(line.value, digits=DIGITS[line.metric])
-    return spell(line.value, line.low, line.high)
+    # An interval may break, so that seven columns of them fit the page.
+    return spell(line.value, line.low, line.high).replace("\u00a0", " ")
 
 
 def _removed(part: pd.DataFrame) -> str:

@@ -85,8 +85,9 @@ def score_table(store: Store, row: str = FIRST_ROW) -> Text:
     """Score by method and source: mean ± standard deviation over the seeds, and the 95 % interval over documents."""
     data, cells = summary(store, row), []
     for line in data.itertuples():
-        spread = "" if np.isnan(line.sd) else f"\u00a0±\u00a0{line.sd:.3f}"
         number, _, interval = spell(line.value, line.low, line.high).partition(" ")
+        decimals = len(number.partition(".")[2])
+        spread = "" if np.isnan(line.sd) else f"\u00a0±\u00a0{line.sd:.{decimals}f}"
         cells.append(f"{line.value:.4g}" if line.source == PRINTED else f"{number}{spread} {interval}")
     metric = data["metric"].iloc[0]
     return _wide(data, cells, NAMES.get(metric, metric))
@@ -280,7 +281,8 @@ def _best(part: pd.DataFrame) -> str:
         return ""
     values = pruned["value"]
     best = pruned[values == (values.max() if HIGHER_IS_BETTER[pruned["metric"].iloc[0]] else values.min())]
-    names = ", ".join(label(line.method, line.reading) for line in best.itertuples())
+    # A name may break after its underscore, so that the last column fits the page.
+    names = ", ".join(label(line.method, line.reading).replace("_", "_\u200b") for line in best.itertuples())
     return f"{names}: {spell(*best.iloc[0][['value', 'low', 'high']])}"
 
 
