@@ -62,11 +62,28 @@ def hooked(model: nn.Module, site: str, receive: Activation) -> Iterator[None]:
         yield
 
 
+class _Room:
+    """Tensors to work in, kept from chunk to chunk and shared by all layers, which run one after another.
+
+    On a CPU the pages of tensors that are made anew for each chunk cost more than the sums.
+    """
+
+    def __init__(self):
+        self.kept: dict[tuple, Tensor] = {}
+
+    def __call__(self, use: str, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        """A tensor of this dtype in the shape of `rows`, its values undefined; another one for another use."""
+        key = use, rows.device, dtype
+        if key not in self.kept or self.kept[key].numel() < rows.numel():
+            self.kept[key] = torch.empty(rows.numel(), dtype=dtype, device=rows.device)
+        return self.kept[key][: rows.numel()].view(rows.shape)
+
+
 class _LayerStream:
     """The statistics of one layer while batches go by; tensors stay on the layer's own device."""
 
-    def __init__(self, reading: Reading, epsilons: tuple[float, ...], histogram: bool):
-        self.reading, self.epsilons = reading, epsilons
+    def __init__(self, reading: Reading, epsilons: tuple[float, ...], histogram: bool, room: _Room | None = None):
+        self.reading, self.epsilons, self.room = reading, epsilons, room or _Room()
         self.width = 0
         self.sums: Tensor | None = None
         self.documents: list[tuple[Tensor, ...]] = []
@@ -104,13 +121,18 @@ class _LayerStream:
         Sums are products with a vector of ones; what that costs is measured in `bench/scoring.py`. In float64, the
         difference of squares stays within the tested 1e-6 even where the mean is a thousand times the spread.
         """
-        values = _exact(rows, bases)
+        values = self.room("values", rows, torch.float64).copy_(rows)
+        if bases is not None:
+            values.sub_(bases)
         # Comparing in float32 is exact (`_limits`) and counts are, below 2^24 features; bf16 would round them.
-        magnitude = (values if bases is not None or rows.dtype == torch.float64 else rows.float()).abs()
-        below = torch.empty_like(magnitude)
-        near = [_row_sums(torch.lt(magnitude, limit, out=below)) for limit in _limits(self.epsilons, magnitude.dtype)]
-        total = _row_sums(values)
-        return torch.stack([total, _row_sums(values.square_()), *near], dim=-1)
+        exact = torch.float64 if bases is not None or rows.dtype == torch.float64 else torch.float32
+        magnitude = self.room("magnitude", rows, exact).copy_(rows if bases is None else values).abs_()
+        limits = _limits(self.epsilons, exact)
+        below = self.room("below", rows, exact) if len(limits) > 1 else None
+        near = [_row_sums(torch.lt(magnitude, limit, out=below)) for limit in limits[:-1]]
+        near += [_row_sums(magnitude.lt_(limit)) for limit in limits[-1:]]
+        squares = torch.linalg.vector_norm(values, dim=-1).square_()
+        return torch.stack([_row_sums(values), squares, *near], dim=-1)
 
     def _pool(self, rows: Tensor, bases: Tensor | None, mask: Tensor) -> None:
         values = _exact(rows, bases).view(*mask.shape, self.width).masked_fill(~mask[..., None], 0)
@@ -255,7 +277,8 @@ def observe(
     keeps_histogram = histogram or reading.quantile is not None
 
     def observed(numbered: Iterable[tuple[int, dict]]) -> list[Moments]:
-        streams = [_LayerStream(reading, wanted, keeps_histogram) for _ in blocks_of(model)]
+        room = _Room()
+        streams = [_LayerStream(reading, wanted, keeps_histogram, room) for _ in blocks_of(model)]
         _run(model, numbered, reading, streams)
         return [stream.finish() for stream in streams if stream.documents]
 
