@@ -21,7 +21,7 @@ from avss.reading import Reading
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 # Elements turned into float64 at a time: on a CPU few enough to stay in cache, on a GPU enough to fill it.
-CHUNK = {"cpu": 1 << 17, "cuda": 1 << 24}
+CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}
 
 Activation = Callable[[int, Tensor, Tensor | None], None]
 
@@ -63,20 +63,20 @@ def hooked(model: nn.Module, site: str, receive: Activation) -> Iterator[None]:
 
 
 class _Room:
-    """Tensors to work in, kept from chunk to chunk and shared by all layers, which run one after another.
+    """Room to work in, kept from chunk to chunk and shared by all layers, which run one after another.
 
     On a CPU the pages of tensors that are made anew for each chunk cost more than the sums.
     """
 
     def __init__(self):
-        self.kept: dict[tuple, Tensor] = {}
+        self.kept: dict[tuple[str, torch.device], Tensor] = {}
 
     def __call__(self, use: str, rows: Tensor, dtype: torch.dtype) -> Tensor:
-        """A tensor of this dtype in the shape of `rows`, its values undefined; another one for another use."""
-        key = use, rows.device, dtype
+        """A tensor of this dtype in the shape of `rows`, its values undefined. The same use has the same room."""
+        key = use, rows.device
         if key not in self.kept or self.kept[key].numel() < rows.numel():
-            self.kept[key] = torch.empty(rows.numel(), dtype=dtype, device=rows.device)
-        return self.kept[key][: rows.numel()].view(rows.shape)
+            self.kept[key] = torch.empty(rows.numel(), dtype=torch.float64, device=rows.device)
+        return self.kept[key].view(dtype)[: rows.numel()].view(rows.shape)
 
 
 class _LayerStream:
@@ -124,15 +124,18 @@ class _LayerStream:
         values = self.room("values", rows, torch.float64).copy_(rows)
         if bases is not None:
             values.sub_(bases)
-        # Comparing in float32 is exact (`_limits`) and counts are, below 2^24 features; bf16 would round them.
-        exact = torch.float64 if bases is not None or rows.dtype == torch.float64 else torch.float32
-        magnitude = self.room("magnitude", rows, exact).copy_(rows if bases is None else values).abs_()
-        limits = _limits(self.epsilons, exact)
-        below = self.room("below", rows, exact) if len(limits) > 1 else None
-        near = [_row_sums(torch.lt(magnitude, limit, out=below)) for limit in limits[:-1]]
-        near += [_row_sums(magnitude.lt_(limit)) for limit in limits[-1:]]
-        squares = torch.linalg.vector_norm(values, dim=-1).square_()
-        return torch.stack([_row_sums(values), squares, *near], dim=-1)
+        sums = [_row_sums(values), torch.linalg.vector_norm(values, dim=-1).square_()]
+        if bases is not None or rows.dtype == torch.float64:
+            magnitude = values.abs_()
+        else:
+            # Comparing in float32 is exact (`_limits`) and counts are, below 2^24 features; bf16 would round them.
+            magnitude = self.room("values", rows, torch.float32).copy_(rows).abs_()
+        *first, last = _limits(self.epsilons, magnitude.dtype) or [None]
+        below = self.room("below", rows, magnitude.dtype) if first else None
+        sums += [_row_sums(torch.lt(magnitude, limit, out=below)) for limit in first]
+        if last is not None:
+            sums.append(_row_sums(magnitude.lt_(last)))
+        return torch.stack([part.to(torch.float64) for part in sums], dim=-1)
 
     def _pool(self, rows: Tensor, bases: Tensor | None, mask: Tensor) -> None:
         values = _exact(rows, bases).view(*mask.shape, self.width).masked_fill(~mask[..., None], 0)
