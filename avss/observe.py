@@ -124,7 +124,7 @@ class _LayerStream:
         values = self.room("values", rows, torch.float64).copy_(rows)
         if bases is not None:
             values.sub_(bases)
-        sums = [_row_sums(values), torch.linalg.vector_norm(values, dim=-1).square_()]
+        sums = [_row_sums(values), torch.linalg.vecdot(values, values)]
         if bases is not None or rows.dtype == torch.float64:
             magnitude = values.abs_()
         else:

@@ -73,6 +73,13 @@ def test_statistics_equal_the_oracle_for_any_split_order_and_merge(seed, documen
         assert_equals_oracle(stream(halves[:1]).merge(stream(halves[1:])), whole)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("width", [1, 2, 33])
+def test_activations_that_are_all_alike_have_no_variance_at_all(dtype, width):
+    values, mask = torch.full((2, 5, width), 1000.0, dtype=dtype), torch.ones(2, 5, dtype=torch.bool)
+    assert stream([(values, mask)]).variance() == 0
+
+
 def test_large_chunks_of_tokens_are_covered_whole():
     values, mask = activations(1, 4, 300, 512, torch.float32, 1000.0, 1.0)
     assert_equals_oracle(stream([(values, mask)]), [(values, mask)])
