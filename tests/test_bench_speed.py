@@ -144,6 +144,16 @@ def test_tables_show_limits_load_and_counts(store):
     assert "| 528 and 1024 | 1.94 |" in speed.sharing_table(store)
 
 
+def test_a_single_round_has_no_quartiles(store, tmp_path):
+    rows = [line("width", 64, way, ratio, 4) | {"repeats": 1} for way, ratio in (("bare", 1.0), ("avss", 1.04))]
+    write(tmp_path, "scoring", rows)
+    assert "| width 64 | AVSS | 1.04 |" in speed.scoring_table(store, "width")
+    with mpl.rc_context(style("light")):
+        figure, data = speed.cost_of_scoring(store)
+        figure.savefig(tmp_path / "figure.svg")
+    assert data[["low", "high"]].isna().all(axis=None)
+
+
 def test_without_files_nothing_is_measured(tmp_path):
     nothing = Store(tmp_path / "results")
     functions = (speed.cost_of_scoring, speed.growth_of_scoring, speed.scoring_at_real_shapes, speed.shared_prefixes)

@@ -67,11 +67,12 @@ def sharing(store: Store) -> pd.DataFrame:
 
 
 def _rows(store: Store, script: str, measured: str, columns: str) -> pd.DataFrame:
-    """These columns of all files of a script, and the quartiles of what is measured."""
+    """These columns of all files of a script, and the quartiles of what is measured; nan where there was one round."""
     lines = []
     for machine, _, content in _runs(store, script):
         for row in content["rows"]:
-            low, high = row[f"{measured}_quartiles"]
+            # A single round has no quartiles.
+            low, high = row[f"{measured}_quartiles"] if row["repeats"] > 1 else (np.nan, np.nan)
             lines.append(row | {"measured on": machine, "low": low, "high": high})
     return pd.DataFrame(lines, columns=["measured on", *columns.split(), "low", "high"])
 
