@@ -178,7 +178,7 @@ def _mean(margins: list[Margin]) -> Margin:
 
 
 def _largest_lead(source: Source, lines: pd.DataFrame, *, by: str, value: str) -> list[Case]:
-    """AVSS leads the best baseline by more in this group of rows than in every other, on average over the rows.
+    """AVSS leads the best baseline, and in this group of rows by more than in every other, on average over the rows.
 
     A lead's bounds are the lowest of the baselines' lower bounds and the lowest of their upper ones; it is larger than
     another where the bounds do not overlap.
@@ -190,7 +190,8 @@ def _largest_lead(source: Source, lines: pd.DataFrame, *, by: str, value: str) -
     own = leads.pop(value)
     if UNKNOWN in (own, *leads.values()):
         return [Case(value, numbers)]
-    outcome = _together(above(own.low - other.high, own.high - other.low) for other in leads.values())
+    larger = [above(own.low - other.high, own.high - other.low) for other in leads.values()]
+    outcome = _together([above(own.low, own.high), *larger])
     return [Case(value, numbers, outcome, told)]
 
 

@@ -223,6 +223,9 @@ def test_a_lead_is_the_largest_where_no_other_comes_near():
     # Over the best baseline, so one that comes near is enough; [0.05, 0.35] overlaps.
     margins[0, "cim"] = margins[2, "cim"] = margin(0.2, 0.05, 0.35)
     assert outcomes("largest_lead", source(margins=margins), **largest) == ["open"]
+    behind = all_margins(margin(-0.1, -0.2, -0.05), near, margin(-0.1, -0.2, -0.05), near)
+    worse = {key: each if key[0] in (0, 2) else margin(-0.9, -0.95, -0.8) for key, each in behind.items()}
+    assert outcomes("largest_lead", source(margins=worse), **largest) == ["fails"], "to lose by less is no lead"
     del margins[3, "gbis"]
     assert outcomes("largest_lead", source(margins=margins), **largest) == ["not measured"]
 
