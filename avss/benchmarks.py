@@ -15,7 +15,7 @@ import pandas as pd
 from avss.errors import InputError
 from avss.results import Store
 from avss.summaries import METHODS, label, place
-from avss.tables import NOT_MEASURED, Text, markdown, spell
+from avss.tables import NOT_MEASURED, Text, markdown, revision, spell
 
 # What pruning makes less of, by its name for readers: key in the file and unit.
 SIZES = {"parameters": ("parameters", "million"), "cache": ("cache_mib", "MiB"), "memory": ("memory_mib", "MiB")}
@@ -143,7 +143,7 @@ def basis(store: Store, script: str) -> pd.DataFrame:
             "model and text": ", ".join(f"{name} {value}" for name, value in content["setting"].items()),
             "torch": facts["versions"]["torch"],
             "date": facts["created"][:10],
-            "revision": f"`{facts['git_revision'][:12]}`",
+            "revision": revision(facts),
             "file": f"`bench/results/{path.name}`",
         }
     return pd.DataFrame.from_dict(lines, orient="index")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from avss.results import Store
 from avss.summaries import METHODS, PROFILES, label, place, table_1
-from avss.tables import NOT_MEASURED, Text, markdown
+from avss.tables import NOT_MEASURED, Text, markdown, revision
 from avss.varied import readings_store
 
 DEFINED = Path(__file__).parent.parent / "profiles"
@@ -82,7 +82,7 @@ def runs_table(store: Store) -> Text:
                 "took (h:mm:ss)": _duration(fact["seconds"]) if "seconds" in fact else "did not finish",
                 "machine": hardware.get("accelerator", hardware["processor"]),
                 "threads": str(hardware.get("threads", "not recorded")),
-                "code": _code(fact),
+                "code": revision(fact),
                 "observations": f"{count}, {failed} of them failed" if failed else str(count),
             }
         )
@@ -95,12 +95,6 @@ def runs_table(store: Store) -> Text:
 
 def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
-
-
-def _code(fact: dict) -> str:
-    if not fact.get("git_revision"):
-        return "not recorded"
-    return f"`{fact['git_revision'][:7]}`{' with changes' if fact.get('git_dirty') else ''}"
 
 
 def readings_runs_table(store: Store) -> Text:

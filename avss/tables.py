@@ -54,6 +54,13 @@ def markdown(table: pd.DataFrame, digits: int = 3, note: str = "") -> Text:
     return Text("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + (f"\n{note}\n" if note else ""))
 
 
+def revision(facts: dict) -> str:
+    """The revision of the code that ran, from its provenance, and whether files differed from it."""
+    if not facts.get("git_revision"):
+        return "not recorded"
+    return f"`{facts['git_revision'][:7]}`{' with changes' if facts.get('git_dirty') else ''}"
+
+
 def spell(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
     """A number with its interval, which does not break over lines: `0.859 [0.836, 0.881]`. sign: "+" shows it always.
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from avss.figures.style import WIDTH
 from avss.results import Store
 from avss.summaries import label
-from avss.tables import NOT_MEASURED, Text, markdown, percent, spell
+from avss.tables import NOT_MEASURED, Text, markdown, percent, revision, spell
 
 WAYS = {"bare": "bare pass", "avss": "AVSS", "kept": "hidden states kept", "released": "released scripts' way"}
 SWEEPS = {
@@ -249,25 +249,40 @@ def target_table(store: Store) -> Text:
     table: dict[str, dict[str, str]] = {}
     for machine in dict.fromkeys([*scored["measured on"], *shared["measured on"]]):
         mine = (rows[rows["measured on"] == machine] for rows in (scored, shared))
-        for what, at_most, limit, value in _asked(*mine):
-            holds = value <= limit if at_most else value >= limit
-            shown = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-            cell = NOT_MEASURED if np.isnan(value) else f"{shown}, {'holds' if holds else 'does not hold'}"
-            table.setdefault(f"{what}: {'at most' if at_most else 'at least'} {limit:g}", {})[machine] = cell
+        for what, at_most, limit, *measured in _asked(*mine):
+            table.setdefault(f"{what}: {'at most' if at_most else 'at least'} {limit:g}", {})[machine] = _judged(
+                at_most, limit, *measured
+            )
     return _table(pd.DataFrame(table).T.rename_axis("asked").reset_index().to_dict("records"))
 
 
-def _asked(scored: pd.DataFrame, shared: pd.DataFrame) -> Iterator[tuple[str, bool, float, float]]:
-    """What is asked, whether its limit is the most that is allowed, the limit, and what was measured (nan: nothing)."""
+def _judged(at_most: bool, limit: float, value: float, low: float = np.nan, high: float = np.nan) -> str:
+    """What was measured, its quartiles in brackets, and whether it holds: open where the limit lies between them."""
+    if np.isnan(value):
+        return NOT_MEASURED
+    shown, *ends = (f"{number:.3g}" if number < 1000 else f"{number:,.0f}" for number in (value, low, high))
+    if not np.isnan(low):
+        shown += " [{},\u00a0{}]".format(*ends)
+    if low < limit < high:
+        return f"{shown}, open"
+    return f"{shown}, {'holds' if (value <= limit if at_most else value >= limit) else 'does not hold'}"
+
+
+def _asked(scored: pd.DataFrame, shared: pd.DataFrame) -> Iterator[tuple]:
+    """What is asked, whether its limit is the most that is allowed, the limit, and what was measured (nan: nothing).
+
+    With quartiles where it is a ratio in rounds. Of several settings, the one that is worst for what is asked.
+    """
+
+    def ratio(lines: pd.DataFrame, column: str, ascending: bool) -> list[float]:
+        worst = lines.sort_values(column, ascending=ascending)[[column, "low", "high"]].head(1).to_numpy()
+        return worst[0] if len(worst) else [np.nan]
+
     avss = scored[scored["way"] == "avss"]
     wide = avss[avss["sweep"].eq("width") & avss["width"].ge(512)]
-    yield "scoring, in bare passes, width 512 and more", True, 1.05, wide["time_ratio"].max()
-    yield (
-        "memory above a bare pass, in shares of the weights, width 512 and more",
-        True,
-        0.01,
-        wide["extra_share"].max(),
-    )
+    yield "scoring, in bare passes, width 512 and more", True, 1.05, *ratio(wide, "time_ratio", False)
+    memory = wide["extra_share"].max()
+    yield "memory above a bare pass, in shares of the weights, width 512 and more", True, 0.01, memory
     many = scored[scored["sweep"].eq("samples") & scored["at"].eq(1024)].set_index("way").reindex(list(WAYS))
     times = many["seconds"] / many["seconds"]["avss"]
     # Recorded to a thousandth of a MiB; scoring may need no more than the bare pass.
@@ -275,12 +290,14 @@ def _asked(scored: pd.DataFrame, shared: pd.DataFrame) -> Iterator[tuple[str, bo
     yield f"{text} hidden states kept: times as fast", False, 1, times["kept"]
     yield f"{text} hidden states kept: times less extra memory", False, 10, memory["kept"] / memory["avss"]
     yield f"{text} the released scripts' way: times as fast", False, 3, times["released"]
-    largest = scored[scored["at"].eq(LARGEST)].set_index("way").reindex(list(WAYS))
-    waits = largest["waits_per_batch"]["avss"] - largest["waits_per_batch"]["bare"]
-    yield f"scoring, in bare passes, shape of {LARGEST}", True, 1.03, largest["time_ratio"]["avss"]
+    largest = scored[scored["at"].eq(LARGEST)]
+    waited = largest.set_index("way").reindex(list(WAYS))["waits_per_batch"]
+    largest = largest[largest["way"] == "avss"]
+    yield f"scoring, in bare passes, shape of {LARGEST}", True, 1.03, *ratio(largest, "time_ratio", False)
+    waits = waited["avss"] - waited["bare"]
     yield f"waits for the accelerator in a batch beyond a bare pass's, shape of {LARGEST}", True, 0, waits
     deep = shared[shared["method"].eq("leave_one_out") & shared["blocks"].eq(32)]
-    yield "leave-one-out at 32 blocks: times faster by shared prefixes", False, 1.8, deep["speedup"].max()
+    yield "leave-one-out at 32 blocks: times faster by shared prefixes", False, 1.8, *ratio(deep, "speedup", True)
 
 
 def speed_basis(store: Store) -> Text:
@@ -298,7 +315,7 @@ def speed_basis(store: Store) -> Text:
                 "copying, GB/s": _giga(limits.get("copied_bytes_per_second")),
                 "setting": ", ".join(f"{name} {value}" for name, value in content["setting"].items()),
                 "torch, transformers": f"{facts['versions']['torch']}, {facts['versions']['transformers']}",
-                "date, revision": f"{facts['created'][:10]}, `{facts['git_revision'][:12]}`",
+                "date, revision": f"{facts['created'][:10]}, {revision(facts)}",
             }
     return _table(pd.DataFrame(table).rename_axis("what").reset_index().to_dict("records"))
 
