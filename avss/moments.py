@@ -107,7 +107,11 @@ class Moments:
         return replace(self.in_order(documents), features=None, histogram=None)
 
     def variance(self, population: str = "elements", ddof: int = 0) -> float:
-        """Eq. 1 over the given population (see `Reading`). Raises `InputError` with too few elements."""
+        """Eq. 1 over the given population (see `Reading`), which must be one that was kept while observing.
+
+        For `pooled_tokens`, the divisor is that of the reading which observed. Raises `InputError` where there are too
+        few elements.
+        """
         if population == "pooled_tokens":
             return float(self.pooled.mean())
         if population == "features":

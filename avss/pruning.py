@@ -62,7 +62,8 @@ def _kept(model: nn.Module, layers: Iterable[int]) -> list[int]:
 def prune(model: nn.Module, layers: Iterable[int]) -> nn.Module:
     """Remove these blocks (indices from 0) in place and return the model.
 
-    Raises `InputError` for a layer out of range or named twice, for all layers, and for a family not in the table.
+    Raises `InputError` for a layer out of range or named twice, for no layer or all, for a family not in the table, and
+    for a model whose blocks scale by their index.
     """
     _shorten(model, _kept(model, layers))
     return model
@@ -72,7 +73,7 @@ def prune(model: nn.Module, layers: Iterable[int]) -> nn.Module:
 def skipping(model: nn.Module, layers: Iterable[int]) -> Iterator[nn.Module]:
     """The model without these blocks, inside the context; nothing is copied and everything is restored, also on error.
 
-    `layers` may be empty. Raises `InputError` as `prune`.
+    Unlike those of `prune`, `layers` may be empty. Raises `InputError` as it does.
     """
     layers = list(layers)
     blocks, config = blocks_of(model), model.config
