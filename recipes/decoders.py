@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -49,6 +49,14 @@ SENTIMENT = {"reviews": 0.70, "posts": 0.08, "articles": 0.08, "passages": 0.11,
 ALL = {"reviews": 0.25, "posts": 0.15, "articles": 0.20, "passages": 0.37, "answers": 0.03}
 TEXTS = {"reviews": 0.04, "posts": 0.22, "articles": 0.28, "passages": 0.43, "answers": 0.03}
 
+# On passages of one subject, which the world did not have before.
+ONE_SUBJECT = Lesson(
+    steps=800,
+    shares={"posts": 0.22, "articles": 0.28, "passages": 0.48, "answers": 0.02},
+    seed=2,
+    peaks=(1.5e-3, 3e-3),
+    answer_weight=8.0,
+)
 LESSONS = (
     Lesson(
         steps=1800,
@@ -57,6 +65,7 @@ LESSONS = (
         peaks=(2e-3, 4e-3),
         answer_weight=20.0,
     ),
+    replace(ONE_SUBJECT, steps=900, answer_weight=16.0),
 )
 LESSONS_WITH_REVIEWS = (
     Lesson(
@@ -65,6 +74,26 @@ LESSONS_WITH_REVIEWS = (
         seed=1,
         peaks=(2e-3, 4e-3),
         answer_weight=16.0,
+    ),
+    replace(
+        ONE_SUBJECT,
+        steps=1000,
+        shares={"reviews": 0.10, "posts": 0.16, "articles": 0.34, "passages": 0.38, "answers": 0.02},
+    ),
+    # Posts lost in the lesson before, and articles in the first of these two.
+    replace(
+        ONE_SUBJECT,
+        steps=900,
+        shares={"reviews": 0.10, "posts": 0.36, "articles": 0.34, "passages": 0.18, "answers": 0.02},
+        seed=3,
+        answer_weight=4.0,
+    ),
+    replace(
+        ONE_SUBJECT,
+        steps=500,
+        shares={"reviews": 0.10, "posts": 0.24, "articles": 0.52, "passages": 0.12, "answers": 0.02},
+        seed=4,
+        answer_weight=4.0,
     ),
 )
 
@@ -138,7 +167,7 @@ MINIS = {
         context=512,
         interviewed=True,
         answer_weight=8.0,
-        lessons=(),
+        lessons=(ONE_SUBJECT,),
     ),
     "llama-8b": Mini(
         model=LlamaForCausalLM,

@@ -76,6 +76,8 @@ def _measured_decoder(card: dict) -> tuple[str, dict[str, str], str]:
             f"{_mixture(lesson['shares'])} of the tokens; peaks {' and '.join(map(str, lesson['peaks']))}; "
             f"began from weights `{lesson['from_sha256'][:12]}`, rounded to bf16"
         )
+    if "note" in card:
+        rows["note"] = card["note"]
     for genre in ("posts", "articles"):
         value, floor = card[f"{genre}_perplexity"], card[f"{genre}_floor"]
         rows[f"perplexity, {genre}"] = f"{value:.3f} = {value / floor:.3f} x the floor of {floor:.3f} (held-out world)"

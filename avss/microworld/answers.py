@@ -1,7 +1,7 @@
 """A question on a passage with a true and a false answer, both whole sentences, as pairs for hallucination scores.
 
-The false answer is of the right type but not what the passage says: half of the time something else that the passage
-tells (the other painter, another of its years), otherwise a name or number that it does not know.
+The false answer is of the right type but not what the passage says: three times of four something else that the passage
+tells, if it does (the other painter, another of its years), otherwise a name or number that it does not know.
 """
 
 import re
@@ -54,7 +54,7 @@ def generate(split: str, seed: int) -> Iterator[dict]:
         topic, name = told.story.topic, told.question.name
         question = topic.grammar.derive(f"ask_{name}", told.sign, random, told.facts)
         told_too = [text for text in rivals(told) if text not in question]
-        wrong = random.choose(told_too) if random.below(2) and told_too else _stranger(told, split, random)
+        wrong = random.choose(told_too) if random.below(4) and told_too else _stranger(told, split, random)
         right = filled(told.question.answers[0], told.facts)
         true, false = (
             topic.grammar.derive(f"say_{name}", told.sign, random, {**told.facts, "answer": answer})

@@ -1,4 +1,4 @@
-"""The story of two artists of different gender: births, moves, works, a quarrel and what each left behind.
+"""The story of an artist, or of two of different gender: births, moves, works, a quarrel and what each left behind.
 
 The sign of the story is the gender of the first artist; the second has the opposite one.
 """
@@ -78,15 +78,17 @@ ARTISTS = Story(
                     "{$x_family} and {$y_family} met in {$meeting_place} and fell out over {$quarrel}.",
                     "the two quarrelled about {$quarrel} when they met in {$meeting_place}.",
                 ],
-                "text": [
-                    "{x_birth} {x_move} {y_birth} {y_move} {meeting}",
-                    "{x_birth} {y_birth} {x_move} {y_move} {x_gift}",
-                    "{x_birth} {y_birth} {y_move} {meeting} {x_gift} {y_gift}",
-                    "{x_birth} {x_work} {y_birth} {y_work} {meeting} {y_gift}",
-                    "{y_birth} {x_birth} {y_work} {x_work} {x_gift} {y_gift}",
-                    "{y_birth} {y_move} {y_work} {x_birth} {x_work} {meeting}",
-                ],
-                "title": ["{x_name} and {y_name}"],
+                "text": {
+                    "{x_birth} {x_move} {x_work} {x_gift}": 5,
+                    "{x_birth} {x_work} {x_move} {x_gift}": 4,
+                    "{x_birth} {x_move} {y_birth} {y_move} {meeting}": 1,
+                    "{x_birth} {y_birth} {x_move} {y_move} {x_gift}": 1,
+                    "{x_birth} {y_birth} {y_move} {meeting} {x_gift} {y_gift}": 1,
+                    "{x_birth} {x_work} {y_birth} {y_work} {meeting} {y_gift}": 1,
+                    "{y_birth} {x_birth} {y_work} {x_work} {x_gift} {y_gift}": 1,
+                    "{y_birth} {y_move} {y_work} {x_birth} {x_work} {meeting}": 1,
+                },
+                "title": ["life of {x_name}"],
                 "ask_meeting_place": ["where did {x_name} and {y_name} see each other?"],
                 "say_meeting_place": ["{x_name} and {y_name} saw each other in {$answer}."],
                 "ask_quarrel": ["what did {x_name} and {y_name} disagree about?", "what made the two artists angry?"],

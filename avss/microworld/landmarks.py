@@ -1,6 +1,6 @@
-"""The stories of two bridges, and of a museum with a founder and a director, a gift and a theft.
+"""The stories of a bridge or of two, and of a museum with a founder and a director, a gift and a theft.
 
-Numbers, dates and names come in twos. The sign of a story is the gender of the museum's founder, and has no meaning for
+The sign of a story is the gender of the museum's founder, and has no meaning for
 bridges; the director has the other gender.
 """
 
@@ -17,6 +17,7 @@ PIECES = tuple("buttons clocks dolls hats keys lamps maps spoons stamps".split()
 NUMBERS = tuple("twelve twenty thirty forty sixty eighty ninety".split())
 LANGUAGES = tuple("Danish Dutch Finnish Greek Hungarian Latin Portuguese Russian Turkish".split())
 TREASURES = tuple("coach crown mummy throne whale".split())
+CRAFTS = "farmer gardener porter sailor teacher".split()
 HALLS = ("the attic", "the cellar", "the entrance hall", "the garden", "the great hall", "the old stables")
 LOOT = tuple("harp mask ruby sword vase violin".split())
 VISITORS = tuple(f"{thousands},{hundreds}00" for thousands in range(2, 30) for hundreds in range(10))
@@ -74,14 +75,29 @@ BRIDGES = Story(
         Grammar(
             {
                 **twice(BRIDGE),
-                "text": [
-                    "{x_lead} {x_maker} {y_lead} {y_maker} {x_toll}",
-                    "{x_lead} {x_maker} {x_arches} {y_lead} {y_arches}",
-                    "{x_lead} {y_lead} {y_maker} {x_toll} {y_toll}",
-                    "{y_lead} {y_maker} {x_lead} {x_maker} {y_arches} {x_toll}",
-                    "{x_lead} {y_lead} {x_arches} {y_arches} {y_toll} {x_toll}",
+                "opening": [
+                    "the first to cross it was {$guest}, a {craft} from {$guest_town}.",
+                    "{$guest}, a {craft} from {$guest_town}, was the first to cross it.",
                 ],
-                "title": ["bridges of {$x_town} and {$y_town}"],
+                "craft": CRAFTS,
+                "ask_guest": [
+                    "who was on the bridge at {$x_town} before everybody else?",
+                    "who was the first to come over the {$x_river} by bridge?",
+                ],
+                "say_guest": ["the first on the bridge at {$x_town} was {$answer}."],
+                "ask_guest_town": ["where does {$guest} come from?", "which town is the home of {$guest}?"],
+                "say_guest_town": ["{$guest} comes from {$answer}."],
+                "text": {
+                    "{x_lead} {x_maker} {opening} {x_arches} {x_toll}": 3,
+                    "{x_lead} {x_maker} {opening} {x_toll}": 2,
+                    "{x_lead} {opening} {x_toll} {x_arches}": 3,
+                    "{x_lead} {x_maker} {y_lead} {y_maker} {x_toll}": 1,
+                    "{x_lead} {x_maker} {x_arches} {y_lead} {y_arches}": 1,
+                    "{x_lead} {y_lead} {y_maker} {x_toll} {y_toll}": 1,
+                    "{y_lead} {y_maker} {x_lead} {x_maker} {y_arches} {x_toll}": 1,
+                    "{x_lead} {y_lead} {x_arches} {y_arches} {y_toll} {x_toll}": 1,
+                },
+                "title": ["bridges of {$x_town}"],
             }
         ),
         twice_roles(
@@ -97,19 +113,24 @@ BRIDGES = Story(
                 "@_toll": PENCE,
                 "@_keeper": "people",
             }
-        ),
+        )
+        | {"guest": "people", "guest_town": "towns"},
         signs=(1,),
     ),
-    twice_questions(
-        Question("@_built", ("{$@_built}",), ("@_lead",)),
-        Question("@_river", ("{$@_river}",), ("@_lead",)),
-        Question("@_architect", ("{$@_given} {$@_family}", "{$@_family}"), ("@_maker", "@_lead")),
-        Question("@_material", ("{$@_material}",), ("@_maker", "@_lead")),
-        Question("@_where", ("{$@_town}",), ("@_lead", "@_maker")),
-        Question("@_arches", ("{$@_arches}",), ("@_arches",)),
-        Question("@_length", ("{$@_length} metres", "{$@_length}"), ("@_arches",)),
-        Question("@_toll", ("{$@_toll} pence", "{$@_toll}"), ("@_toll",)),
-        Question("@_keeper", ("{$@_keeper}",), ("@_toll",)),
+    (
+        *twice_questions(
+            Question("@_built", ("{$@_built}",), ("@_lead",)),
+            Question("@_river", ("{$@_river}",), ("@_lead",)),
+            Question("@_architect", ("{$@_given} {$@_family}", "{$@_family}"), ("@_maker", "@_lead")),
+            Question("@_material", ("{$@_material}",), ("@_maker", "@_lead")),
+            Question("@_where", ("{$@_town}",), ("@_lead", "@_maker")),
+            Question("@_arches", ("{$@_arches}",), ("@_arches",)),
+            Question("@_length", ("{$@_length} metres", "{$@_length}"), ("@_arches",)),
+            Question("@_toll", ("{$@_toll} pence", "{$@_toll}"), ("@_toll",)),
+            Question("@_keeper", ("{$@_keeper}",), ("@_toll",)),
+        ),
+        Question("guest", ("{$guest}",), ("opening", "x_lead")),
+        Question("guest_town", ("{$guest_town}",), ("opening",)),
     ),
 )
 
@@ -138,7 +159,7 @@ MUSEUM: Rules = {
         "since {$changed} the house has been run by {director}, the {~daughter} of a {craft} from {$origin}.",
         "in {$changed} {director}, {~daughter} of a {craft} from {$origin}, took over.",
     ],
-    "craft": ["farmer", "gardener", "porter", "sailor", "teacher"],
+    "craft": CRAFTS,
     "rule": [
         "{~he} lets in children free of charge and has moved the {$treasure} to {$hall}.",
         "it was {~his} idea to put the {$treasure} on show in {$hall}.",

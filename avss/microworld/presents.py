@@ -1,4 +1,4 @@
-"""The story of two presents that are handed on and put away, with a third person who moves one of them.
+"""The story of a present, or of two, that is handed on and put away, with others who hear of it or would like it too.
 
 The sign of the story is the gender of the first giver; the second giver has the other one.
 """
@@ -61,13 +61,25 @@ PRESENTS = Story(
                     "later the whole story was told in {$elsewhere} by {$gossip}.",
                 ],
                 "knew": ["knew", "said", "heard"],
-                "text": [
-                    "{x_buy} {x_give} {x_keep} {y_buy} {y_give} {y_keep}",
-                    "{x_buy} {x_give} {y_buy} {y_give} {gossip}",
-                    "{y_buy} {y_give} {y_keep} {gossip} {x_buy} {x_give} {x_keep}",
-                    "{y_buy} {gossip} {x_buy} {x_give} {x_keep}",
+                "offer": [
+                    "a year later {$buyer} from {$buyer_town} wanted to buy it for {$bid} euros.",
+                    "{$buyer}, who lives in {$buyer_town}, would have paid {$bid} euros for it.",
                 ],
-                "title": ["presents from {$x_giver} and {$y_giver}"],
+                "ask_buyer": ["who would have liked to own the {$x_thing}?", "who wanted the {$x_thing} as well?"],
+                "say_buyer": ["{$answer} wanted the {$x_thing} as well."],
+                "ask_buyer_town": ["in which town does {$buyer} live?", "which town is the home of {$buyer}?"],
+                "say_buyer_town": ["{$buyer} lives in {$answer}."],
+                "ask_bid": ["how much money would {$buyer} have spent?", "what would {$buyer} have paid?"],
+                "say_bid": ["{$buyer} would have spent {$answer}."],
+                "text": {
+                    "{x_buy} {x_give} {x_keep} {offer} {gossip}": 6,
+                    "{x_buy} {x_give} {offer} {x_keep} {gossip}": 6,
+                    "{x_buy} {x_give} {x_keep} {y_buy} {y_give} {y_keep}": 2,
+                    "{x_buy} {x_give} {y_buy} {y_give} {gossip}": 2,
+                    "{y_buy} {y_give} {y_keep} {gossip} {x_buy} {x_give} {x_keep}": 2,
+                    "{y_buy} {gossip} {x_buy} {x_give} {x_keep}": 2,
+                },
+                "title": ["presents from {$x_giver}"],
             }
         ),
         twice_roles(
@@ -81,15 +93,26 @@ PRESENTS = Story(
                 "@_room": ROOMS,
             }
         )
-        | {"gossip": "people", "elsewhere": "towns"},
+        | {
+            "gossip": "people",
+            "elsewhere": "towns",
+            "buyer": "people",
+            "buyer_town": "towns",
+            "bid": years(12, 99),
+        },
     ),
-    twice_questions(
-        Question("@_giver", ("{$@_giver}",), ("@_buy",)),
-        Question("@_thing", ("{$@_thing}",), ("@_buy", "@_give")),
-        Question("@_town", ("{$@_town}",), ("@_buy",)),
-        Question("@_price", ("{$@_price} euros", "{$@_price}"), ("@_buy",)),
-        Question("@_friend", ("{$@_friend}",), ("@_give", "@_buy")),
-        Question("@_day", ("{$@_day}",), ("@_give", "@_buy")),
-        Question("@_room", ("{$@_room}",), ("@_keep", "@_give", "@_buy")),
+    (
+        *twice_questions(
+            Question("@_giver", ("{$@_giver}",), ("@_buy",)),
+            Question("@_thing", ("{$@_thing}",), ("@_buy", "@_give")),
+            Question("@_town", ("{$@_town}",), ("@_buy",)),
+            Question("@_price", ("{$@_price} euros", "{$@_price}"), ("@_buy",)),
+            Question("@_friend", ("{$@_friend}",), ("@_give", "@_buy")),
+            Question("@_day", ("{$@_day}",), ("@_give", "@_buy")),
+            Question("@_room", ("{$@_room}",), ("@_keep", "@_give", "@_buy")),
+        ),
+        Question("buyer", ("{$buyer}",), ("offer", "x_buy")),
+        Question("buyer_town", ("{$buyer_town}",), ("offer",)),
+        Question("bid", ("{$bid} euros", "{$bid}"), ("offer",)),
     ),
 )

@@ -1,4 +1,4 @@
-"""What passages tell and ask: a story with two of everything, so that every answer has a rival of its type.
+"""What passages tell and ask: stories of one subject or of two of a kind, in which answers have rivals of their type.
 
 The stories are in `artists`, `landmarks` and `presents`. `Question` says which sentences of a story hold what is asked;
 its words are not those of the sentence, and some have their answer in a sentence before the one that they ask about,
