@@ -144,6 +144,17 @@ def test_tables_show_limits_load_and_counts(store):
     assert "| 528 and 1024 | 1.94 |" in speed.sharing_table(store)
 
 
+def test_a_sweep_from_several_files_is_one_line_in_order(store):
+    rows = [line("samples", 2048, way, ratio, 4) for way, ratio in (("bare", 1.0), ("avss", 1.04))]
+    content = {"setting": {}, "rows": rows, "provenance": PROVENANCE}
+    (store.root.parent / "bench" / "results" / "scoring-cpu-more.json").write_text(json.dumps(content))
+    with mpl.rc_context(style("light")):
+        figure, _ = speed.growth_of_scoring(store)
+    drawn = [list(each.get_xdata()) for each in figure.axes[0].lines]
+    assert [512, 1024, 2048] in drawn
+    assert all(points == sorted(points) for points in drawn)
+
+
 def test_a_single_round_has_no_quartiles(store, tmp_path):
     rows = [line("width", 64, way, ratio, 4) | {"repeats": 1} for way, ratio in (("bare", 1.0), ("avss", 1.04))]
     write(tmp_path, "scoring", rows)

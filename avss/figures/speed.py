@@ -185,7 +185,8 @@ def _grid(rows: int, columns: int, data: pd.DataFrame, height: float = 2.2) -> t
 
 def _lines(panel, part: pd.DataFrame, column: str, bars: bool = False) -> None:
     """A line a way over the points of a sweep."""
-    for way, line in part.groupby("way", sort=False):
+    # A sweep may come from several files.
+    for way, line in part.sort_values("at").groupby("way", sort=False):
         if bars:
             panel.vlines(line["at"], line["low"], line["high"], color=_LOOKS[way]["color"], linewidth=1.6)
         panel.plot(line["at"], line[column], **_LOOKS[way])
