@@ -279,7 +279,11 @@ def _sources(store: Store, row: str | None) -> Iterable[tuple[str, pd.DataFrame]
 
 
 def _source(source: str, part: pd.DataFrame) -> str:
-    return source if part.empty else f"{source}, `{part['data'].iloc[0]}`"
+    if part.empty:
+        return source
+    # A narrow column may break a long name between its parts.
+    name = part["data"].iloc[0].replace("/", "/\u200b").replace("_", "_\u200b")
+    return f"{source}, `{name}`"
 
 
 def _best(part: pd.DataFrame) -> str:
