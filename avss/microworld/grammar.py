@@ -57,14 +57,17 @@ class Grammar:
             for weight, parts in zip(self.rules[rule].values(), self._choices[rule][1], strict=True)
         ]
 
+    def choose(self, symbol: str, random: SplitMix64) -> list[str | tuple[str, str]]:
+        """The parts of one template of a rule, drawn by its weight: strings and (marker, name) slots."""
+        bounds, productions = self._choices[symbol]
+        return productions[bisect_right(bounds, random.below(bounds[-1]))]
+
     def _expand(
         self, symbol: str, sign: int, random: SplitMix64, entities: Mapping[str, str], words: list[str]
     ) -> None:
         if symbol not in self._choices:
             symbol += "+" if sign > 0 else "-"
-        bounds, productions = self._choices[symbol]
-        chosen = bisect_right(bounds, random.below(bounds[-1]))
-        for part in productions[chosen]:
+        for part in self.choose(symbol, random):
             if isinstance(part, str):
                 words.append(part)
                 continue

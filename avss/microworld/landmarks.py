@@ -1,7 +1,7 @@
 """The stories of a bridge or of two, and of a museum with a founder and a director, a gift and a theft.
 
-The sign of a story is the gender of the museum's founder, and has no meaning for
-bridges; the director has the other gender.
+The sign of a story is the gender of the museum's founder, and has no meaning for bridges; the director has the other
+gender.
 """
 
 from avss.microworld.grammar import Grammar, Rules

@@ -49,8 +49,7 @@ def tell(split: str, random: SplitMix64) -> Told:
     grammar, sign = story.topic.grammar, random.choose(story.topic.signs)
     facts = story.topic.facts(split, random)
     # The rule `text` of a story lists its sentences; told one by one, each is known by its rule.
-    plans = [template for template, weight in grammar.rules[START].items() for _ in range(weight)]
-    plan = [name for _, name in SLOT.findall(random.choose(plans))]
+    plan = [part[1] for part in grammar.choose(START, random) if isinstance(part, tuple)]
     sentences = {name: grammar.derive(name, sign, random, facts) for name in plan}
     told = Told(story, sign, facts, sentences, story.questions[0])
     return replace(told, question=random.choose(told.questions))
