@@ -237,6 +237,9 @@ def rows_table(store: Store, task: str) -> Text:
             continue
         for source, part in _sources(store, row):
             scores = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
+            if line["metric"] == "perplexity":
+                # Without an upper end, its intervals are too long for seven columns, so that they may break.
+                scores = {method: score.replace("\u00a0", " ") for method, score in scores.items()}
             table.append({"row": _link(line, row), "source": _source(source, part)})
             table[-1]["blocks removed"] = _removed(store, row, source)
             missing = NOT_MEASURED if scores else ""
