@@ -2,19 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import corpus
-import torch
 from datasets import Dataset
-from growing import BATCH_TOKENS, SEED, Decoder, Lesson, card_of, grown, taught
+from growing import SEED, Decoder, Lesson, card_of, grown, saved, through_lessons
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, StableLmConfig, StableLmForCausalLM
 
 from avss import microworld
 from avss.data import load_data
-from avss.files import sha256
 from avss.microworld import passages
 from avss.microworld.floor import perplexity_floor
 from avss.models import load_model
@@ -251,18 +249,11 @@ def begun(chosen: Mini, tokenizer, out: Path, state: Path) -> None:
     saved(model, tokenizer, card, out)
 
 
-def saved(model: PreTrainedModel, tokenizer, card: dict, out: Path) -> None:
-    """Write a model in bf16, its tokenizer and its card; the card last, so that where it is, all is."""
-    model.to(torch.bfloat16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-
-
 def decoder(name: str, out: Path, state: Path) -> dict:
     """Train the model of this name into `out` and return the facts of its card.
 
-    What its stages make, and then each lesson, is rounded to bf16 in a folder of `state`; one that is there is taken
-    as it is. Weights that were shipped before a lesson was added are continued when they are put there.
+    What its stages make is rounded to bf16 in `state/lesson-0`; one that is there is taken as it is. Weights that were
+    shipped before a lesson was added are continued when they are put there.
     """
     chosen = MINIS[name]
     # All models read alike: the vocabulary depends on the world alone.
@@ -272,29 +263,14 @@ def decoder(name: str, out: Path, state: Path) -> dict:
         for [(prompt, answer)] in islice(corpus.rows(genre, "train", SEED), corpus.VOCABULARY_ROWS)
     ]
     tokenizer = corpus.tokenizer(texts, bos=chosen.bos)
-    folder = state / "lesson-0"
-    if not (folder / "card.json").exists():
-        begun(chosen, tokenizer, folder, state)
-    for number, lesson in enumerate(chosen.lessons, 1):
-        before, folder = folder, state / f"lesson-{number}"
-        if (folder / "card.json").exists():
-            continue
-        card, (model, _) = json.loads((before / "card.json").read_text()), load_model(str(before.resolve()))
-        stream = corpus.asked(
-            lesson.shares, lesson.steps * chosen.batch, chosen.body, tokenizer, seed=lesson.seed, paces=False
-        )
-        report = taught(chosen, lesson, model, tokenizer, stream, state / f"lesson-{number}.training")
-        card["lessons"] = [
-            *card.get("lessons", []),
-            asdict(lesson)
-            | report
-            | {"from_sha256": sha256(before / "model.safetensors"), "hardware": hardware(str(model.device))},
-        ]
-        card["tokens_seen"] += lesson.steps * BATCH_TOKENS
-        card["steps"] += lesson.steps
-        card["seconds"] = round(card["seconds"] + report["seconds"], 1)
-        card["loss"] = report["loss"]
-        saved(model, tokenizer, card, folder)
+    if not (state / "lesson-0" / "card.json").exists():
+        begun(chosen, tokenizer, state / "lesson-0", state)
+
+    def stream_of(lesson: Lesson) -> corpus.Stream:
+        windows = lesson.steps * chosen.batch
+        return corpus.asked(lesson.shares, windows, chosen.body, tokenizer, seed=lesson.seed, paces=False)
+
+    folder = through_lessons(chosen, chosen.lessons, stream_of, tokenizer, state)
 
     # What is shipped is what is evaluated: read back, rounded to bf16, computed in float32.
     model, read = load_model(str(folder.resolve()))

@@ -4,9 +4,10 @@ As residual networks may be: of every block two are made, each of half the updat
 and training goes on. A step of a shallow model is cheaper.
 """
 
+import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from training import adamw, set_seed, train
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from avss.architectures import architecture_of, blocks_of
+from avss.files import sha256
+from avss.models import load_model
+from avss.provenance import hardware
 
 SEED = 0
 # Tokens of a step, in windows of the model's context.
@@ -64,7 +68,7 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Lesson:
-    """More steps for a model that has its depth: shares of each genre in the tokens, from a world of its own seed.
+    """More steps for a model that has its depth: shares of each genre, or source, in the tokens, drawn by its own seed.
 
     peaks: as of `Decoder`, decaying to nothing. answer_weight: as of `Decoder`.
     """
@@ -290,3 +294,39 @@ def card_of(decoder: Decoder, model: PreTrainedModel, reports: list[dict]) -> di
         "losses": [loss for report in reports for loss in report["losses"]],
         "torch": torch.__version__,
     }
+
+
+def saved(model: PreTrainedModel, tokenizer, card: dict, out: Path) -> None:
+    """Write a model in bf16, its tokenizer and its card; the card last, so that where it is, all is."""
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def through_lessons(
+    decoder: Decoder, lessons: Sequence[Lesson], stream_of: Callable[[Lesson], Stream], tokenizer, state: Path
+) -> Path:
+    """Teach the model in `state/lesson-0` each lesson in turn; return the folder of the last.
+
+    What each lesson makes is rounded to bf16 in a folder of its own; one that is there is taken as it is. The card says
+    what each was and which weights it began with.
+    """
+    folder = state / "lesson-0"
+    for number, lesson in enumerate(lessons, 1):
+        before, folder = folder, state / f"lesson-{number}"
+        if (folder / "card.json").exists():
+            continue
+        card, (model, _) = json.loads((before / "card.json").read_text()), load_model(str(before.resolve()))
+        report = taught(decoder, lesson, model, tokenizer, stream_of(lesson), state / f"lesson-{number}.training")
+        card["lessons"] = [
+            *card.get("lessons", []),
+            asdict(lesson)
+            | report
+            | {"from_sha256": sha256(before / "model.safetensors"), "hardware": hardware(str(model.device))},
+        ]
+        card["tokens_seen"] += lesson.steps * BATCH_TOKENS
+        card["steps"] += lesson.steps
+        card["seconds"] = round(card["seconds"] + report["seconds"], 1)
+        card["loss"] = report["loss"]
+        saved(model, tokenizer, card, folder)
+    return folder

@@ -3,9 +3,10 @@
     .venv/bin/python recipes/reference.py llama
     .venv/bin/python recipes/reference.py stablelm
 
-Needs AVSS_DATA. A killed run continues where it stopped, from its state in build/. Writes to models/decoder-NAME
-(bf16 safetensors, not committed); the figures of its training and the sha256 of the weights go to training.json there,
-and from there into the provenance of every row that runs on it.
+Needs AVSS_DATA. Stages that grow the model, then a lesson that weighs sentiment and questions more. A killed run
+continues where it stopped, from its state in build/. Writes to models/decoder-NAME (bf16 safetensors, not committed);
+the figures of its training and the sha256 of the weights go to training.json there, and from there into the provenance
+of every row that runs on it.
 """
 
 import argparse
@@ -14,8 +15,8 @@ import shutil
 from pathlib import Path
 
 import real_text
-import torch
-from growing import Decoder, card_of, grown
+from corpus import Stream
+from growing import Decoder, Lesson, card_of, grown, saved, through_lessons
 from transformers import LlamaConfig, LlamaForCausalLM, StableLmConfig, StableLmForCausalLM
 
 from avss.errors import InputError
@@ -40,6 +41,13 @@ TRAINED = {
     "context": 512,
     "answer_weight": 4.0,
 }
+LESSON = Lesson(
+    steps=2000,
+    shares={"hackernews": 0.14, "pile_extraction": 0.16, "documentation": 0.08, "squad": 0.25, "sst2": 0.37},
+    seed=1,
+    peaks=(2e-3, 3e-3),
+    answer_weight=12.0,
+)
 DECODERS = {
     "llama": Decoder(
         model=LlamaForCausalLM,
@@ -78,18 +86,22 @@ def main() -> None:
     documents = real_text.encoded(tokenizer, found)
     own = {name: sum(len(ids) for ids, _ in part) for name, part in documents.items()}
     print("tokens of each source:", own, flush=True)
-    stream = real_text.mixed(documents, SHARES, decoder.steps * decoder.batch * decoder.body)
-    model, reports = grown(decoder, tokenizer, stream, state, {"shares": SHARES, "tokens": own})
+    begun = state / "lesson-0"
+    if not (begun / "card.json").exists():
+        stream = real_text.mixed(documents, SHARES, decoder.steps * decoder.batch * decoder.body)
+        model, reports = grown(decoder, tokenizer, stream, state, {"shares": SHARES, "tokens": own})
+        made = {"shares": SHARES, "tokens_of_sources": own, "hardware": hardware(str(model.device))}
+        saved(model, tokenizer, card_of(decoder, model, reports) | made, begun)
 
-    model.to(torch.bfloat16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    report = card_of(decoder, model, reports) | {
+    def stream_of(lesson: Lesson) -> Stream:
+        return real_text.mixed(documents, lesson.shares, lesson.steps * decoder.batch * decoder.body, lesson.seed)
+
+    folder = through_lessons(decoder, [LESSON], stream_of, tokenizer, state)
+    report = json.loads((folder / "card.json").read_text()) | {
         "recipe": f"recipes/reference.py {arguments.name}",
-        "shares": SHARES,
-        "tokens_of_sources": own,
-        "hardware": hardware(str(model.device)),
-        "sha256": sha256(out / "model.safetensors"),
+        "sha256": sha256(folder / "model.safetensors"),
     }
+    shutil.copytree(folder, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("card.json"))
     (out / "training.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(state)
     print(json.dumps({key: value for key, value in report.items() if key != "losses"}, indent=1))
