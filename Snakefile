@@ -17,10 +17,11 @@ if not Path(f"profiles/{PROFILE}.yaml").is_file():
     known = ", ".join(sorted(path.stem for path in Path("profiles").glob("*.yaml")))
     raise SystemExit(f"profile {PROFILE!r} does not exist; choose one of {known}")
 # The book has every row of Table 1: mini's stand in for those that another profile lacks.
+PROFILES = {name: yaml.safe_load(Path(f"profiles/{name}.yaml").read_text()) for name in ("mini", PROFILE)}
 ROWS = {
-    row["id"]: row | {"profile": profile}
-    for profile in ("mini", PROFILE)
-    for row in yaml.safe_load(Path(f"profiles/{profile}.yaml").read_text())["rows"]
+    row["id"]: content.get("defaults", {}) | row | {"profile": profile}
+    for profile, content in PROFILES.items()
+    for row in content["rows"]
 }
 for row in ROWS.values():
     for name in (row["checkpoint"], row["data"]):
@@ -101,6 +102,7 @@ TABLES = expand(
     "book/executed/figures/{table}.md",
     table=[
         "claim_table",
+        "main_claims_table",
         "glance_table",
         "reading_table",
         "rows_table-sentiment",
@@ -159,6 +161,9 @@ rule row:
     log:
         "build/logs/{profile}-{row}.log",
     threads: 1
+    resources:
+        # Rows of a narrow dtype are for an accelerator, whose memory two models may not fit into side by side.
+        gpu=lambda wildcards: int(ROWS[wildcards.row].get("dtype", "float32") != "float32"),
     shell:
         EXECUTE + DONE
 

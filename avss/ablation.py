@@ -21,7 +21,7 @@ from avss.architectures import architecture_of, blocks_of, set_blocks
 from avss.coalitions import Mask, file_for, kept
 from avss.errors import InputError
 from avss.objective import Gold, gold, labels_of
-from avss.observe import INPUTS, evaluating
+from avss.observe import INPUTS, evaluating, uncached
 from avss.progress import progress
 
 
@@ -177,7 +177,7 @@ class _Walk:
         self.model, self.blocks, self.stand_ins, self.labels = model, blocks, stand_ins, labels
         self.inputs = {name: value.to(model.device) for name, value in inputs.items()}
         # A cache of keys and values would remember one mask's prefix in the next mask's suffix.
-        self.flags = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
+        self.flags = uncached(model)
         self.names = architecture_of(model)
         self.off_is_skipped = self.names.normalises_first(model.config)
         self.block_forwards = 0

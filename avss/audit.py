@@ -56,6 +56,8 @@ CHECKPOINTS = "paper"
 SHOWN = ("original", *BASELINES, "avss", "random")
 REPRODUCED, PARTIAL, CONTRADICTED, NOT_ASKED = "reproduced", "partial", "contradicted", "not asked"
 NEEDS = ("every", "most")
+# The claims that the paper leads with, by their names in the file.
+MAIN = ("keeps-over-90", "best-in-all-tasks")
 AVSS = label("avss", "paper")
 
 
@@ -226,15 +228,31 @@ def verdict(outcomes: list[str], needs: str = "every") -> str:
 
 def audit_table(store: Store) -> Text:
     """A verdict on each claim by each source, and below it the cases that it rests on, folded, claim by claim."""
-    by_claim: dict[str, list[Finding]] = {}
-    for finding in findings(store):
-        by_claim.setdefault(finding.claim.id, []).append(finding)
+    by_claim = _by_claim(store)
     table = [
-        {"claim": found[0].claim.claim, "section": found[0].claim.where}
-        | {HEADINGS.get(finding.source, finding.source): _cell(finding) for finding in found}
+        {"claim": found[0].claim.claim, "section": found[0].claim.where} | _verdicts(found)
         for found in by_claim.values()
     ]
     return Text("\n".join([markdown(pd.DataFrame(table)), *map(_cases, by_claim.values())]))
+
+
+def main_claims_table(store: Store) -> Text:
+    """A verdict on each of `MAIN` by each source."""
+    by_claim = _by_claim(store)
+    return markdown(
+        pd.DataFrame([{"claim": by_claim[name][0].claim.claim} | _verdicts(by_claim[name]) for name in MAIN])
+    )
+
+
+def _by_claim(store: Store) -> dict[str, list[Finding]]:
+    by_claim: dict[str, list[Finding]] = {}
+    for finding in findings(store):
+        by_claim.setdefault(finding.claim.id, []).append(finding)
+    return by_claim
+
+
+def _verdicts(found: list[Finding]) -> dict[str, str]:
+    return {HEADINGS.get(finding.source, finding.source): _cell(finding) for finding in found}
 
 
 def _cell(finding: Finding) -> str:
@@ -308,4 +326,4 @@ def _removed(part: pd.DataFrame) -> str:
 
 
 # Those that pages include, by the name of their file.
-TABLES = {function.__name__: function for function in (audit_table, check_table, table_1_table)}
+TABLES = {function.__name__: function for function in (audit_table, main_claims_table, check_table, table_1_table)}

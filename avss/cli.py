@@ -6,6 +6,7 @@ checked.
 
 import argparse
 import json
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -15,24 +16,36 @@ from avss.errors import InputError
 from avss.files import checked_output, write_whole
 
 
+def _model(arguments: argparse.Namespace) -> tuple:
+    """The model to run, where and in the dtype that is asked for, and its tokenizer."""
+    from avss.models import load_model
+
+    where = {"device": arguments.device, "device_map": arguments.device_map}
+    return load_model(arguments.model, dtype=arguments.dtype, **where)
+
+
 def _score(arguments: argparse.Namespace) -> None:
     from avss.data import batched, batches, context_of, load_data, padding_id, sample, usable_rows
     from avss.methods import method_named, score
-    from avss.models import load_model, revision_of
+    from avss.models import revision_of
     from avss.objective import is_classifier
     from avss.reading import Reading
     from avss.tasks import TASKS, task_named
 
     out = checked_output(arguments.out, arguments.force)
+    # What scores rest on is written beside them.
+    if checked_output(out.with_suffix(".json"), arguments.force) == out:
+        raise InputError(f"--out {out} is where the facts of the scores go; give a name that ends in .csv")
     method, reading = method_named(arguments.method), Reading.parse(arguments.reading)
     task = task_named(arguments.task) if arguments.task else None
     _positive("--samples", arguments.samples)
+    _positive("--batch-size", arguments.batch_size)
     dataset = load_data(arguments.data, arguments.split, purpose="calibration")
     tasks = [task] if task else TASKS.values()
     columns = tuple(dict.fromkeys(column for each in tasks for column in each.columns))
     dataset, column = usable_rows(dataset, columns, arguments.column, f"data {arguments.data}")
     dataset = sample(dataset, arguments.samples, arguments.seed)
-    model, tokenizer = load_model(arguments.model, dtype=arguments.dtype, device=arguments.device)
+    model, tokenizer = _model(arguments)
     context = context_of(model, tokenizer, arguments.context)
     filled = reading.padding == "included"
     if task is None and method.reads_labels and is_classifier(model):
@@ -59,7 +72,7 @@ def _score(arguments: argparse.Namespace) -> None:
 
 
 def _prune(arguments: argparse.Namespace) -> None:
-    out = checked_output(arguments.out, arguments.force)
+    out = checked_output(arguments.out, arguments.force, folder=True)
     from avss.models import load_model
     from avss.pruning import parameter_share, prune, save_pruned
     from avss.scores import LayerScores
@@ -106,7 +119,6 @@ def _by_rule(rule: str, scores) -> list[int]:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from avss.models import load_model
     from avss.tasks import evaluate, task_named
 
     task_named(arguments.task)
@@ -114,11 +126,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         checked_output(arguments.out, arguments.force)
     if arguments.samples is not None:
         _positive("--samples", arguments.samples)
+    _positive("--batch-size", arguments.batch_size)
     from avss.data import load_data, usable_rows
 
     dataset = load_data(arguments.data, arguments.split)
     usable_rows(dataset, task_named(arguments.task).columns, arguments.column, f"data {arguments.data}")
-    model, tokenizer = load_model(arguments.model, dtype=arguments.dtype, device=arguments.device)
+    model, tokenizer = _model(arguments)
     result = evaluate(
         model,
         tokenizer,
@@ -131,6 +144,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     result |= {"model": arguments.model, "data": arguments.data}
+    # JSON has no nan, which the interval of a single document is.
+    result |= {end: None for end in ("low", "high") if math.isnan(result[end])}
     text = json.dumps(result, indent=1) + "\n"
     if arguments.out:
         write_whole(Path(arguments.out), text)
@@ -202,7 +217,9 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("model", metavar="MODEL", help="hub id, folder, or embedded name such as mini/distilbert")
         added.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default: %(default)s)")
         if device:
-            added.add_argument("--device", help="a torch device (default: a GPU where there is one)")
+            where = added.add_mutually_exclusive_group()
+            where.add_argument("--device", help="a torch device (default: a GPU where there is one)")
+            where.add_argument("--device-map", help="auto, for instance: how accelerate spreads the blocks over GPUs")
 
     def with_data(added: argparse.ArgumentParser) -> None:
         added.add_argument("--data", required=True, help=f"{anything} such as microworld/reviews")
@@ -272,6 +289,15 @@ def main(arguments: list[str] | None = None) -> int:
         return parsed.run(parsed) or 0
     except InputError as error:
         print(f"avss: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        print(
+            f"avss: error: out of memory with --dtype {parsed.dtype} ({' '.join(str(error).split()[:12])} ...); give a "
+            f"smaller --batch-size or --context, a narrower --dtype, or --device-map auto",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("avss: interrupted; nothing was written", file=sys.stderr)

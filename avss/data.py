@@ -13,10 +13,10 @@ from datasets import Dataset, DownloadConfig, load_dataset
 from datasets.config import HF_DATASETS_CACHE
 from datasets.exceptions import DatasetNotFoundError
 from datasets.naming import camelcase_to_snakecase
-from datasets.utils.logging import disable_progress_bar
+from datasets.utils.logging import CRITICAL, disable_progress_bar, get_verbosity, set_verbosity
 
 from avss import microworld
-from avss.errors import InputError
+from avss.errors import InputError, look_up
 from avss.files import may_be_hub_id
 from avss.objective import UNSCORED
 
@@ -52,6 +52,9 @@ def _read_file(name: str, path: Path) -> Dataset:
         raise empty
     # The loaders draw a bar for every file; ours are enough.
     disable_progress_bar()
+    # What they log of a file that cannot be read, the error says too.
+    verbosity = get_verbosity()
+    set_verbosity(CRITICAL)
     try:
         return load_dataset(_loader(path), data_files=str(path), split="train")
     except Exception as error:
@@ -59,8 +62,10 @@ def _read_file(name: str, path: Path) -> Dataset:
         if "corresponds to no data" in reason:
             raise empty from error
         raise InputError(
-            f"data {name}: {path.name} cannot be read ({reason}); check that it is {_loader(path)}"
+            f"data {name}: {path.name} cannot be read ({reason}); check that it is {_loader(path)}, in UTF-8"
         ) from error
+    finally:
+        set_verbosity(verbosity)
 
 
 def load_data(
@@ -80,6 +85,7 @@ def load_data(
     rows that have these values, by column, or by `column.field` where a column holds fields. Raises `InputError` for
     anything missing, unreadable or empty.
     """
+    look_up("purpose", purpose, PREFERRED)
     expanded = os.path.expanduser(os.path.expandvars(name))
     if "$" in expanded:
         raise InputError(f"data {name}: the variable is not set; set it to the folder that holds the data")
@@ -227,8 +233,19 @@ def beginning(tokenizer) -> list[int]:
     return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
 
 
+def usable_size(batch_size: int) -> int:
+    """The batch size. Raises `InputError` where it is below 1."""
+    if batch_size < 1:
+        raise InputError(f"batch size is {batch_size}; give at least 1")
+    return batch_size
+
+
 def by_length(sequences: Sequence[Sequence], batch_size: int) -> list[list[int]]:
-    """The indices of the sequences, shortest first, in groups of `batch_size`: so a batch has little padding."""
+    """The indices of the sequences, shortest first, in groups of `batch_size`: so a batch has little padding.
+
+    Raises `InputError` as `usable_size`.
+    """
+    usable_size(batch_size)
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
@@ -239,9 +256,16 @@ def batches(
     """Token ids of whole documents, cut at `context` tokens, in batches of similar length.
 
     fill pads every batch to `context`, as the released scripts do, for readings in which padding counts.
-    Raises `InputError` where no text has a token.
+    Raises `InputError` where no text has a token, for one text in place of a list, a context below 1 and a batch size
+    below 1.
     """
-    encoded = [ids for ids in tokenizer(list(texts), truncation=True, max_length=context)["input_ids"] if ids]
+    if isinstance(texts, str):
+        raise InputError(f"texts is one string ({texts[:20]!r}); give a list of them")
+    if context < 1:
+        raise InputError(f"context is {context} tokens; give at least 1")
+    texts = list(texts)
+    encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"] if texts else []
+    encoded = [ids for ids in encoded if ids]
     if not encoded:
         raise InputError("no usable rows: no text has a single token; check the text column and the tokenizer")
     filler = padding_id(tokenizer)

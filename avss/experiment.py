@@ -22,9 +22,9 @@ from avss.architectures import blocks_of
 from avss.data import batched, context_of, fingerprint, load_data, padding_id, sample, usable_rows
 from avss.errors import InputError, look_up
 from avss.methods import method_named, score
-from avss.models import ATTENTION, DTYPES, load_model, resolve, revision_of
+from avss.models import ATTENTION, DEVICE_MAPS, DTYPES, load_model, resolve, revision_of
 from avss.progress import progress
-from avss.provenance import now, peak_memory_mb, provenance
+from avss.provenance import forget_peak, now, peak_memory_mb, provenance
 from avss.pruning import parameter_share, skipping
 from avss.reading import Reading
 from avss.results import Run, Store, key_of, layers_text
@@ -35,8 +35,9 @@ from avss.tasks import Outcome, task_named
 PROTOCOL = 2
 # Losses under layer masks are kept here, so that a run that was killed and methods that ask alike share them.
 COALITIONS = Path("build/coalitions")
-# How accelerate may spread a model over the devices there are.
-DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+
+# As cuBLAS and the driver say it; torch's own allocator raises an error of its own class.
+OUT_OF_MEMORY = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 
 Result = TypeVar("Result")
 
@@ -117,7 +118,7 @@ def load_profile(path: str | Path) -> Profile:
     """Read a profile. Raises `InputError` for a missing file, an unknown field, and a value that it cannot have."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"profile {path} does not exist; give one of profiles/*.yaml")
+        raise InputError(f"profile {path} does not exist; give a file such as profiles/mini.yaml of the repository")
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
         raise InputError(f"{path} is not a profile; it needs a list of rows, as profiles/mini.yaml has")
@@ -214,14 +215,24 @@ class _Batches:
             return self.sizes[what]
 
         size = self.sizes.setdefault(what, self.row.batch_size)
+
+        def tried(size: int) -> Result:
+            try:
+                return work(size)
+            except RuntimeError as error:
+                # Accelerate does not know how libraries of CUDA say it.
+                if any(words in str(error) for words in OUT_OF_MEMORY):
+                    raise torch.OutOfMemoryError(str(error)) from None
+                raise
+
         # Accelerate collects garbage before each try, which takes longer than the work of a small model.
         try:
-            return work(size)
+            return tried(size)
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise
         # Without a function of ours accelerate would take off a tenth.
-        run = find_executable_batch_size(work, starting_batch_size=size, reduce_batch_size_fn=halved)
+        run = find_executable_batch_size(tried, starting_batch_size=halved(), reduce_batch_size_fn=halved)
         try:
             return run()
         except RuntimeError as error:
@@ -360,6 +371,7 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
             "original": f"{original:.9g}",
             "n": len(evaluation),
         }
+        forget_peak()
         try:
             removed, seconds, layers = [], 0.0, []
             if method != "original":
@@ -379,7 +391,8 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
                 "peak_memory_mb": f"{peak_memory_mb():.0f}",
                 "status": "ok",
             }
-        except (InputError, torch.OutOfMemoryError) as error:
+        # Torch raises RuntimeErrors for whatever an operation cannot do; the other cells may be able to.
+        except (InputError, RuntimeError) as error:
             measured, layers = {"status": f"failed: {' '.join(str(error).split())}"}, []
         run.add([observation | measured], layers)
     run.describe(seconds=round(time.monotonic() - began, 1), finished=now())
@@ -425,7 +438,8 @@ class _Scoring:
         context = context_of(self.model, self.tokenizer, self.row.context or self.task.context)
         examples = self.task.examples(self.model, self.tokenizer, drawn, self.column, context)
         length = context if reading != "none" and Reading.parse(reading).padding == "included" else None
-        return lambda size: batched(examples, padding_id(self.tokenizer), size, length)
+        # The longest first: where they do not fit into memory, that shows at once.
+        return lambda size: batched(examples, padding_id(self.tokenizer), size, length)[::-1]
 
     def _scores(self, text, method: str, reading: str, seed: int, removed: list[int]) -> LayerScores:
         offered = {

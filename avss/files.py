@@ -11,27 +11,33 @@ from avss.errors import InputError
 ROOT = Path(__file__).parent.parent
 
 
-def checked_output(path: str | os.PathLike, force: bool = False) -> Path:
-    """The path, if something can be written there.
+def checked_output(path: str | os.PathLike, force: bool = False, *, folder: bool = False) -> Path:
+    """The path, if a file, or a `folder`, can be written there.
 
-    Raises `InputError` where its folder does not exist, or where it exists itself and `force` is not given.
+    Raises `InputError` where its folder does not exist, where it exists itself and `force` is not given, and where it
+    is a folder and a file is to be written.
     """
     path = Path(path)
     if not path.absolute().parent.is_dir():
         raise InputError(f"folder {path.parent} does not exist; create it first")
     if path.exists() and not force:
         raise InputError(f"{path} exists already; give another name, or --force to replace it")
+    if path.is_dir() and not folder:
+        raise InputError(f"{path} is a folder; give the name of a file")
     return path
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(temporary, "wb") as file:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def may_be_hub_id(name: str) -> bool:

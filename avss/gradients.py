@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.objective import Gold, gold, labels_of
-from avss.observe import checked, hooked
+from avss.observe import checked, hooked, uncached
 from avss.progress import progress
 from avss.reading import Reading
 
@@ -97,10 +97,9 @@ def _one_batch(
     """
     # Copies, because tensors that the caller made under inference_mode cannot take part in a backward pass.
     inputs = {name: value.to(model.device).clone() for name, value in inputs.items()}
-    flags = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
     values: dict[int, Tensor] = {}
     with _reducing(model, mask.to(model.device), statistic, values) as embedded:
-        logits = model(**inputs, **flags).logits
+        logits = model(**inputs, **uncached(model)).logits
         found = gold(model, logits, labels.to(logits.device).clone())
         if not found.logit.requires_grad:
             raise InputError(_frozen("the head"))

@@ -30,6 +30,8 @@ AUTO_CLASSES = {"ForSequenceClassification": AutoModelForSequenceClassification,
 AUTO_CLASSES["LMHeadModel"] = AutoModelForCausalLM
 # How attention may be computed; the last needs a package of its own.
 ATTENTION = ("eager", "sdpa", "flash_attention_2")
+# How accelerate may spread a model over the devices there are.
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 # One of them is in every checkpoint that can be loaded here: weights in one file, or the index of several.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
@@ -70,14 +72,23 @@ def load_model(
 
     name: hub id, folder, or embedded (`mini/distilbert`). The class (classifier, causal LM, plain encoder) is read
     from the checkpoint's config. dtype: float32, bfloat16 or float16. device: a torch device, by default a GPU where
-    there is one. device_map: in place of a device, how accelerate spreads the blocks over all there are ("auto").
+    there is one. device_map: in place of a device, how accelerate spreads the blocks, one of `DEVICE_MAPS`.
     attn_implementation: one of `ATTENTION` (None: the class's own choice). Raises `InputError` where the model cannot
-    be had: no such model, no safetensors, gated without a token, no network, a missing package.
+    be had: no such model or device, no safetensors, gated without a token, no network, a missing package; and where a
+    device map would leave weights outside of the devices, where not all methods find them.
     """
     torch_dtype = look_up("dtype", dtype, DTYPES)
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
+    if device_map is not None:
+        look_up("device_map", device_map, dict.fromkeys(DEVICE_MAPS))
     device = device or own_device()
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device {device} cannot be used ({_first_line(str(error))}); give cpu, or leave it out"
+        ) from error
     where = resolve(name)
     common = {"revision": revision or "main", "trust_remote_code": False}
     stated = {"device_map": device_map, "attn_implementation": attn_implementation}
@@ -90,7 +101,15 @@ def load_model(
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
     except (ImportError, OSError, ValueError, SafetensorError) as error:
         raise InputError(_explained(name, error)) from error
-    return (model.eval() if device_map else model.eval().to(device)), tokenizer
+    if not device_map:
+        return model.eval().to(device), tokenizer
+    offloaded = [parameter for parameter in model.parameters() if parameter.is_meta]
+    if offloaded:
+        raise InputError(
+            f"model {name} does not fit into the memory of the devices ({len(offloaded)} of its parameters are left "
+            f"out); give a narrower dtype, free their memory, or run it on more or larger devices"
+        )
+    return model.eval(), tokenizer
 
 
 def _auto_class(config: PreTrainedConfig) -> type:

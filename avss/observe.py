@@ -152,9 +152,16 @@ class _LayerStream:
         self.features = new if self.features is None else merge(*self.features, *new)
 
     def _count_magnitudes(self, rows: Tensor, bases: Tensor | None, mask: Tensor) -> None:
-        values = _exact(rows, bases)[mask].float().reshape(-1)
-        bins = (values.view(torch.int32) & 0x7FFFFFFF) >> HISTOGRAM_SHIFT
-        counts = torch.bincount(bins, minlength=HISTOGRAM_BINS)
+        bins = (_exact(rows, bases).float().view(torch.int32) & 0x7FFFFFFF) >> HISTOGRAM_SHIFT
+        # One bin more for padding: to leave it out, its size would have to be known.
+        bins = bins.masked_fill_(~mask[:, None], HISTOGRAM_BINS).reshape(-1)
+        if bins.device.type == "cpu":
+            counts = torch.bincount(bins, minlength=HISTOGRAM_BINS + 1)
+        else:
+            # The former is faster, and on an accelerator waits to learn the largest bin.
+            counts = torch.zeros(HISTOGRAM_BINS + 1, dtype=torch.int64, device=bins.device)
+            counts.scatter_add_(0, bins.long(), counts.new_ones(()).expand(len(bins)))
+        counts = counts[:HISTOGRAM_BINS]
         self.histogram = counts if self.histogram is None else self.histogram + counts
 
     def finish(self) -> Moments:
@@ -213,6 +220,11 @@ def _exact(rows: Tensor, bases: Tensor | None) -> Tensor:
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
     """The tensor on this device; on the way to an accelerator nobody waits for it."""
     return tensor.to(device, non_blocking=device.type == "cuda")
+
+
+def uncached(model: nn.Module) -> dict[str, bool]:
+    """What tells a model not to keep keys and values of all blocks until the pass ends, where it has them."""
+    return {"use_cache": False} if hasattr(model.config, "use_cache") else {}
 
 
 def checked(batch: dict, number: int, reading: Reading) -> tuple[dict, Tensor]:
@@ -299,8 +311,6 @@ def _run(model: nn.Module, numbered: Iterable[tuple[int, dict]], reading: Readin
     mask = torch.empty(0, dtype=torch.bool)
     # Weights that are offloaded lie on no device, and what runs the model then sends the inputs where they belong.
     device = torch.device("cpu") if model.device.type == "meta" else model.device
-    # Keys and values of all blocks would be kept until the pass ends.
-    flags = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
 
     def receive(layer: int, activation: Tensor, base: Tensor | None) -> None:
         streams[layer].add(activation, base, mask)
@@ -308,7 +318,7 @@ def _run(model: nn.Module, numbered: Iterable[tuple[int, dict]], reading: Readin
     with evaluating(model), hooked(model, reading.site, receive):
         for number, batch in progress(numbered, "scoring"):
             inputs, mask = checked(batch, number, reading)
-            model.base_model(**{key: _sent(value, device) for key, value in inputs.items()}, **flags)
+            model.base_model(**{key: _sent(value, device) for key, value in inputs.items()}, **uncached(model))
             _close_batch(streams, mask)
             # On a CPU looking is free; on an accelerator it would wait for the device, so there it is done once at the
             # end.

@@ -8,6 +8,8 @@ before the end. Then the moments of all ranks, in rank order, merge exactly, and
 import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -15,6 +17,9 @@ from torch import distributed
 
 from avss.errors import InputError
 from avss.moments import Moments
+
+# For the slowest rank.
+PATIENCE = timedelta(days=1)
 
 
 def joined() -> tuple[int, int]:
@@ -25,7 +30,9 @@ def joined() -> tuple[int, int]:
     if not distributed.is_available():
         return 0, 1
     if distributed.is_torchelastic_launched() and not distributed.is_initialized():
-        distributed.init_process_group()
+        # Python objects alone travel, once at the end. NCCL would send them through the accelerator that is current,
+        # the same one in every process. A rank with less to do waits for the others.
+        distributed.init_process_group("gloo", timeout=PATIENCE)
         atexit.register(distributed.destroy_process_group)
     if not distributed.is_initialized():
         return 0, 1
@@ -34,7 +41,26 @@ def joined() -> tuple[int, int]:
 
 def own_device() -> str:
     """Where this process should load its model: an accelerator of its own on this machine, or the CPU."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    # Where each process is shown one accelerator, that one is number 0 to all of them.
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+
+
+@contextmanager
+def _gloo() -> Iterator["distributed.ProcessGroup | None"]:
+    """All ranks in a group whose objects do not travel through accelerators; None for the default one, if it is such.
+
+    `accelerate launch` forms a group of NCCL.
+    """
+    if distributed.get_backend() == "gloo":
+        yield None
+        return
+    group = distributed.new_group(backend="gloo", timeout=PATIENCE)
+    try:
+        yield group
+    finally:
+        distributed.destroy_process_group(group)
 
 
 class _Share:
@@ -75,7 +101,8 @@ def together(batches: Iterable[dict], observed: Callable[[Iterable[tuple[int, di
         error = caught
     told = error and (type(error).__name__, str(error))
     outcomes = [None] * ranks
-    distributed.all_gather_object(outcomes, (found, told, None if error else share.seen()))
+    with _gloo() as group:
+        distributed.all_gather_object(outcomes, (found, told, None if error else share.seen()), group)
     moments, errors, seen = zip(*outcomes, strict=True)
     _raise_first(errors, error, rank)
     for other, batches_seen in enumerate(seen):

@@ -27,6 +27,8 @@ from avss.tasks.question_answering import MAX_NEW_TOKENS
 
 # The share of a device's matrix rate that a model reaches.
 UTILISATION = 0.5
+# The share of an accelerator's free memory that a device map fills.
+KEPT = 0.9
 # Methods that choose the same layers on every seed.
 SEEDLESS = ("last", "magnitude")
 ASSUMPTIONS = (
@@ -184,20 +186,21 @@ def memory(row: Row, size: Size, batch: int, methods: Iterable[str]) -> int:
     """Bytes of the weights, and of what these methods and the evaluation need beside them for one batch.
 
     A block's working set is six hidden states and three of the feed-forward branch. Logits are there in the model's
-    dtype and twice in float32. A gradient keeps of every block what enters its two norms in float32, the block's
-    input, queries, keys, values and what attention makes of them, and three of the feed-forward branch; LRP keeps the
-    attention weights as well, in float32 and in the model's dtype.
+    dtype and twice in float32, or four times where there is a gradient. It keeps of every block what enters its two
+    norms in float32, the block's input, queries, keys, values and what attention makes of them, and three of the
+    feed-forward branch; LRP keeps the attention weights as well, in float32 and in the model's dtype.
     """
     each, tokens = DTYPES[row.dtype].itemsize, batch * (row.context or task_named(row.task).context)
     running = tokens * (6 * size.width + 3 * size.inner) * each
-    logits = tokens * size.vocabulary * (each + 8)
+    logits = tokens * size.vocabulary
     kept = tokens * (8 * size.width + (size.width + 4 * size.attended + 3 * size.inner) * each)
     attention = tokens * (tokens // batch) * size.heads * (4 + each)
-    needed = [running + (logits if row.task == "language_modeling" else 0)]
+    needed = [running + (logits * (each + 8) if row.task == "language_modeling" else 0)]
     for method in methods:
         _, backwards, head, _ = work(method, size.blocks, row.remove)
         per_block = (kept + (attention if method == "lrp" else 0)) if backwards else 0
-        needed.append(running + size.blocks * per_block + (logits if head else 0))
+        of_logits = logits * (each + (16 if backwards else 8)) if head else 0
+        needed.append(running + size.blocks * per_block + of_logits)
     return size.parameters * each + max(needed)
 
 
@@ -247,9 +250,9 @@ def _best(run: Callable[[], object], device: str) -> float:
 
 
 def device_bytes(device: str) -> int:
-    """The memory of all accelerators together, or of this machine."""
+    """The free memory of all accelerators together, less what accelerate keeps back, or the memory of this machine."""
     if device.startswith("cuda"):
-        return sum(torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count()))
+        return sum(int(KEPT * torch.cuda.mem_get_info(index)[0]) for index in range(torch.cuda.device_count()))
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

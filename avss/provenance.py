@@ -55,11 +55,14 @@ def hardware(device: str) -> dict:
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process has held so far, in MiB; on an accelerator, its own peak."""
+    """The most memory that this process has held so far, in MiB.
+
+    Where it uses accelerators, the sum of their own peaks since `forget_peak`.
+    """
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
+    if torch.cuda.is_initialized():
+        return sum(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count()))) / 2**20
     try:
         # Not `ru_maxrss` where it can be helped: on Linux a child process starts with its parent's.
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -67,6 +70,15 @@ def peak_memory_mb() -> float:
     except (OSError, StopIteration):
         # macOS counts bytes, others kilobytes.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def forget_peak() -> None:
+    """Begin to measure the peak of the accelerators anew; a process's own never falls."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        for index in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(index)
 
 
 def provenance(device: str, dtype: str) -> dict:

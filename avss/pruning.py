@@ -102,7 +102,7 @@ def save_pruned(model: nn.Module, tokenizer, folder: str | os.PathLike, facts: d
     Everything is written to a temporary folder beside `folder`, which then takes its name. Raises `InputError` where
     the parent folder does not exist, or where `folder` does and `force` is not given or it holds no model.
     """
-    folder = checked_output(folder, force)
+    folder = checked_output(folder, force, folder=True)
     if folder.exists() and not (folder / "config.json").is_file():
         raise InputError(f"{folder} is not a model folder, so it is not replaced; give another name")
     with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=f".{folder.name}.") as temporary:

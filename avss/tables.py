@@ -132,6 +132,11 @@ def runs_of(layers) -> str:
     return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in ends)
 
 
+def _splits(configuration: dict) -> str:
+    named = [configuration.get(purpose) for purpose in ("calibration", "evaluation")]
+    return " and ".join(f"`{name}`" for name in named) if all(named) else "the usual ones"
+
+
 def difference_table(store: Store, against: str, row: str = FIRST_ROW) -> Text:
     """Paired differences of every method from `against` ("random" or "AVSS"), by profile."""
     data = differences(store, row).query("against == @against")
@@ -195,6 +200,7 @@ def basis_table(store: Store, row: str = FIRST_ROW) -> Text:
         table[profile] = {
             "model": f"`{first['model']}`, revision `{first['revision']}`",
             "data": f"`{first['data']}`, fingerprint `{first['data_fingerprint']}`",
+            "splits scored and evaluated on": _splits(facts[-1]["configuration"]),
             "layers removed": _span(removed["share_of_layers"]),
             "parameters removed": _span(removed["share_of_parameters"]),
             "calibration documents a seed": str(removed["samples"].max()),
@@ -260,6 +266,9 @@ def glance_table(store: Store) -> Text:
             }
             table.append({"row": _link(line, row), "source": _source(source, part)})
             table[-1]["blocks removed"] = _removed(store, row, source)
+            whole = part[part["method"] == "original"]
+            name = "F1" if line["metric"] == "f1" else line["metric"]
+            table[-1]["before"] = "" if whole.empty else f"{name} {spell(whole['value'].iloc[0])}"
             table[-1]["AVSS, as printed"] = claimed
             missing = NOT_MEASURED if kept else ""
             table[-1] |= {name: kept.get(name, missing) for name in ("AVSS", "random")}

@@ -41,9 +41,16 @@ def shapes() -> dict[str, dict]:
     return {entry["model"]: entry["shape"] for entry in causal}
 
 
-def shaped(name: str, device: str, dtype: str) -> PreTrainedModel:
-    """A randomly initialised model of a shape of the paper's."""
+def dimensions(name: str) -> tuple[int, int, int]:
+    """Width, blocks and vocabulary of a shape of the paper's."""
+    shape = shapes()[name]
+    return shape["hidden_size"], shape["num_hidden_layers"], shape["vocab_size"]
+
+
+def shaped(name: str, device: str, dtype: str, blocks: int | None = None) -> PreTrainedModel:
+    """A randomly initialised model of a shape of the paper's, or of so many of its blocks."""
     shape = {key: value for key, value in shapes()[name].items() if key != "dtype"}
+    shape["num_hidden_layers"] = blocks or shape["num_hidden_layers"]
     return _random(AutoModelForCausalLM.from_config, AutoConfig.for_model(**shape), device, dtype)
 
 
@@ -73,7 +80,7 @@ def text(lengths: Iterable[int], batch: int, vocabulary: int, device: str = "cpu
 
 def ragged(documents: int, tokens: int) -> list[int]:
     """Lengths of documents of which one in four is half as long, as real batches are ragged."""
-    return [tokens // 2 if index % 4 == 0 else tokens for index in range(documents)]
+    return [tokens // 2 if index % 4 == 3 else tokens for index in range(documents)]
 
 
 def timed(run: Callable[[], object], device: str) -> float:

@@ -1,9 +1,12 @@
 """What each method that reads text costs beside a bare forward pass with head over the same batches: time and memory.
 
-    python bench/methods.py [--out bench/results/methods-cpu.json] [--device cuda] [--methods gbis lrp]
+    python bench/methods.py --out bench/results/methods-cpu.json
+    python bench/methods.py --device cuda --dtype bfloat16 --shape LLama-8B --tokens 1024 --batch 4 --batches 1 \\
+        --out bench/results/methods-cuda.json
 
-A randomly initialised Llama-class model. Bare and scored passes in turn in one process; peak memory from one process
-each, because a process's peak never falls; all have imported the same. On an accelerator, its own peak is measured.
+A randomly initialised Llama-class model, or one of the paper's shapes. Bare and scored passes in turn in one process;
+peak memory from one process each, because a process's peak never falls; all have imported the same. On an accelerator,
+its own peak is measured.
 """
 
 import argparse
@@ -14,11 +17,12 @@ import statistics
 from pathlib import Path
 
 import torch
-from measuring import llama, ragged, text, timed
-from transformers import LlamaForCausalLM
+from measuring import dimensions, llama, ragged, shaped, shapes, text, timed
+from transformers import PreTrainedModel
 
 from avss.files import write_whole
 from avss.methods import METHODS, score
+from avss.models import DTYPES
 from avss.provenance import now, peak_memory_mb
 from avss.provenance import provenance as provenance_of
 
@@ -34,8 +38,11 @@ TARGETS = {
 }
 
 
-def model_of(arguments: argparse.Namespace) -> LlamaForCausalLM:
-    return llama(arguments.width, arguments.blocks, arguments.tokens, arguments.vocabulary, arguments.device)
+def model_of(arguments: argparse.Namespace) -> PreTrainedModel:
+    placed = arguments.device, arguments.dtype
+    if arguments.shape:
+        return shaped(arguments.shape, *placed)
+    return llama(arguments.width, arguments.blocks, arguments.tokens, arguments.vocabulary, *placed)
 
 
 def text_of(arguments: argparse.Namespace) -> list[dict]:
@@ -103,6 +110,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--shape", choices=shapes(), help="of the paper's models (default: width, blocks, vocabulary)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--methods", nargs="+", choices=reading, default=reading)
     parser.add_argument("--repeats", type=int, default=9)
@@ -114,6 +123,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=128)
     arguments = parser.parse_args()
+    if arguments.shape:
+        arguments.width, arguments.blocks, arguments.vocabulary = dimensions(arguments.shape)
     torch.set_num_threads(arguments.threads)
     if arguments.device == "cpu":
         # Else the peak of an accelerator that is there and unused would be reported.
@@ -127,7 +138,8 @@ def main() -> None:
         setting = {
             key: getattr(arguments, key) for key in ("width", "blocks", "vocabulary", "batches", "batch", "tokens")
         }
-        facts = provenance_of(arguments.device, "float32") | {"created": now()}
+        setting |= {"shape": arguments.shape} if arguments.shape else {}
+        facts = provenance_of(arguments.device, arguments.dtype) | {"created": now()}
         write_whole(arguments.out, json.dumps({"setting": setting, "rows": rows, "provenance": facts}, indent=1) + "\n")
 
 

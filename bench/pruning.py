@@ -1,25 +1,27 @@
 """What a model gains when blocks go: parameters, memory, tokens a second and time to the first token, by blocks left.
 
-    python bench/pruning.py [--out bench/results/pruning-cpu.json] [--device cuda --dtype bfloat16] [--removed 2 4 8]
+    python bench/pruning.py --out bench/results/pruning-cpu.json
+    python bench/pruning.py --device cuda --dtype bfloat16 --shape LLama-8B --prompt 1024 --new 128 --removed 4 8 \\
+        --out bench/results/pruning-cuda.json
 
-A randomly initialised Llama-class model, whole and without its last k blocks; its blocks are alike, so that which of
-them go makes no difference to speed. All are timed in every round, in an order that rotates, and a speed-up is the
-median over the rounds of whole over pruned in the same round: what else the machine does then strikes both. Peak memory
-is the lowest of a few processes of one model each, because a process's peak never falls and allocators differ from run
-to run. On an accelerator, device events and its own peak.
+A randomly initialised Llama-class model, or one of the paper's shapes, whole and without its last k blocks; its blocks
+are alike, so that which of them go makes no difference to speed. All are timed in every round, in an order that
+rotates, and a speed-up is the median over the rounds of whole over pruned in the same round: what else the machine does
+then strikes both. Peak memory is the lowest of a few processes of one model each, because a process's peak never falls
+and allocators differ from run to run. On an accelerator, device events and its own peak.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from measuring import dimensions, llama, shaped, shapes, spread
+from transformers import PreTrainedModel
 
 from avss import prune
 from avss.files import write_whole
@@ -30,20 +32,14 @@ from avss.provenance import provenance as provenance_of
 TIMES = ("prefill", "decode", "first_token")
 
 
-def model_of(arguments: argparse.Namespace, blocks: int) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=arguments.width,
-        intermediate_size=4 * arguments.width,
-        num_hidden_layers=blocks,
-        num_attention_heads=arguments.width // 64,
-        vocab_size=arguments.vocabulary,
-        max_position_embeddings=arguments.prompt + arguments.new,
-    )
-    return LlamaForCausalLM(config).eval().to(arguments.device, DTYPES[arguments.dtype])
+def model_of(arguments: argparse.Namespace, blocks: int) -> PreTrainedModel:
+    placed = arguments.device, arguments.dtype
+    if arguments.shape:
+        return shaped(arguments.shape, *placed, blocks)
+    return llama(arguments.width, blocks, arguments.prompt + arguments.new, arguments.vocabulary, *placed)
 
 
-def without_last(arguments: argparse.Namespace, removed: int) -> LlamaForCausalLM:
+def without_last(arguments: argparse.Namespace, removed: int) -> PreTrainedModel:
     model = model_of(arguments, arguments.blocks)
     return prune(model, range(arguments.blocks - removed, arguments.blocks)) if removed else model
 
@@ -94,6 +90,8 @@ def measure(model, ids: torch.Tensor, new: int, device: str) -> tuple[dict[str, 
 
 def _peak(blocks: int, arguments: argparse.Namespace, answer) -> None:
     torch.set_num_threads(arguments.threads)
+    # An accelerator counts from when it is first used; it then holds nothing.
+    torch.empty(0, device=arguments.device)
     before = peak_memory_mb()
     measure(model_of(arguments, blocks), prompts(arguments), arguments.new, arguments.device)
     answer.put((before, peak_memory_mb()))
@@ -124,19 +122,13 @@ def sizes(model, cached: int, arguments: argparse.Namespace) -> dict:
     }
 
 
-def spread(name: str, values: list[float]) -> dict:
-    ordered = sorted(values)
-    quartiles = [ordered[len(ordered) // 4], ordered[-1 - len(ordered) // 4]]
-    return {name: round(statistics.median(ordered), 6), f"{name}_quartiles": [round(end, 6) for end in quartiles]}
-
-
 def speeds(whole: list[dict], pruned: list[dict], arguments: argparse.Namespace) -> dict:
     """Of each time its median and quartiles over the rounds, and the same of how much faster than the whole model."""
     found = {}
     for name in TIMES:
         pairs = [(first[name], later[name]) for first, later in zip(whole, pruned, strict=True)]
-        found |= spread(f"{name}_seconds", [later for _, later in pairs])
-        found |= spread(f"{name}_speedup", [first / later for first, later in pairs])
+        found |= spread(f"{name}_seconds", [later for _, later in pairs], digits=6)
+        found |= spread(f"{name}_speedup", [first / later for first, later in pairs], digits=6)
     for name, tokens in (("prefill", arguments.prompt), ("decode", arguments.new)):
         rate = arguments.batch * tokens / found[f"{name}_seconds"]
         found[f"{name}_tokens_per_second"] = round(rate, 1)
@@ -148,6 +140,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--shape", choices=shapes(), help="of the paper's models (default: width, blocks, vocabulary)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--processes", type=int, default=3, help="of each size, for its peak memory")
@@ -159,6 +152,8 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=128, help="tokens of a prompt")
     parser.add_argument("--new", type=int, default=32, help="tokens decoded after it")
     arguments = parser.parse_args()
+    if arguments.shape:
+        arguments.width, arguments.blocks, arguments.vocabulary = dimensions(arguments.shape)
     torch.set_num_threads(arguments.threads)
     if arguments.device == "cpu":
         # Else the peak of an accelerator that is there and unused would be reported.
@@ -184,6 +179,7 @@ def main() -> None:
         # Over one, five and fifteen minutes, before the timing and after it.
         facts["load_average"] = [[round(load, 2) for load in loads_then] for loads_then in loads]
         setting = {name: getattr(arguments, name) for name in names}
+        setting |= {"shape": arguments.shape} if arguments.shape else {}
         write_whole(arguments.out, json.dumps({"setting": setting, "rows": rows, "provenance": facts}, indent=1) + "\n")
 
 

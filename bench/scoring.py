@@ -206,6 +206,8 @@ def main() -> None:
             common = {"sweep": sweep, "at": at, "documents": len(lengths), "length": limit}
             for row in measure(model, batches, limit, rate, arguments, **common):
                 record.add(row)
+            # Before the next one is made: two of the largest may not fit beside each other.
+            del model, batches
             record.write(
                 {"sweeps": ", ".join(arguments.sweeps), "vocabulary": VOCABULARY},
                 arguments.device,

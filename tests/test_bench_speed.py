@@ -68,6 +68,11 @@ def test_memory_is_what_tensors_held_at_most():
     assert measuring.live_peak(run, "cpu") == pytest.approx(16 * 2**20, rel=1e-3)
 
 
+def test_one_document_in_four_is_half_as_long_and_one_alone_is_whole():
+    assert measuring.ragged(1, 2048) == [2048]
+    assert measuring.ragged(8, 128) == [128, 128, 128, 64] * 2
+
+
 @pytest.mark.parametrize(("patience", "fitting"), [(60, 3), (0.25, 2), (0.01, 1)])
 def test_as_many_rounds_as_fit_and_at_least_the_first(patience, fitting):
     runs = {name: lambda: time.sleep(0.05) for name in ("a", "b")}

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import transformers as hf
 
 from avss.cli import main
@@ -134,6 +135,15 @@ def bad(world) -> dict[str, tuple[list, str]]:
         ),
         "data without labels": (["evaluate", model, "--data", text, "--task", "sentiment"], "needs a column label"),
         "no samples to evaluate": ([*evaluate, "--samples", "-1"], "--samples is -1"),
+        "no document at a time": ([*score, "--batch-size", "0"], "--batch-size is 0; give at least 1"),
+        "fewer than no documents at a time": ([*evaluate, "--batch-size", "-1"], "--batch-size is -1; give at least 1"),
+        "unknown device": ([*score, "--device", "abacus"], "device abacus cannot be used"),
+        "existing facts of scores": ([*score[:-1], world / "two2.csv"], "two2.json exists already"),
+        "scores where their facts go": ([*score[:-1], world / "s.json"], "give a name that ends in .csv"),
+        "scores in place of a folder": ([*score[:-1], model, "--force"], "bert-model is a folder; give the name of a"),
+        "a result in place of a folder": ([*evaluate, "--out", model, "--force"], "bert-model is a folder; give the"),
+        "text in another encoding": ([*score[:2], "--data", world / "latin.csv", *score[4:]], "is csv, in UTF-8"),
+        "lines that are no JSON": ([*score[:2], "--data", world / "broken.jsonl", *score[4:]], "is json, in UTF-8"),
     }
 
 
@@ -145,6 +155,9 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(world, capsys, case):
     (world / "empty.txt").write_text("")
     (world / "blank.jsonl").write_text('{"sentence": " "}\n')
     (world / "good.csv").write_text("layer,magnitude,rank\n0,1,4\n1,2,3\n2,3,2\n3,4,1\n")
+    (world / "two2.json").write_text("{}")
+    (world / "latin.csv").write_bytes("sentence,label\nsch\u00f6n,1\n".encode("latin-1"))
+    (world / "broken.jsonl").write_text('{"sentence": "fine", \n')
     (world / "two.csv").write_text("layer,magnitude,rank\n0,1,2\n1,2,1\n")
     before = {path: path.read_bytes() for path in world.rglob("*") if path.is_file()}
     arguments, message = bad(world)[case]
@@ -155,6 +168,35 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(world, capsys, case):
     assert message in captured.err
     assert captured.out == ""
     assert {path: path.read_bytes() for path in world.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_memory_that_runs_out_is_one_line(world, capsys, monkeypatch, command):
+    def run_out(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8")
+
+    monkeypatch.setattr("avss.methods.score", run_out)
+    monkeypatch.setattr("avss.tasks.evaluate", run_out)
+    more = ["--out", world / "s.csv"] if command == "score" else ["--task", "sentiment"]
+    assert run(command, world / "bert-model", "--data", world / "reviews.jsonl", *more) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("avss: error: out of memory with --dtype float32 (CUDA out of memory. Tried to allocate 20")
+    assert said.count("\n") == 1
+
+
+def test_rows_with_labels_of_other_classes_are_left_out_and_counted(world, capsys):
+    (world / "three.jsonl").write_text("".join(f'{{"sentence": "good film", "label": {n}}}\n' for n in (0, 1, 2, 3, 3)))
+    (world / "one.jsonl").write_text('{"sentence": "good film", "label": 1}\n')
+    model = world / "bert-model"
+    assert run("evaluate", model, "--data", world / "three.jsonl", "--task", "sentiment") == 0
+    captured = capsys.readouterr()
+    assert "3 of 5 rows are left out: their labels are 2, 3, and the model has the classes 0 to 1" in captured.err
+    assert json.loads(captured.out)["n"] == 2
+    # Of one document there is no interval, and nan is no JSON.
+    assert run("evaluate", model, "--data", world / "one.jsonl", "--task", "sentiment") == 0
+    text = capsys.readouterr().out
+    assert json.loads(text)["low"] is None
+    assert "NaN" not in text
 
 
 def test_force_replaces(world, capsys):

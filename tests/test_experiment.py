@@ -123,6 +123,18 @@ def test_a_second_run_adds_nothing_and_a_new_seed_only_its_own_cells(row, tmp_pa
     assert store.observations()["key"].is_unique
 
 
+def test_an_operation_that_cannot_be_done_fails_its_cells_alone(row, tmp_path, monkeypatch):
+    def undone(*_, **__):
+        raise RuntimeError("no kernel for this\ndtype")
+
+    monkeypatch.setitem(METHODS, "avss", replace(METHODS["avss"], function=undone))
+    store = Store(tmp_path / "results")
+    run_row(replace(row, methods=("avss", "last"), seeds=1), "p", store)
+    status = store.observations().set_index("method")["status"]
+    assert status["avss"] == "failed: no kernel for this dtype"
+    assert status["last"] == "ok"
+
+
 def test_a_cell_that_fails_is_a_row_with_its_reason_and_is_tried_again(row, tmp_path):
     store = Store(tmp_path / "results")
     failing = replace(row, methods=("avss",), readings=("paper,epsilon=1e-30,zero_sparsity=error",), seeds=1)
@@ -181,17 +193,28 @@ def test_a_killed_run_resumes_and_no_row_is_lost_or_doubled(row, tmp_path):
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(row, tmp_path, monkeypatch, capsys):
+def allocate(bytes_wanted: int = 1 << 60) -> None:
+    torch.empty(bytes_wanted, dtype=torch.uint8)
+
+
+def lack_cublas() -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+@pytest.mark.parametrize("fail", [allocate, lack_cublas])
+def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(row, tmp_path, monkeypatch, capsys, fail):
     row = replace(row, methods=("avss", "last"), seeds=1)
-    whole, halved = Store(tmp_path / "whole"), Store(tmp_path / "halved")
+    whole, halved, refused = Store(tmp_path / "whole"), Store(tmp_path / "halved"), []
     run_row(row, "p", whole)
 
     def with_little_memory(*args, **options):
         model, tokenizer = avss.load_model(*args, **options)
 
         def refuse(module, args, kwargs):
-            if len(args[0] if args else kwargs["input_ids"]) > 10:
-                torch.empty(1 << 60, dtype=torch.uint8)
+            size = len(args[0] if args else kwargs["input_ids"])
+            if size > 10:
+                refused.append(size)
+                fail()
 
         model.base_model.register_forward_pre_hook(refuse, with_kwargs=True)
         return model, tokenizer
@@ -199,7 +222,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(row, tmp
     monkeypatch.setattr(experiment, "load_model", with_little_memory)
     run_row(row, "p", halved)
     said = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
-    # Forty documents are evaluated; ten are scored, which fit.
+    # Forty documents are evaluated, no size of batch twice; ten are scored, which fit.
+    assert refused == [32, 16]
     assert said == [f"r: evaluation ran out of memory and goes on with {size} documents at a time" for size in (16, 8)]
     columns = ["key", "removed", "value", "status"]
     pd.testing.assert_frame_equal(whole.observations()[columns], halved.observations()[columns])

@@ -39,6 +39,15 @@ def test_last_removes_from_the_end_and_random_by_seed():
     assert avss.score(model, None, "random", seed=3).table.equals(avss.score(model, None, "random", seed=3).table)
 
 
+def test_no_method_keeps_keys_and_values():
+    model, kept = tiny("llama"), set()
+    handle = model.base_model.register_forward_hook(lambda *given: kept.add(given[-1].past_key_values))
+    for name in METHODS:
+        avss.score(model, [ragged()], name)
+    handle.remove()
+    assert kept == {None}
+
+
 def test_scoring_leaves_the_model_as_it_was():
     model = tiny("llama").train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

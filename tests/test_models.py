@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig
 
 import avss
-from avss import mini
+from avss import mini, models
 from avss.errors import InputError
 from avss.models import resolve, revision_of, skeleton
 from tests.conftest import FAMILIES, ragged, tiny
@@ -41,8 +41,28 @@ def test_accelerate_places_a_model_and_attention_is_as_asked(saved):
     model, _ = avss.load_model(folder, device_map="auto", attn_implementation="eager")
     assert model.config._attn_implementation == "eager"
     with torch.no_grad():
-        expected = avss.load_model(folder)[0].to(model.device)(**ragged()).logits
-        torch.testing.assert_close(model(**ragged()).logits, expected)
+        batch = {name: tensor.to(model.device) for name, tensor in ragged().items()}
+        expected = avss.load_model(folder)[0].to(model.device)(**batch).logits
+        torch.testing.assert_close(model(**batch).logits, expected)
+
+
+def test_a_model_of_which_a_part_would_be_left_outside_of_the_devices_is_refused(saved, monkeypatch):
+    accelerate = pytest.importorskip("accelerate")
+    folder = saved("llama")
+
+    class Offloading:
+        @staticmethod
+        def from_pretrained(where, **options):
+            return accelerate.cpu_offload(tiny("llama"), execution_device="cpu")
+
+    monkeypatch.setattr(models, "_auto_class", lambda config: Offloading)
+    with pytest.raises(InputError, match=r"does not fit into the memory of the devices \(\d+ of its parameters"):
+        avss.load_model(str(folder), device_map="auto")
+
+
+def test_a_device_map_that_there_is_not_is_refused(saved):
+    with pytest.raises(InputError, match="device_map 'everywhere'"):
+        avss.load_model(str(saved("llama")), device_map="everywhere")
 
 
 def test_a_skeleton_has_the_class_and_the_parameters_but_no_weights(saved, family):

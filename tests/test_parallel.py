@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import avss
 from avss import cli
 from avss.errors import InputError
 from avss.observe import _close_batch, _LayerStream, observe
-from avss.parallel import joined
+from avss.parallel import joined, own_device
 from avss.reading import Reading
 from tests.conftest import SENTENCES, ragged, tiny, word_tokenizer
 
@@ -51,7 +52,9 @@ def told(batches, method="avss", **options) -> dict:
 
 def cases() -> dict[str, dict]:
     rank, _ = joined()
-    found = {name: told(BATCHES, reading=reading, epsilons=[0.3]) for name, reading in READINGS.items()}
+    backend = torch.distributed.get_backend() if torch.distributed.is_initialized() else None
+    found = {"backend": backend}
+    found |= {name: told(BATCHES, reading=reading, epsilons=[0.3]) for name, reading in READINGS.items()}
     found["generator"] = told(batch for batch in BATCHES)
     found["one batch"] = told(BATCHES[:1])
     found["no batch"] = told([])
@@ -150,6 +153,21 @@ def test_the_command_scores_the_same_with_two_processes(folder):
     assert two == pytest.approx(one, rel=1e-12)
 
 
+def test_objects_do_not_travel_through_accelerators(ranks):
+    """With the default backend NCCL would, and all processes through the same one."""
+    assert [found["backend"] for found in ranks] == ["gloo", "gloo"]
+
+
+@pytest.mark.parametrize(("rank", "shown", "device"), [("1", 2, "cuda:1"), ("1", 1, "cuda:0"), (None, 4, "cuda:0")])
+def test_every_process_has_an_accelerator_of_its_own_among_those_that_it_is_shown(monkeypatch, rank, shown, device):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: shown)
+    assert own_device() == device
+
+
 def test_what_is_kept_of_a_block_stays_on_its_device_until_the_end():
     """The meta device stands for a second one: it takes part in everything and holds no values."""
     mask = ragged()["attention_mask"].bool()
@@ -193,20 +211,33 @@ def test_a_model_split_over_an_accelerator_and_the_processor_scores_as_a_whole_o
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator on this machine")
 def test_nothing_waits_for_the_accelerator_before_the_end():
-    # Without padding, because the model itself looks whether there is any.
-    model, sent = tiny("llama").to("cuda"), [{"input_ids": batch["input_ids"].to("cuda")} for batch in BATCHES]
+    """The model itself looks at the mask; scoring does not look once more, whatever the reading."""
+    model, sent = tiny("llama").to("cuda"), [{key: part.to("cuda") for key, part in b.items()} for b in BATCHES]
 
     def watched():
         # From the second batch on: the first sets up libraries, which may wait.
         for number, batch in enumerate(sent):
-            torch.cuda.set_sync_debug_mode("error" if number else "default")
+            torch.cuda.set_sync_debug_mode("warn" if number else "default")
             yield batch
         torch.cuda.set_sync_debug_mode("default")
 
-    try:
-        assert len(observe(model, watched())) == 4
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    def waits(run) -> int:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                run(watched())
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        return sum("synchroniz" in str(warning.message) for warning in said)
+
+    def bare(batches) -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                model.base_model(**batch, use_cache=False)
+
+    expected = waits(bare)
+    for reading in READINGS.values():
+        assert waits(lambda batches, reading=reading: observe(model, batches, reading, epsilons=[0.3])) == expected
 
 
 if __name__ == "__main__":

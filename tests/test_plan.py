@@ -119,7 +119,9 @@ def test_memory_is_the_weights_and_the_hungriest_batch():
     running, logits = tokens * (6 * 16 + 3 * 32) * 4, tokens * 64 * (4 + 8)
     kept = tokens * (8 * 16 + (16 + 4 * 16 + 3 * 32) * 4)
     assert plan.memory(ROW, SIZE, 4, ROW.methods) == weights + running + logits
-    assert plan.memory(ROW, SIZE, 4, ("taylor",)) == weights + running + logits + 4 * kept
+    # A gradient holds logits twice more, in float32.
+    held = tokens * 64 * (4 + 16)
+    assert plan.memory(ROW, SIZE, 4, ("taylor",)) == weights + running + held + 4 * kept
     lrp = 4 * (kept + tokens * 8 * 4 * (4 + 4))
     assert plan.memory(ROW, SIZE, 4, ("lrp", "avss")) == weights + running + logits + lrp
     found = plan.estimate(ROW, SIZE, Rate(1e12, 1e12))

@@ -17,7 +17,7 @@ STORY = "Once upon a time, there was a little girl named Lily. She loved to play
 
 
 def test_a_pretrained_llama_is_scored_pruned_and_reloaded(stories, wikitext, tmp_path):
-    model, tokenizer = avss.load_model(str(stories))
+    model, tokenizer = avss.load_model(str(stories), device="cpu")
     text = load_data(str(wikitext / "valid.txt.gz")).filter(lambda row: len(row["text"]) > 200).select(range(32))
     made = batches(text["text"], tokenizer, context=128)
     scores = avss.score(model, made)
@@ -40,7 +40,7 @@ def test_a_pretrained_llama_is_scored_pruned_and_reloaded(stories, wikitext, tmp
 
 
 def test_a_pretrained_llama_knows_its_stories_and_pruning_hurts(stories):
-    model, tokenizer = avss.load_model(str(stories))
+    model, tokenizer = avss.load_model(str(stories), device="cpu")
     data = {"text": [STORY]}
     from datasets import Dataset
 
@@ -52,7 +52,7 @@ def test_a_pretrained_llama_knows_its_stories_and_pruning_hurts(stories):
 
 
 def test_statistics_of_real_activations_equal_stored_ones(stories, wikitext):
-    model, tokenizer = avss.load_model(str(stories))
+    model, tokenizer = avss.load_model(str(stories), device="cpu")
     text = [line for line in load_data(str(wikitext / "valid.txt.gz"))["text"] if line.strip()][:12]
     kept: dict[int, list] = {}
     handles = [

@@ -45,6 +45,43 @@ def test_accuracy_equals_one_document_at_a_time(family):
         assert 0 <= result["low"] <= result["value"] <= result["high"] <= 1
 
 
+@pytest.mark.parametrize("task", ["sentiment", "language_modeling", "question_answering"])
+def test_a_batch_has_at_least_one_document(task):
+    model, tokenizer = tiny("llama"), prompt_tokenizer("words", True)
+    rows = {"sentence": "good film", "label": 1, "text": "good film", "context": "Rome", "question": "Where"}
+    data = Dataset.from_list([rows | {"answers": {"text": ["Rome"]}}])
+    for size in (0, -1):
+        with pytest.raises(InputError, match=f"batch size is {size}; give at least 1"):
+            avss.evaluate(model, tokenizer, task, data, batch_size=size)
+
+
+def test_a_split_beside_a_dataset_is_refused():
+    with pytest.raises(InputError, match="split 'test' is of no use beside a Dataset"):
+        avss.evaluate(tiny("bert"), word_tokenizer(), "sentiment", REVIEWS, split="test")
+
+
+def test_label_words_that_a_narrow_dtype_makes_equal_are_told_apart():
+    """At logits of a hundred bf16 has steps of a half: a tie, which argmax would give to the first class."""
+    model, tokenizer = tiny("llama").to(torch.bfloat16), prompt_tokenizer("words", True)
+    negative, positive = (tokenizer(label, add_special_tokens=False)["input_ids"][0] for label in VERBALIZED)
+    with torch.no_grad():
+        weight = model.lm_head.weight
+        weight[negative] *= 100
+        weight[positive] = weight[negative] + weight[positive] / 8
+    texts, ties, expected = OPINIONS["sentence"], 0, []
+    for text in texts:
+        ids = tokenizer(PROMPT.format(text=text.strip()), return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            hidden = model.base_model(input_ids=ids).last_hidden_state[0, -1]
+            narrow = model(input_ids=ids).logits[0, -1]
+        ties += int(narrow[negative] == narrow[positive])
+        expected.append(int(hidden.float() @ (weight[positive].float() - weight[negative].float()) > 0))
+    assert ties >= 2
+    assert 0 < sum(expected) < len(texts)
+    outcome = sentiment.measure(model, tokenizer, OPINIONS, "sentence", context=60, batch_size=1)
+    assert outcome.predictions.tolist() == expected
+
+
 def log_likelihood(model, ids):
     """Of a whole sequence after its first token, one token at a time."""
     total = 0.0

@@ -199,6 +199,8 @@ def _lines(panel, part: pd.DataFrame, column: str, bars: bool = False) -> None:
 def _from_zero(panel, values: pd.Series, threshold: float) -> None:
     """A logarithmic axis that is linear below the threshold, and shows what is below 0 only where something is."""
     panel.set_yscale("symlog", linthresh=threshold)
+    # The default margin cuts through the highest mark.
+    panel.set_ylim(top=2 * max(values.max(), threshold))
     if values.min() >= 0:
         panel.set_ylim(bottom=0)
 
@@ -288,6 +290,8 @@ def _asked(scored: pd.DataFrame, shared: pd.DataFrame) -> Iterator[tuple]:
     times = many["seconds"] / many["seconds"]["avss"]
     # Recorded to a thousandth of a MiB; scoring may need no more than the bare pass.
     memory, text = many["extra_mib"].clip(lower=0.001), "1,024 documents of 512 tokens, AVSS beside"
+    if many["repeats"].eq(1).any():
+        text = "1,024 documents of 512 tokens in a single round, AVSS beside"
     yield f"{text} hidden states kept: times as fast", False, 1, times["kept"]
     yield f"{text} hidden states kept: times less extra memory", False, 10, memory["kept"] / memory["avss"]
     yield f"{text} the released scripts' way: times as fast", False, 3, times["released"]

@@ -15,7 +15,7 @@ from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods.base import Method
 from avss.methods.block_influence import cosines
-from avss.observe import checked, evaluating, hooked
+from avss.observe import checked, evaluating, hooked, uncached
 from avss.progress import progress
 from avss.reading import Reading
 from avss.scores import LayerScores, from_values
@@ -57,8 +57,10 @@ def _distances(model, batches, window: int) -> tuple[np.ndarray, np.ndarray, int
             inputs, mask = checked(batch, number, Reading())
             documents = mask.any(1).nonzero()[:, 0]
             last = documents, mask.shape[1] - 1 - mask.flip(1).int().argmax(1)[documents]
+            # Once a batch: a block that lies there need not wait for them.
+            last = tuple(index.to(model.device) for index in last)
             states.clear()
-            model.base_model(**{name: value.to(model.device) for name, value in inputs.items()})
+            model.base_model(**{name: value.to(model.device) for name, value in inputs.items()}, **uncached(model))
             stacked = torch.stack(states)
             alone.append(_angles(stacked, 1))
             across.append(_angles(stacked, window))

@@ -10,7 +10,7 @@ from torch import Tensor
 from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods.base import Method
-from avss.observe import CHUNK, checked, evaluating, hooked
+from avss.observe import CHUNK, checked, evaluating, hooked, uncached
 from avss.progress import progress
 from avss.reading import Reading
 from avss.scores import LayerScores, from_values
@@ -52,7 +52,7 @@ def score(model, batches, reading) -> LayerScores:
         for number, batch in enumerate(progress(batches, "comparing")):
             inputs, mask = checked(batch, number, Reading())
             mask = mask.to(model.device)
-            model.base_model(**{name: value.to(model.device) for name, value in inputs.items()})
+            model.base_model(**{name: value.to(model.device) for name, value in inputs.items()}, **uncached(model))
             documents, tokens = documents + mask.any(1).sum(), tokens + mask.sum()
     if number < 0:
         raise InputError("no batches were given; scoring needs at least one document")

@@ -4,7 +4,7 @@ from torch import nn
 
 from avss import metrics, statistics
 from avss.data import load_data, sample, usable_rows
-from avss.errors import look_up
+from avss.errors import InputError, look_up
 from avss.tasks import language_modeling, question_answering, sentiment
 from avss.tasks.base import Outcome, Task
 
@@ -42,6 +42,8 @@ def evaluate(
     """
     chosen = task_named(task)
     name = data if isinstance(data, str) else "data"
+    if split is not None and not isinstance(data, str):
+        raise InputError(f"split {split!r} is of no use beside a Dataset, which is one; leave it out")
     dataset = load_data(data, split) if isinstance(data, str) else data
     dataset, column = usable_rows(dataset, chosen.columns, column, name)
     dataset = sample(dataset, samples, seed)

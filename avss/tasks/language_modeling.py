@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from avss.data import Example, beginning, context_of
+from avss.data import Example, beginning, context_of, usable_size
 from avss.errors import InputError
 from avss.objective import is_causal
 from avss.observe import evaluating
@@ -30,7 +30,7 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
     bos = beginning(tokenizer)
     body = context - len(bos)
     full = len(stream) // body * body
-    windows = list(stream[:full].view(-1, body).split(batch_size)) if full else []
+    windows = list(stream[:full].view(-1, body).split(usable_size(batch_size))) if full else []
     rest = stream[full:]
     if len(rest) + len(bos) >= 2:
         windows.append(rest[None])
