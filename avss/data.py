@@ -233,11 +233,10 @@ def beginning(tokenizer) -> list[int]:
     return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
 
 
-def usable_size(batch_size: int) -> int:
-    """The batch size. Raises `InputError` where it is below 1."""
+def usable_size(batch_size: int) -> None:
+    """Raises `InputError` for a batch size below 1."""
     if batch_size < 1:
         raise InputError(f"batch size is {batch_size}; give at least 1")
-    return batch_size
 
 
 def by_length(sequences: Sequence[Sequence], batch_size: int) -> list[list[int]]:

@@ -123,7 +123,7 @@ def test_memory_is_the_weights_and_the_hungriest_batch():
     held = tokens * 64 * (4 + 16)
     assert plan.memory(ROW, SIZE, 4, ("taylor",)) == weights + running + held + 4 * kept
     lrp = 4 * (kept + tokens * 8 * 4 * (4 + 4))
-    assert plan.memory(ROW, SIZE, 4, ("lrp", "avss")) == weights + running + logits + lrp
+    assert plan.memory(ROW, SIZE, 4, ("lrp", "avss")) == weights + running + held + lrp
     found = plan.estimate(ROW, SIZE, Rate(1e12, 1e12))
     assert plan.too_large([found], 10**6) == []
     assert plan.too_large([found], 40000)[0].startswith("model owner/model needs 52.3 kB of memory for")

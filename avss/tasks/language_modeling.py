@@ -18,9 +18,10 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
     Documents are joined, each followed by EOS, and cut into windows of `context` tokens that do not overlap. A
     tokenizer that adds BOS has it at the start of every window, as one of its tokens. The first token of a window is
     not scored. A scored token counts for the document that it belongs to. Raises `InputError` for a model that is no
-    causal language model, a tokenizer without EOS, and text that is shorter than two tokens.
+    causal language model, a tokenizer without EOS, a batch size below 1, and text that is shorter than two tokens.
     """
     _check(model)
+    usable_size(batch_size)
     if tokenizer.eos_token_id is None:
         raise InputError("task language_modeling joins documents with EOS, and the tokenizer has none; set eos_token")
     context = context_of(model, tokenizer, context)
@@ -30,7 +31,7 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
     bos = beginning(tokenizer)
     body = context - len(bos)
     full = len(stream) // body * body
-    windows = list(stream[:full].view(-1, body).split(usable_size(batch_size))) if full else []
+    windows = list(stream[:full].view(-1, body).split(batch_size)) if full else []
     rest = stream[full:]
     if len(rest) + len(bos) >= 2:
         windows.append(rest[None])
