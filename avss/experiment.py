@@ -220,9 +220,9 @@ class _Batches:
             try:
                 return work(size)
             except RuntimeError as error:
-                # Accelerate does not know how libraries of CUDA say it.
+                # Accelerate goes by the words of torch's own allocator.
                 if any(words in str(error) for words in OUT_OF_MEMORY):
-                    raise torch.OutOfMemoryError(str(error)) from None
+                    raise torch.OutOfMemoryError(f"CUDA out of memory. {error}") from None
                 raise
 
         # Accelerate collects garbage before each try, which takes longer than the work of a small model.

@@ -261,7 +261,7 @@ def test_twelve_rows_are_listed_whether_they_were_measured_or_not(store):
     assert cells(listed["language_modeling"], link)[-1].startswith("AVSS: 1.868 [")
     glance = tables.glance_table(store)
     assert len(glance.splitlines()) == 2 + 12 + 1, "the first row has two sources"
-    assert cells(glance, link)[:3] == ["mini, `data`", "1 of 6", "0.854"]
+    assert cells(glance, link)[:4] == ["mini, `data`", "1 of 6", "perplexity 1.822", "0.854"]
 
 
 def test_data_is_known_by_its_folder_and_a_split_of_its_own():
