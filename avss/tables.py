@@ -108,17 +108,31 @@ def retention_table(store: Store, row: str = FIRST_ROW) -> Text:
 
 
 def removal_table(store: Store, row: str = FIRST_ROW) -> Text:
-    """Which blocks each method removed on every seed, and which only on some, by profile."""
+    """Which blocks each method removed on every seed, and which only on some, by profile.
+
+    Where those are the first blocks of the model, or the last, on all seeds, it says so.
+    """
     data = removals(store, row)
     seeds = data.groupby(["profile", "method", "reading"], sort=False)["seed"].nunique()
     times = data.groupby(["profile", "method", "reading", "layer"], sort=False).size()
-    cells = []
+    depths, cells = data.groupby("profile")["layers"].max(), []
     for cell, total in seeds.items():
         always = times[cell] == total
         every, some = (runs_of(times[cell].index[chosen]) for chosen in (always, ~always))
+        if always.all():
+            every += _by_depth(times[cell].index.tolist(), depths[cell[0]])
         cells.append("; ".join(part for part in (every, some and f"on some seeds {some}") if part))
     lines = seeds.index.to_frame(index=False).rename(columns={"profile": "source"})
     return _wide(lines, cells, "blocks removed")
+
+
+def _by_depth(removed: list[int], layers: int) -> str:
+    count = len(removed)
+    ends = {"first": range(count), "last": range(layers - count, layers)}
+    end = next((end for end, blocks in ends.items() if sorted(removed) == list(blocks)), None)
+    if end is None:
+        return ""
+    return f" (the {end})" if count == 1 else f" (the {end} {count})"
 
 
 def runs_of(layers) -> str:

@@ -306,11 +306,17 @@ def test_a_model_that_never_answers_right_has_nothing_to_keep(tmp_path, monkeypa
 
 def test_blocks_removed_on_all_seeds_come_before_those_of_some(tmp_path):
     made = Store(tmp_path / "results")
-    fill(made, "mini", removed=REMOVED | {("gbis", "none"): ["0+3+4", "0+3+5", "0+3+5"]})
+    first = {("taylor", "none"): ["0+1"] * SEEDS, ("cim", "none"): ["0"] * SEEDS, ("lrp", "none"): ["0+1", "0", "0"]}
+    fill(made, "mini", removed=REMOVED | first | {("gbis", "none"): ["0+3+4", "0+3+5", "0+3+5"]})
     table = tables.removal_table(made)
     assert cells(table, "GBIS") == ["0, 3; on some seeds 4–5"]
     assert cells(table, "AVSS") == ["1"]
     assert cells(table, "random") == ["on some seeds 1–2, 5"]
+    # To remove by depth needs no score, so it is said.
+    assert cells(table, "last") == ["5 (the last)"]
+    assert cells(table, "CIM") == ["0 (the first)"]
+    assert cells(table, "taylor") == ["0–1 (the first 2)"]
+    assert cells(table, "LRP") == ["0; on some seeds 1"]
 
 
 def test_the_reading_table_shows_the_presets(store):
