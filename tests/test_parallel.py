@@ -1,6 +1,6 @@
 """Scoring by several processes, and of models that are split over devices: the same scores as by one, or one error.
 
-The module is also what the processes run: `torchrun --nproc-per-node 2 -m tests.test_parallel FOLDER`.
+The module is also what the processes run: `torchrun --nproc-per-node 2 -m tests.test_parallel FOLDER [BACKEND]`.
 """
 
 import dataclasses
@@ -71,6 +71,21 @@ def command(folder: Path, name: str) -> int:
     return cli.main([*inputs, "--context", "8", "--out", str(folder / f"{name}.csv")])
 
 
+def two_processes(out: Path, *backend: str) -> None:
+    """Run this module in two processes, which leave what they find in `out`."""
+    # A port of its own, so that several such tests may run at a time.
+    arguments = ["--standalone", "--nproc-per-node", "2", "-m", "tests.test_parallel", str(out), *backend]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Where two processes have left what they found, and a tiny model and text for the command."""
@@ -78,17 +93,7 @@ def folder(tmp_path_factory) -> Path:
     tiny("llama").save_pretrained(made / "model")
     word_tokenizer().save_pretrained(made / "model")
     (made / "texts.csv").write_text("text\n" + "\n".join(SENTENCES * 3))
-    # A port of its own, so that several such tests may run at a time.
-    arguments = ["--standalone", "--nproc-per-node", "2", "-m", "tests.test_parallel", str(made)]
-    variables = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *arguments],
-        cwd=ROOT,
-        env=variables,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    two_processes(made)
     return made
 
 
@@ -156,6 +161,12 @@ def test_the_command_scores_the_same_with_two_processes(folder):
 def test_objects_do_not_travel_through_accelerators(ranks):
     """With the default backend NCCL would, and all processes through the same one."""
     assert [found["backend"] for found in ranks] == ["gloo", "gloo"]
+
+
+def test_a_group_of_the_callers_own_need_not_be_of_gloo_alone(tmp_path, ranks):
+    two_processes(tmp_path, "cpu:gloo,cuda:gloo")
+    for rank in range(2):
+        assert json.loads((tmp_path / f"own-{rank}.json").read_text()) == ranks[0]["elements"]
 
 
 @pytest.mark.parametrize(("rank", "shown", "device"), [("1", 2, "cuda:1"), ("1", 1, "cuda:0"), (None, 4, "cuda:0")])
@@ -241,7 +252,13 @@ def test_nothing_waits_for_the_accelerator_before_the_end():
 
 
 if __name__ == "__main__":
-    rank, _ = joined()
     out = Path(sys.argv[1])
+    if len(sys.argv) > 2:
+        torch.distributed.init_process_group(sys.argv[2])
+        found = told(BATCHES, reading=READINGS["elements"], epsilons=[0.3])
+        (out / f"own-{torch.distributed.get_rank()}.json").write_text(json.dumps(found))
+        torch.distributed.destroy_process_group()
+        sys.exit()
+    rank, _ = joined()
     (out / f"{rank}.json").write_text(json.dumps(cases()))
     sys.exit(command(out, "two"))
