@@ -1,18 +1,16 @@
 # `make book` and `make test`, each with all its own set-up in .venv; `make figures`, in an environment without torch.
-#   make book PROFILE=paper GPUS=2   runs two rows of profiles/paper.yaml at a time, where each has a GPU to itself
 #   make book PROFILE=reference   runs the rows of profiles/reference.yaml in place of those of profiles/mini.yaml
 
 PYTHON ?= python3
 PROFILE ?= mini
 CORES ?= 2
-GPUS ?= 1
 BIN := .venv/bin
 
 .PHONY: book test
 .DELETE_ON_ERROR:
 
 # --nolock and --rerun-incomplete: a build that was killed continues, without an unlock step.
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources gpu=$(GPUS) --nolock --rerun-incomplete --quiet rules host reason
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources gpu=1 --nolock --rerun-incomplete --quiet rules host reason
 
 # What fails stops nothing else. The book is then built with a page that says why in place of each notebook that failed,
 # and the command fails all the same.

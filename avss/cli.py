@@ -12,8 +12,16 @@ import warnings
 from pathlib import Path
 
 from avss import __version__, selection
-from avss.errors import InputError
+from avss.errors import InputError, is_out_of_memory
 from avss.files import checked_output, write_whole
+
+# What needs less memory, by the option that a command has for it.
+LESS_MEMORY = {
+    "batch_size": "a smaller --batch-size",
+    "context": "a smaller --context",
+    "dtype": "a narrower --dtype",
+    "device_map": "--device-map auto",
+}
 
 
 def _model(arguments: argparse.Namespace) -> tuple:
@@ -291,13 +299,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"avss: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":
+        if not is_out_of_memory(error):
             raise
-        print(
-            f"avss: error: out of memory with --dtype {parsed.dtype} ({' '.join(str(error).split()[:12])} ...); give a "
-            f"smaller --batch-size or --context, a narrower --dtype, or --device-map auto",
-            file=sys.stderr,
-        )
+        ways = [way for option, way in LESS_MEMORY.items() if hasattr(parsed, option)] or ["a larger device"]
+        reason = " ".join(str(error).split()[:12])
+        print(f"avss: error: memory ran out ({reason} ...); give {' or '.join(ways)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("avss: interrupted; nothing was written", file=sys.stderr)

@@ -20,7 +20,7 @@ from datasets import Dataset
 from avss import readiness, selection, statistics
 from avss.architectures import blocks_of
 from avss.data import batched, context_of, fingerprint, load_data, padding_id, sample, usable_rows
-from avss.errors import InputError, look_up
+from avss.errors import InputError, is_out_of_memory, look_up
 from avss.methods import method_named, score
 from avss.models import ATTENTION, DEVICE_MAPS, DTYPES, load_model, resolve, revision_of
 from avss.progress import progress
@@ -35,9 +35,6 @@ from avss.tasks import Outcome, task_named
 PROTOCOL = 2
 # Losses under layer masks are kept here, so that a run that was killed and methods that ask alike share them.
 COALITIONS = Path("build/coalitions")
-
-# As cuBLAS and the driver say it; torch's own allocator raises an error of its own class.
-OUT_OF_MEMORY = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 
 Result = TypeVar("Result")
 
@@ -205,7 +202,6 @@ class _Batches:
         """`work(batch_size)`, with half of it as long as memory runs out. Raises `InputError` where one is too many."""
         # Imported where it is used, so that `readiness` can say in one line that it is missing.
         from accelerate.utils import find_executable_batch_size
-        from accelerate.utils.memory import should_reduce_batch_size
 
         def halved() -> int:
             self.sizes[what] //= 2
@@ -220,17 +216,16 @@ class _Batches:
             try:
                 return work(size)
             except RuntimeError as error:
-                # Accelerate goes by the words of torch's own allocator.
-                if any(words in str(error) for words in OUT_OF_MEMORY):
-                    raise torch.OutOfMemoryError(f"CUDA out of memory. {error}") from None
-                raise
+                if not is_out_of_memory(error):
+                    raise
+                # The words that accelerate goes by.
+                raise torch.OutOfMemoryError(f"CUDA out of memory. {error}") from None
 
         # Accelerate collects garbage before each try, which takes longer than the work of a small model.
         try:
             return tried(size)
-        except RuntimeError as error:
-            if not should_reduce_batch_size(error):
-                raise
+        except torch.OutOfMemoryError:
+            pass
         # Without a function of ours accelerate would take off a tenth.
         run = find_executable_batch_size(tried, starting_batch_size=halved(), reduce_batch_size_fn=halved)
         try:

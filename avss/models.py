@@ -87,7 +87,7 @@ def load_model(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"device {device} cannot be used ({_first_line(str(error))}); give cpu, or leave it out"
+            f"device {device} cannot be used ({_first_line(str(error))}); give another, such as cpu"
         ) from error
     where = resolve(name)
     common = {"revision": revision or "main", "trust_remote_code": False}

@@ -40,11 +40,19 @@ def joined() -> tuple[int, int]:
 
 
 def own_device() -> str:
-    """Where this process should load its model: an accelerator of its own on this machine, or the CPU."""
+    """Where this process should load its model: an accelerator of its own on this machine, or the CPU.
+
+    Raises `InputError` where there are fewer accelerators than processes.
+    """
     if not torch.cuda.is_available():
         return "cpu"
+    rank, shown = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
     # Where each process is shown one accelerator, that one is number 0 to all of them.
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+    if 1 < shown <= rank:
+        raise InputError(
+            f"process {rank} has no accelerator of its own, as there are {shown}; start at most {shown} processes"
+        )
+    return f"cuda:{rank if shown > 1 else 0}"
 
 
 @contextmanager

@@ -186,9 +186,9 @@ def memory(row: Row, size: Size, batch: int, methods: Iterable[str]) -> int:
     """Bytes of the weights, and of what these methods and the evaluation need beside them for one batch.
 
     A block's working set is six hidden states and three of the feed-forward branch. Logits are there in the model's
-    dtype and twice in float32, or four times where there is a gradient. It keeps of every block what enters its two
-    norms in float32, the block's input, queries, keys, values and what attention makes of them, and three of the
-    feed-forward branch; LRP keeps the attention weights as well, in float32 and in the model's dtype.
+    dtype and twice in float32, or four times where there is a gradient. For a gradient are kept, of every block, what
+    enters its two norms in float32, the block's input, queries, keys, values and what attention makes of them, and
+    three of the feed-forward branch; LRP keeps the attention weights as well, in float32 and in the model's dtype.
     """
     each, tokens = DTYPES[row.dtype].itemsize, batch * (row.context or task_named(row.task).context)
     running = tokens * (6 * size.width + 3 * size.inner) * each
@@ -252,6 +252,8 @@ def _best(run: Callable[[], object], device: str) -> float:
 def device_bytes(device: str) -> int:
     """The free memory of all accelerators together, less what accelerate keeps back, or the memory of this machine."""
     if device.startswith("cuda"):
+        # What measuring the device left in torch's cache is free.
+        torch.cuda.empty_cache()
         return sum(int(KEPT * torch.cuda.mem_get_info(index)[0]) for index in range(torch.cuda.device_count()))
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

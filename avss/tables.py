@@ -214,7 +214,7 @@ def basis_table(store: Store, row: str = FIRST_ROW) -> Text:
         table[profile] = {
             "model": f"`{first['model']}`, revision `{first['revision']}`",
             "data": f"`{first['data']}`, fingerprint `{first['data_fingerprint']}`",
-            "splits scored and evaluated on": _splits(facts[-1]["configuration"]),
+            "splits scored and evaluated on": _splits(facts[0]["configuration"]),
             "layers removed": _span(removed["share_of_layers"]),
             "parameters removed": _span(removed["share_of_parameters"]),
             "calibration documents a seed": str(removed["samples"].max()),

@@ -55,7 +55,7 @@ def run(name: str, model, batches) -> None:
         return
     with torch.inference_mode():
         for batch in batches:
-            model(**{key: value.to(model.device) for key, value in batch.items()})
+            model(**{key: value.to(model.device) for key, value in batch.items()}, use_cache=False)
 
 
 def seconds(name: str, model, batches) -> float:

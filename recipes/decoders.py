@@ -252,8 +252,8 @@ def begun(chosen: Mini, tokenizer, out: Path, state: Path) -> None:
 def decoder(name: str, out: Path, state: Path) -> dict:
     """Train the model of this name into `out` and return the facts of its card.
 
-    What its stages make is rounded to bf16 in `state/lesson-0`; one that is there is taken as it is. Weights that were
-    shipped before a lesson was added are continued when they are put there.
+    What its stages make is rounded to bf16 in the folder `state/lesson-0`, from which its lessons go on. A folder that
+    is there is taken as it is: weights that were shipped before a lesson was added are continued when put there.
     """
     chosen = MINIS[name]
     # All models read alike: the vocabulary depends on the world alone.

@@ -388,6 +388,16 @@ def test_the_audit_is_a_table_with_the_cases_below(store):
     assert set(CHECKS) == {line.split("`")[1] for line in audit.check_table(store).splitlines()[2:]}
 
 
+def test_the_main_claims_are_those_of_the_audit(store):
+    assert set(audit.MAIN) <= {claim.id for claim in audit.load_claims()}
+    lines = audit.main_claims_table(store).splitlines()
+    whole = audit.audit_table(store).splitlines()
+    for line, claim in zip(lines[2:], audit.MAIN, strict=True):
+        first, *verdicts = [cell.strip() for cell in line.strip("|").split("|")]
+        same = next(cells for cells in whole if cells.startswith(f"| {first} |"))
+        assert [cell.strip() for cell in same.strip("|").split("|")][2:] == verdicts, claim
+
+
 def test_table_1_is_as_printed_digit_for_digit(store):
     text = audit.table_1_table(store)
     by_row = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]

@@ -170,18 +170,44 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(world, capsys, case):
     assert {path: path.read_bytes() for path in world.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("command", ["score", "evaluate"])
-def test_memory_that_runs_out_is_one_line(world, capsys, monkeypatch, command):
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("score", "give a smaller --batch-size or a smaller --context or a narrower --dtype or --device-map auto"),
+        ("evaluate", "give a smaller --batch-size or a smaller --context or a narrower --dtype or --device-map auto"),
+        ("prune", "give a narrower --dtype"),
+        ("plan", "give a larger device"),
+    ],
+)
+def test_memory_that_runs_out_is_one_line(world, capsys, monkeypatch, command, advice):
     def run_out(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8")
+        torch.empty(1 << 60, dtype=torch.uint8)
 
-    monkeypatch.setattr("avss.methods.score", run_out)
-    monkeypatch.setattr("avss.tasks.evaluate", run_out)
-    more = ["--out", world / "s.csv"] if command == "score" else ["--task", "sentiment"]
-    assert run(command, world / "bert-model", "--data", world / "reviews.jsonl", *more) == 2
+    for name in ("methods.score", "tasks.evaluate", "pruning.prune", "plan.measured"):
+        monkeypatch.setattr(f"avss.{name}", run_out)
+    model, data = world / "bert-model", world / "reviews.jsonl"
+    (world / "good.csv").write_text("layer,magnitude,rank\n0,1,4\n1,2,3\n2,3,2\n3,4,1\n")
+    arguments = {
+        "score": [model, "--data", data, "--out", world / "s.csv"],
+        "evaluate": [model, "--data", data, "--task", "sentiment"],
+        "prune": [model, "--scores", world / "good.csv", "--layers", 1, "--out", world / "p"],
+        "plan": ["--profile", "profiles/mini.yaml"],
+    }
+    assert run(command, *arguments[command]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("avss: error: out of memory with --dtype float32 (CUDA out of memory. Tried to allocate 20")
+    assert said.startswith("avss: error: memory ran out (")
+    assert said.endswith(f"; {advice}\n")
     assert said.count("\n") == 1
+
+
+def test_accelerate_may_place_the_model(world):
+    arguments = ["--data", world / "reviews.jsonl", "--method", "last", "--out", world / "s.csv"]
+    assert run("score", world / "bert-model", "--device-map", "auto", *arguments) == 0
+
+
+def test_a_device_and_a_device_map_exclude_each_other():
+    with pytest.raises(SystemExit):
+        run("score", "m", "--data", "d", "--out", "o", "--device", "cpu", "--device-map", "auto")
 
 
 def test_rows_with_labels_of_other_classes_are_left_out_and_counted(world, capsys):

@@ -179,6 +179,14 @@ def test_every_process_has_an_accelerator_of_its_own_among_those_that_it_is_show
     assert own_device() == device
 
 
+def test_more_processes_than_accelerators_are_refused(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match="process 2 has no accelerator of its own, as there are 2; start at most 2"):
+        own_device()
+
+
 def test_what_is_kept_of_a_block_stays_on_its_device_until_the_end():
     """The meta device stands for a second one: it takes part in everything and holds no values."""
     mask = ragged()["attention_mask"].bool()

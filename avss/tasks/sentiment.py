@@ -179,12 +179,12 @@ def _verbalized(model, tokenizer, texts: list[str], context: int, batch_size: in
             kept, position = np.unique(position, return_inverse=True)
             inputs = pad([ran.ids for ran in rows], padding_id(tokenizer))
             inputs = {key: tensor.to(model.device) for key, tensor in inputs.items()}
-            with _entering(model.get_output_embeddings()) as hidden:
+            with _entering(model.get_output_embeddings()) as entered:
                 logits = model(**inputs, use_cache=False, logits_to_keep=torch.from_numpy(kept)).logits
             row, position, token = (torch.from_numpy(index).to(logits.device) for index in (row, position, token))
             nll = torch.nn.functional.cross_entropy(logits[row, position].float(), token, reduction="none")
             if logits.dtype in (torch.bfloat16, torch.float16):
-                hidden = hidden[0].to(logits.device)[row, position]
+                hidden = entered[0].to(logits.device)[row, position]
                 nll += _rounding(model.get_output_embeddings(), hidden, logits[row, position], token)
             np.subtract.at(likelihoods, (number, label), nll.double().cpu().numpy())
     return likelihoods.argmax(1)
