@@ -187,7 +187,9 @@ def test_methods_run_the_blocks_that_they_are_charged_for(method, family):
 
 
 def test_the_benchmark_prunes_and_counts_every_byte(bench):
-    arguments = Namespace(width=64, blocks=3, vocabulary=40, prompt=6, new=3, batch=2, device="cpu", dtype="float32")
+    arguments = Namespace(
+        width=64, blocks=3, vocabulary=40, prompt=6, new=3, batch=2, device="cpu", dtype="float32", shape=None
+    )
     model, ids = bench.without_last(arguments, 1), bench.prompts(arguments)
     fresh = bench.model_of(arguments, 2)
     assert model.config.to_dict() == fresh.config.to_dict()
@@ -200,7 +202,9 @@ def test_the_benchmark_prunes_and_counts_every_byte(bench):
 
 
 def test_the_benchmark_decodes_as_generation_does(bench):
-    arguments = Namespace(width=64, blocks=2, vocabulary=40, prompt=6, new=5, batch=2, device="cpu", dtype="float32")
+    arguments = Namespace(
+        width=64, blocks=2, vocabulary=40, prompt=6, new=5, batch=2, device="cpu", dtype="float32", shape=None
+    )
     model, ids = bench.without_last(arguments, 1), bench.prompts(arguments)
     settings = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0, "max_new_tokens": arguments.new + 1}
     generated = model.generate(ids, attention_mask=torch.ones_like(ids), **settings)
