@@ -1,7 +1,7 @@
 """What pruning gains and what methods take: formulas, counts and bytes. Seconds are for `bench/`."""
 
-import importlib.util
 import json
+import sys
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -21,7 +21,9 @@ from avss.results import Store
 from tests.conftest import labelled, ragged, tiny
 from tests.test_figures import cells
 
-ROOT = Path(__file__).parent.parent
+sys.path.append(str(Path(__file__).parent.parent / "bench"))
+import pruning as bench
+
 BLOCKS = 8
 PROVENANCE = {
     "git_revision": "abc",
@@ -31,15 +33,6 @@ PROVENANCE = {
     "hardware": {"processor": "slate", "cores": 2, "threads": 1, "device": "cpu"},
     "load_average": [[0.5, 1, 1], [0.25, 1, 1]],
 }
-
-
-@pytest.fixture(scope="module")
-def bench():
-    """The script as a module; `bench/` is no package."""
-    spec = importlib.util.spec_from_file_location("bench_pruning", ROOT / "bench/pruning.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -186,7 +179,7 @@ def test_methods_run_the_blocks_that_they_are_charged_for(method, family):
     assert (runs["forwards"], runs["backwards"]) == benchmarks.WORK[method](4)
 
 
-def test_the_benchmark_prunes_and_counts_every_byte(bench):
+def test_the_benchmark_prunes_and_counts_every_byte():
     arguments = Namespace(
         width=64, blocks=3, vocabulary=40, prompt=6, new=3, batch=2, device="cpu", dtype="float32", shape=None
     )
@@ -201,7 +194,7 @@ def test_the_benchmark_prunes_and_counts_every_byte(bench):
     assert cached == 2 * 2 * arguments.batch * (arguments.prompt + arguments.new) * 64 * 4
 
 
-def test_the_benchmark_decodes_as_generation_does(bench):
+def test_the_benchmark_decodes_as_generation_does():
     arguments = Namespace(
         width=64, blocks=2, vocabulary=40, prompt=6, new=5, batch=2, device="cpu", dtype="float32", shape=None
     )
@@ -214,7 +207,7 @@ def test_the_benchmark_decodes_as_generation_does(bench):
     assert output.past_key_values.get_seq_length() == arguments.prompt + arguments.new
 
 
-def test_speed_ups_are_medians_over_rounds_so_that_a_slow_round_costs_nothing(bench):
+def test_speed_ups_are_medians_over_rounds_so_that_a_slow_round_costs_nothing():
     whole = [dict.fromkeys(bench.TIMES, seconds) for seconds in (2.0, 20.0, 2.0, 2.0, 2.0)]
     half = [dict.fromkeys(bench.TIMES, seconds) for seconds in (1.0, 10.0, 1.0, 1.0, 9.0)]
     found = bench.speeds(whole, half, Namespace(batch=2, prompt=10, new=5))
