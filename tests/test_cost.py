@@ -24,6 +24,7 @@ from tests.test_figures import cells
 sys.path.append(str(Path(__file__).parent.parent / "bench"))
 import pruning as bench
 
+ROOT = Path(__file__).parent.parent
 BLOCKS = 8
 PROVENANCE = {
     "git_revision": "abc",
