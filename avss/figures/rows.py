@@ -182,9 +182,10 @@ def card(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     figure = Figure(figsize=(0.42 * WIDTH, 0.95 + _LINE * len(names)))
     strips, kept = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     _strips(strips, gone, names)
-    _list_methods(strips, names, f"{data['source'].iloc[0]}: removed")
+    _list_methods(strips, names, "removed")
     depth = int(gone["layers"].max())
     strips.set_xticks([0, depth // 2, depth - 1])
+    strips.set_xlabel(f"block, {data['source'].iloc[0]}")
     _points(kept, data, current(store, row), names)
     _list_methods(kept, names, "kept")
     return figure, data
