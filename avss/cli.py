@@ -12,8 +12,9 @@ import warnings
 from pathlib import Path
 
 from avss import __version__, selection
-from avss.errors import InputError, is_out_of_memory
+from avss.errors import InputError
 from avss.files import checked_output, write_whole
+from avss.memory import is_out_of_memory
 
 # What needs less memory, by the option that a command has for it.
 LESS_MEMORY = {

@@ -4,23 +4,21 @@ The only module that joins methods and tasks. What a row is made of stands in `p
 """
 
 import json
-import sys
 import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TypeVar
 
-import torch
 import yaml
 from datasets import Dataset
 
 from avss import readiness, selection, statistics
 from avss.architectures import blocks_of
 from avss.data import batched, context_of, fingerprint, load_data, padding_id, sample, usable_rows
-from avss.errors import InputError, is_out_of_memory, look_up
+from avss.errors import InputError, look_up
+from avss.memory import BatchSizes
 from avss.methods import method_named, score
 from avss.models import ATTENTION, DEVICE_MAPS, DTYPES, load_model, resolve, revision_of
 from avss.progress import progress
@@ -35,8 +33,6 @@ from avss.tasks import Outcome, task_named
 PROTOCOL = 2
 # Losses under layer masks are kept here, so that a run that was killed and methods that ask alike share them.
 COALITIONS = Path("build/coalitions")
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -192,58 +188,11 @@ def usable_data(row: Row, purpose: str) -> tuple[Dataset, str]:
     return usable_rows(found, task_named(row.task).columns, None, row.data)
 
 
-class _Batches:
-    """How many documents of a row run at a time, by what runs them; for good halved where they did not fit."""
-
-    def __init__(self, row: Row):
-        self.row, self.sizes = row, {}
-
-    def run(self, what: str, work: Callable[[int], Result]) -> Result:
-        """`work(batch_size)`, with half of it as long as memory runs out. Raises `InputError` where one is too many."""
-        # Imported where it is used, so that `readiness` can say in one line that it is missing.
-        from accelerate.utils import find_executable_batch_size
-
-        def halved() -> int:
-            self.sizes[what] //= 2
-            if self.sizes[what]:
-                left = f"goes on with {self.sizes[what]} documents at a time"
-                print(f"{self.row.id}: {what} ran out of memory and {left}", file=sys.stderr)
-            return self.sizes[what]
-
-        size = self.sizes.setdefault(what, self.row.batch_size)
-
-        def tried(size: int) -> Result:
-            try:
-                return work(size)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                # The words that accelerate goes by.
-                raise torch.OutOfMemoryError(f"CUDA out of memory. {error}") from None
-
-        # Accelerate collects garbage before each try, which takes longer than the work of a small model.
-        try:
-            return tried(size)
-        except torch.OutOfMemoryError:
-            pass
-        # Without a function of ours accelerate would take off a tenth.
-        run = find_executable_batch_size(tried, starting_batch_size=halved(), reduce_batch_size_fn=halved)
-        try:
-            return run()
-        except RuntimeError as error:
-            if self.sizes[what]:
-                raise
-            raise InputError(
-                f"row {self.row.id}: {what} runs out of memory with one document at a time; "
-                f"give the row a smaller context, or take a larger device"
-            ) from error
-
-
 class _Evaluation:
     """The row's evaluation set, and each set of removed layers evaluated on it once."""
 
     def __init__(
-        self, row: Row, run: Run, model, tokenizer, dataset, column: str, pinned: str, known: dict, batches: _Batches
+        self, row: Row, run: Run, model, tokenizer, dataset, column: str, pinned: str, known: dict, batches: BatchSizes
     ):
         self.row, self.run, self.task, self.batches = row, run, task_named(row.task), batches
         self.model, self.tokenizer, self.dataset, self.column = model, tokenizer, dataset, column
@@ -340,7 +289,7 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
         # A resumed run may find every set of layers evaluated; how is then said by the run that did it.
         if earlier.get("pinned") == pinned and "protocol" in earlier:
             run.describe(protocol=earlier["protocol"])
-    batches, outcomes = _Batches(row), store.outcomes(profile, row.id)
+    batches, outcomes = BatchSizes(row.id, row.batch_size), store.outcomes(profile, row.id)
     evaluate = _Evaluation(row, run, model, tokenizer, evaluation, column, pinned, outcomes, batches)
     original = statistics.value(task.metric, *evaluate([]))
     scoring = _Scoring(row, model, tokenizer, calibration, column, revision, coalitions, batches)
@@ -406,7 +355,7 @@ class _Scoring:
         column: str,
         revision: str,
         coalitions: Path | None,
-        batches: _Batches,
+        batches: BatchSizes,
     ):
         self.row, self.model, self.tokenizer, self.column = row, model, tokenizer, column
         self.calibration, self.revision, self.coalitions, self.batches = calibration, revision, coalitions, batches

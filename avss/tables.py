@@ -281,7 +281,7 @@ def glance_table(store: Store) -> Text:
             table.append({"row": _link(line, row), "source": _source(source, part)})
             table[-1]["blocks removed"] = _removed(store, row, source)
             whole = part[part["method"] == "original"]
-            name = "F1" if line["metric"] == "f1" else line["metric"]
+            name = NAMES.get(line["metric"], line["metric"])
             table[-1]["before"] = "" if whole.empty else f"{name} {spell(whole['value'].iloc[0])}"
             table[-1]["AVSS, as printed"] = claimed
             missing = NOT_MEASURED if kept else ""

@@ -205,9 +205,10 @@ def test_accelerate_may_place_the_model(world):
     assert run("score", world / "bert-model", "--device-map", "auto", *arguments) == 0
 
 
-def test_a_device_and_a_device_map_exclude_each_other():
+def test_a_device_and_a_device_map_exclude_each_other(capsys):
     with pytest.raises(SystemExit):
         run("score", "m", "--data", "d", "--out", "o", "--device", "cpu", "--device-map", "auto")
+    assert "--device-map: not allowed with argument --device" in capsys.readouterr().err
 
 
 def test_rows_with_labels_of_other_classes_are_left_out_and_counted(world, capsys):

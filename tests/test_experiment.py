@@ -123,6 +123,20 @@ def test_a_second_run_adds_nothing_and_a_new_seed_only_its_own_cells(row, tmp_pa
     assert store.observations()["key"].is_unique
 
 
+def test_the_longest_documents_are_scored_first(row, tmp_path, monkeypatch):
+    """So that memory that does not suffice runs out at once."""
+    method, widths = METHODS["avss"], []
+
+    def watched(model, batches, *more, **options):
+        widths.extend(batch["input_ids"].shape[1] for batch in batches)
+        return method.function(model, batches, *more, **options)
+
+    monkeypatch.setitem(METHODS, "avss", replace(method, function=watched))
+    run_row(replace(row, methods=("avss",), seeds=1, batch_size=2), "p", Store(tmp_path / "results"))
+    assert len(set(widths)) > 1
+    assert widths == sorted(widths, reverse=True)
+
+
 def test_an_operation_that_cannot_be_done_fails_its_cells_alone(row, tmp_path, monkeypatch):
     def undone(*_, **__):
         raise RuntimeError("no kernel for this\ndtype")
