@@ -234,29 +234,29 @@ rule figures:
     input:
         code=CODE,
         results=lambda wildcards: results(wildcards.row),
-        table="book/table1.csv",
+        table="avss/report/table1.csv",
         run=lambda wildcards: run_of(wildcards.row),
     output:
         directory("book/executed/figures/{row}"),
     wildcard_constraints:
         row="|".join(ROWS),
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.figures results book/executed/figures {wildcards.row}" + DONE
+        "OMP_NUM_THREADS={threads} python -m avss.report.figures results book/executed/figures {wildcards.row}" + DONE
 
 
 rule tables:
     input:
         code=CODE,
         results=results(),
-        table="book/table1.csv",
-        claims="book/claims.yml",
+        table="avss/report/table1.csv",
+        claims="avss/report/claims.yml",
         benchmarks=files("bench/results/*.json"),
         runs=[PAGES[page] for page in EXECUTED],
     output:
         TABLES,
         directory("book/executed/figures/book"),
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.figures results book/executed/figures book tables"
+        "OMP_NUM_THREADS={threads} python -m avss.report.figures results book/executed/figures book tables"
 
 
 # A card for every row that has a page of its own.

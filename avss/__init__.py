@@ -12,7 +12,7 @@ _PUBLIC = {
     "Moments": "avss.moments",
     "Reading": "avss.reading",
     "TASKS": "avss.tasks",
-    "ablate": "avss.ablation",
+    "ablate": "avss.engine.ablation",
     "batches": "avss.data",
     "evaluate": "avss.tasks",
     "load_data": "avss.data",

@@ -14,7 +14,7 @@ from pathlib import Path
 from avss import __version__, selection
 from avss.errors import InputError
 from avss.files import checked_output, write_whole
-from avss.memory import is_out_of_memory
+from avss.runs.batch_sizes import is_out_of_memory
 
 # What needs less memory, by the option that a command has for it.
 LESS_MEMORY = {
@@ -35,9 +35,9 @@ def _model(arguments: argparse.Namespace) -> tuple:
 
 def _score(arguments: argparse.Namespace) -> None:
     from avss.data import batched, batches, context_of, load_data, padding_id, sample, usable_rows
+    from avss.engine.gold import is_classifier
     from avss.methods import method_named, score
     from avss.models import revision_of
-    from avss.objective import is_classifier
     from avss.reading import Reading
     from avss.tasks import TASKS, task_named
 
@@ -179,8 +179,8 @@ def _models(arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace) -> int:
     import torch
 
-    from avss import plan, readiness
-    from avss.experiment import load_profile
+    from avss.runs import plan, preflight
+    from avss.runs.experiment import load_profile
 
     for name, number in (("--flops", arguments.flops), ("--bandwidth", arguments.bandwidth)):
         if number is not None:
@@ -200,7 +200,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     for line in plan.report(profile.name, estimates):
         print(line)
     print(f"rate: {plan.human(found.operations, 'FLOP/s')} and {plan.human(found.bytes, 'B/s')}, {source}")
-    problems = [*readiness.problems(rows), *plan.too_large(estimates, plan.device_bytes(device))]
+    problems = [*preflight.problems(rows), *plan.too_large(estimates, plan.device_bytes(device))]
     for problem in problems:
         print(f"avss: error: {problem}", file=sys.stderr)
     return 2 if problems else 0

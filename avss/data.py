@@ -16,9 +16,9 @@ from datasets.naming import camelcase_to_snakecase
 from datasets.utils.logging import CRITICAL, disable_progress_bar, get_verbosity, set_verbosity
 
 from avss import microworld
+from avss.engine.gold import UNSCORED
 from avss.errors import InputError, look_up
 from avss.files import may_be_hub_id
-from avss.objective import UNSCORED
 
 EMBEDDED = "microworld/"
 # File name endings, and the packaged loader of `datasets` that reads each; all may be gzipped.
@@ -279,7 +279,7 @@ class Example:
     """One document with what is to be predicted.
 
     labels: the class (a classifier), or one token id for each of `input_ids`, not shifted, -100 where nothing is
-    scored (a causal language model; the convention of `avss.objective`).
+    scored (a causal language model; the convention of `avss.engine.gold`).
     """
 
     input_ids: list[int]

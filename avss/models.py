@@ -20,9 +20,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from avss import mini
+from avss.engine.parallel import own_device
 from avss.errors import InputError, look_up
 from avss.files import may_be_hub_id, sha256
-from avss.parallel import own_device
 
 EMBEDDED = "mini/"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -2,7 +2,7 @@
 
 Per document: element count, mean, M2 (sum of squared distances from the mean) and the counts of near-zero elements. Two
 sets of moments merge exactly by the update of Chan, Golub and LeVeque (1983), so that batches, orders, halves and
-processes make no difference. NumPy float64 only; `avss.observe` fills them from a running model.
+processes make no difference. NumPy float64 only; `avss.engine.observe` fills them from a running model.
 """
 
 from dataclasses import dataclass, replace

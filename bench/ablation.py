@@ -22,18 +22,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from avss import skipping
-from avss.ablation import Ablation
 from avss.architectures import blocks_of
+from avss.engine.ablation import Ablation
+from avss.engine.gold import gold, labels_of
 from avss.methods import score
 from avss.models import DTYPES
-from avss.objective import gold, labels_of
 from avss.scores import LayerScores
 
 METHODS = ("leave_one_out", "cim", "greedy")
 
 
 def whole_passes(model: nn.Module, batches: list[dict], masks: ArrayLike, **cache: None) -> Ablation:
-    """What `avss.ablation.ablate` returns, from one whole forward pass for every mask and batch."""
+    """What `avss.engine.ablation.ablate` returns, from one whole forward pass for every mask and batch."""
     found = [np.concatenate([whole_pass(model, batch, mask) for batch in batches], axis=1) for mask in masks]
     loss, probability, count = np.stack(found, axis=1)
     tokens = int(sum(batch["attention_mask"].sum() for batch in batches))

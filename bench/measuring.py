@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaFor
 
 from avss.files import write_whole
 from avss.models import DTYPES
-from avss.provenance import now
-from avss.provenance import provenance as provenance_of
+from avss.runs.provenance import now
+from avss.runs.provenance import provenance as provenance_of
 
 PAPER = Path(__file__).parent.parent / "profiles/paper.yaml"
 MIB = 2**20

@@ -23,8 +23,8 @@ from transformers import PreTrainedModel
 from avss.files import write_whole
 from avss.methods import METHODS, score
 from avss.models import DTYPES
-from avss.provenance import now, peak_memory_mb
-from avss.provenance import provenance as provenance_of
+from avss.runs.provenance import now, peak_memory_mb
+from avss.runs.provenance import provenance as provenance_of
 
 BARE = "bare"
 # The most that a method may take, in bare passes over M blocks; those without a line have no target.

@@ -26,8 +26,8 @@ from transformers import PreTrainedModel
 from avss import prune
 from avss.files import write_whole
 from avss.models import DTYPES
-from avss.provenance import now, peak_memory_mb
-from avss.provenance import provenance as provenance_of
+from avss.runs.provenance import now, peak_memory_mb
+from avss.runs.provenance import provenance as provenance_of
 
 TIMES = ("prefill", "decode", "first_token")
 

@@ -25,7 +25,7 @@ from torch.profiler import ProfilerActivity, profile
 from avss.architectures import blocks_of, set_blocks
 from avss.methods import score
 from avss.models import DTYPES
-from avss.plan import Rate, measured, size_of
+from avss.runs.plan import Rate, measured, size_of
 
 VOCABULARY = 1024
 EPSILON = {"kept": 0.01, "released": 1e-5}

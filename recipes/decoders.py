@@ -16,7 +16,7 @@ from avss.data import load_data
 from avss.microworld import passages
 from avss.microworld.floor import perplexity_floor
 from avss.models import load_model
-from avss.provenance import hardware
+from avss.runs.provenance import hardware
 from avss.tasks import TASKS, evaluate
 
 # Of the held-out world, for the card.

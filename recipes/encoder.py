@@ -12,8 +12,8 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification, 
 from avss import microworld
 from avss.microworld import names
 from avss.models import load_model
-from avss.provenance import hardware
 from avss.pruning import skipping
+from avss.runs.provenance import hardware
 from avss.tasks import evaluate
 
 SEED = 0

@@ -19,7 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from avss.architectures import architecture_of, blocks_of
 from avss.files import sha256
 from avss.models import load_model
-from avss.provenance import hardware
+from avss.runs.provenance import hardware
 
 SEED = 0
 # Tokens of a step, in windows of the model's context.

@@ -19,7 +19,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import avss
 from avss.files import sha256
-from avss.provenance import hardware
+from avss.runs.provenance import hardware
 
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 EPOCHS, BATCH, PEAK, SEED, LENGTH = 1, 32, 5e-5, 0, 64

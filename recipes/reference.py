@@ -21,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, StableLmConfig, StableLm
 
 from avss.errors import InputError
 from avss.files import sha256
-from avss.provenance import hardware
+from avss.runs.provenance import hardware
 
 VOCABULARY = 4096
 SHARES = {

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import avss
-from avss import coalitions
-from avss.ablation import ablate
 from avss.architectures import architecture_of, blocks_of
+from avss.engine import coalitions
+from avss.engine.ablation import ablate
 from avss.errors import InputError
 from tests.conftest import COMMON, DECODERS, ENCODERS, FAMILIES, labelled, ragged, tiny
 

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from avss import audit, summaries
-from avss.audit import ask, findings, load_claims, printed_source, verdict
-from avss.checks import BASELINES, CHECKS, Margin, Source
 from avss.errors import InputError
-from avss.figures.style import style
-from avss.figures.table_1 import table_1
-from avss.results import Store
+from avss.report import audit, comparisons
+from avss.report.audit import ask, findings, load_claims, printed_source, verdict
+from avss.report.checks import BASELINES, CHECKS, Margin, Source
+from avss.report.figures.style import style
+from avss.report.figures.table_1 import table_1
+from avss.store import Store
 from tests.test_figures import PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
 
 # Two data sets, two models each.
@@ -145,7 +145,7 @@ def test_the_printed_table_and_the_text(printed, claim, expected):
 
 
 def test_every_printed_number_is_taken_as_it_is(printed):
-    table = summaries.table_1()
+    table = comparisons.table_1()
     known = printed_source()
     for number, line in table.iterrows():
         assert known.scores[number, "avss"].low == known.scores[number, "avss"].high == line["avss"]
@@ -402,7 +402,7 @@ def test_table_1_is_as_printed_digit_for_digit(store):
     text = audit.table_1_table(store)
     by_row = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
     as_printed = [line[1:6] for line in by_row if line[0].startswith("**")]
-    text = summaries.PRINTED_TABLE.read_text().splitlines()[1:]
+    text = comparisons.PRINTED_TABLE.read_text().splitlines()[1:]
     assert as_printed == [line.split(",")[5:10] for line in text]
     assert by_row[0][0] == "**SST-2, DistilBERT**, accuracy, 16.67%"
     assert by_row[1][0] == "mini, `data`, 16.67\u00a0% (10.00\u00a0% of the parameters)"

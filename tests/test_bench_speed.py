@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import avss
-from avss.figures import speed
-from avss.figures.style import style
-from avss.results import Store
+from avss.report.figures import speed
+from avss.report.figures.style import style
+from avss.store import Store
 from tests.conftest import ragged, tiny
 
 sys.path.append(str(Path(__file__).parent.parent / "bench"))

@@ -14,10 +14,10 @@ import yaml
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from avss import figures
-from avss.numbers import spoken
-from avss.results import Store
-from avss.summaries import FIRST_ROW
+from avss.report import figures
+from avss.report.cited import spoken
+from avss.report.comparisons import FIRST_ROW
+from avss.store import Store
 from tests.test_figures import fill
 
 ROOT = Path(__file__).parent.parent
@@ -197,7 +197,7 @@ def test_a_figure_comes_with_its_files_its_function_and_its_citation(good):
         link = re.search(rf'href="(_downloads/\w+/{stem}\.{ending})"', page)[1]
         assert (good.folder / "_build/html" / link).read_text() == f"<svg>{FIRST_ROW}/{stem}.{ending}</svg>"
     lines, first = inspect.getsourcelines(figures.ROW_FIGURES["retention"])
-    place = re.escape(f"avss/figures/rows.py#L{first}-L{first + len(lines) - 1}")
+    place = re.escape(f"avss/report/figures/rows.py#L{first}-L{first + len(lines) - 1}")
     assert re.search(rf'href="https://example.org/avss/blob/{revision}/[\w./-]*{place}"', page)
     entry = re.sub("<[^>]+>", "", re.search("<summary>Cite this figure</summary>(.*?)</details>", page, re.DOTALL)[1])
     assert entry.split("\n")[0] == f"@misc{{avss-fig-{stem},"

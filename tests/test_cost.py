@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import avss
-from avss import benchmarks
 from avss.architectures import blocks_of
 from avss.errors import InputError
-from avss.figures.cost import cost_of_methods, cost_of_pruning
-from avss.figures.style import style
 from avss.methods import METHODS
-from avss.results import Store
+from avss.report import benchmarks
+from avss.report.figures.cost import cost_of_methods, cost_of_pruning
+from avss.report.figures.style import style
+from avss.store import Store
 from tests.conftest import labelled, ragged, tiny
 from tests.test_figures import cells
 

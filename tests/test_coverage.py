@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from avss.coverage import coverage_table, runs_table
-from avss.results import Store
-from avss.summaries import FIRST_ROW, table_1
+from avss.report.comparisons import FIRST_ROW, table_1
+from avss.report.coverage import coverage_table, runs_table
+from avss.store import Store
 from tests.test_figures import DOCUMENTS, PERPLEXITY_ROW, REMOVED, SEEDS, fill
 
 

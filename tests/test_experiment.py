@@ -15,12 +15,13 @@ import pytest
 import torch
 
 import avss
-from avss import experiment, mini
+from avss import mini
 from avss.data import batches, load_data, sample
 from avss.errors import InputError
-from avss.experiment import Profile, Row, cells, load_profile, run_row
 from avss.methods import METHODS
-from avss.results import Store
+from avss.runs import experiment
+from avss.runs.experiment import Profile, Row, cells, load_profile, run_row
+from avss.store import Store
 from tests.conftest import WORDS
 
 ROOT = Path(__file__).parent.parent
@@ -163,8 +164,8 @@ CHILD = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from avss.experiment import Row, run_row
-from avss.results import Run, Store
+from avss.runs.experiment import Row, run_row
+from avss.store import Run, Store
 import json, time
 add = Run.add
 def slow_add(self, *rest):
@@ -274,7 +275,7 @@ def test_committed_profiles_load(name):
 
 
 def test_the_paper_profile_has_all_rows_of_table_1_pinned_and_with_their_shares():
-    printed = pd.read_csv(ROOT / "book" / "table1.csv").set_index(["dataset", "model"])
+    printed = pd.read_csv(ROOT / "avss/report/table1.csv").set_index(["dataset", "model"])
     rows = load_profile(ROOT / "profiles" / "paper.yaml").rows
     assert [(row.dataset, row.model) for row in rows] == list(printed.index)
     for row in rows:
@@ -287,7 +288,7 @@ def test_the_paper_profile_has_all_rows_of_table_1_pinned_and_with_their_shares(
 
 
 def test_mini_has_the_twelve_rows_of_table_1_with_their_shares():
-    table = pd.read_csv(ROOT / "book" / "table1.csv")
+    table = pd.read_csv(ROOT / "avss/report/table1.csv")
     profile = load_profile(ROOT / "profiles" / "mini.yaml")
     assert [(row.dataset, row.model) for row in profile.rows] == list(
         zip(table["dataset"], table["model"], strict=True)

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avss import figures, statistics, summaries, tables
+from avss import intervals
 from avss.errors import InputError
-from avss.figures.style import style
-from avss.results import Store
+from avss.report import comparisons, figures, tables
+from avss.report.figures.style import style
+from avss.store import Store
 
 DOCUMENTS, SEEDS, BLOCKS = 40, 3, 6
 # What each method removes on each seed, and the share of documents that the model then gets right.
@@ -39,7 +40,7 @@ def fill(
     revision: str = "aaaa",
     created: str = "2026-01-01T00:00:00Z",
     *,
-    row: str = summaries.FIRST_ROW,
+    row: str = comparisons.FIRST_ROW,
     task: str = "sentiment",
     dataset: str = "SST-2",
     model: str = "DistilBERT",
@@ -59,7 +60,7 @@ def fill(
         # As losses: the fewer are right, the higher.
         outcome = (hits, np.ones(DOCUMENTS)) if metric != "perplexity" else (3 - 2 * hits, np.full(DOCUMENTS, 2.0))
         run.add_outcome(f"{profile}{revision}-{layers}", *outcome)
-        values[layers] = statistics.value(metric, *outcome)
+        values[layers] = intervals.value(metric, *outcome)
     for (method, reading), sets in removed.items():
         for seed, layers in enumerate(sets):
             count = 0 if layers == "none" else 1 + layers.count("+")
@@ -100,7 +101,7 @@ def cells(table: str, line: str) -> list[str]:
 
 
 def test_figures_load_without_torch_and_transformers():
-    code = "import sys, avss.figures; print(*{'torch', 'transformers', 'datasets'} & set(sys.modules))"
+    code = "import sys, avss.report.figures; print(*{'torch', 'transformers', 'datasets'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
 
 
@@ -111,7 +112,7 @@ def test_everything_is_rendered_twice_with_the_same_bytes(store, tmp_path):
         assert one.read_bytes() == two.read_bytes(), one.name
     names = {str(path.relative_to(tmp_path / "one")) for path in first}
     endings = ("light.svg", "dark.svg", "pdf", "csv")
-    row = summaries.FIRST_ROW
+    row = comparisons.FIRST_ROW
     assert {f"{row}/{name}-{row}.{ending}" for name in figures.ROW_FIGURES for ending in endings} <= names
     assert {f"{name}.md" for name in tables.TABLES} <= names
 
@@ -119,7 +120,7 @@ def test_everything_is_rendered_twice_with_the_same_bytes(store, tmp_path):
 def test_each_row_has_files_of_its_own(store, tmp_path, capsys):
     fill(store, "mini", **PERPLEXITY_ROW)
     row = PERPLEXITY_ROW["row"]
-    assert list(summaries.measured_rows(store)) == [summaries.FIRST_ROW, row]
+    assert list(comparisons.measured_rows(store)) == [comparisons.FIRST_ROW, row]
     assert figures.main([str(store.root), str(tmp_path / "out"), row]) == 0
     written = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.*")]
     assert len(written) == 4 * len(figures.ROW_FIGURES)
@@ -201,7 +202,7 @@ def test_what_was_not_measured_says_so(store):
 
 
 def test_retention_is_the_share_of_the_original(store):
-    line = summaries.summary(store).query("source == 'mini' and method == 'random'").iloc[0]
+    line = comparisons.summary(store).query("source == 'mini' and method == 'random'").iloc[0]
     assert line["value"] == pytest.approx(np.mean([0.8, 0.5, 0.875]))
     assert line["retention"] == pytest.approx(np.mean([0.8, 0.5, 0.875]) / 0.9)
     assert line["retention_low"] < line["retention"] < line["retention_high"]
@@ -211,7 +212,9 @@ def test_retention_is_the_share_of_the_original(store):
 def test_a_verdict_counts_the_choice_of_seeds(store):
     """Over documents alone AVSS beats these three random orders; over documents and seeds that is open."""
     data = (
-        summaries.differences(store).query("source == 'mini' and against == 'random'").set_index(["method", "reading"])
+        comparisons.differences(store)
+        .query("source == 'mini' and against == 'random'")
+        .set_index(["method", "reading"])
     )
     line = data.loc[("avss", "paper")]
     assert line["low"] > 0 >= line["wide_low"]
@@ -220,19 +223,19 @@ def test_a_verdict_counts_the_choice_of_seeds(store):
 
 
 def test_the_same_block_gives_the_same_outcomes(store):
-    data = summaries.differences(store).query("source == 'mini' and against == 'AVSS' and reading == 'released-code'")
+    data = comparisons.differences(store).query("source == 'mini' and against == 'AVSS' and reading == 'released-code'")
     assert data["verdict"].item() == "worse"
-    same = summaries.differences(store).query("source == 'mini' and method == 'last' and against == 'AVSS'")
+    same = comparisons.differences(store).query("source == 'mini' and method == 'last' and against == 'AVSS'")
     assert same["difference"].item() == data["difference"].item()
 
 
 def test_a_retrained_model_replaces_the_old_one(store):
     fill(store, "mini", revision="bbbb", created="2026-02-01T00:00:00Z")
-    newest = summaries.current(store).query("profile == 'mini'")
+    newest = comparisons.current(store).query("profile == 'mini'")
     assert set(newest["revision"]) == {"bbbb"}
     assert len(newest) == 1 + 4 * SEEDS
-    assert len(summaries.current(store).query("profile == 'reference'")) == 1 + 4 * SEEDS
-    layers = summaries.layer_values(store, "variance").query("profile == 'mini'")
+    assert len(comparisons.current(store).query("profile == 'reference'")) == 1 + 4 * SEEDS
+    layers = comparisons.layer_values(store, "variance").query("profile == 'mini'")
     assert set(layers["run"]) == set(newest["run"])
     assert len(layers) == 2 * BLOCKS
     assert set(layers["seeds"]) == {SEEDS}
@@ -242,7 +245,7 @@ def test_results_that_lack_outcomes_name_the_run(store):
     for path in store.root.glob("mini/*/*.outcomes.csv.gz"):
         path.unlink()
     with pytest.raises(InputError, match="mini-sst2-distilbert-20260101T000000Z"):
-        summaries.summary(store)
+        comparisons.summary(store)
 
 
 def test_twelve_rows_are_listed_whether_they_were_measured_or_not(store):
@@ -265,9 +268,9 @@ def test_twelve_rows_are_listed_whether_they_were_measured_or_not(store):
 
 
 def test_data_is_known_by_its_folder_and_a_split_of_its_own():
-    assert summaries.data_name("$AVSS_DATA/pile_extraction", "validation") == "pile_extraction"
-    assert summaries.data_name("$AVSS_DATA/hackernews", "comments_2021") == "hackernews/comments_2021"
-    assert summaries.data_name("microworld/posts", None) == "posts"
+    assert comparisons.data_name("$AVSS_DATA/pile_extraction", "validation") == "pile_extraction"
+    assert comparisons.data_name("$AVSS_DATA/hackernews", "comments_2021") == "hackernews/comments_2021"
+    assert comparisons.data_name("microworld/posts", None) == "posts"
 
 
 def test_methods_that_share_the_best_score_are_all_named(tmp_path):

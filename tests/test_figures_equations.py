@@ -6,9 +6,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from avss.figures import equations as drawn
-from avss.figures.style import WIDTH, style
-from avss.results import Store
+from avss.report.figures import equations as drawn
+from avss.report.figures.style import WIDTH, style
+from avss.store import Store
 
 FIGURES = (drawn.sparsity_by_block, drawn.deviation_by_block, drawn.score_by_block, drawn.cumulative_by_block)
 FIRST, SECOND = ("sst2-distilbert", "SST-2", "DistilBERT"), ("hackernews-llama-7b", "HackerNews", "LLama-7B")

@@ -9,11 +9,11 @@ from torch import nn
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
 import avss
-from avss import relevance
 from avss.architectures import ARCHITECTURES, blocks_of
+from avss.engine import relevance
+from avss.engine.gold import gold, labels_of
+from avss.engine.relevance import attnlrp, halved, identity_activation, identity_norm
 from avss.errors import InputError
-from avss.objective import gold, labels_of
-from avss.relevance import attnlrp, halved, identity_activation, identity_norm
 from tests.conftest import COMMON, labelled, ragged, tiny
 
 

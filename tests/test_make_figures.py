@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from avss import figures
-from avss.results import Store
+from avss.report import figures
+from avss.store import Store
 from tests.test_figures import fill
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +53,7 @@ def test_figures_and_tables_have_the_same_bytes_without_torch(drawing, tmp_path)
     here = figures.render(store, tmp_path / "here")
     # Strings hash in another order, and the clock is in another zone.
     environment = os.environ | {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    command = [drawing, "-m", "avss.figures", store.root, tmp_path / "there"]
+    command = [drawing, "-m", "avss.report.figures", store.root, tmp_path / "there"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     names = [path.relative_to(tmp_path / "here") for path in here]
     assert {path.relative_to(tmp_path / "there") for path in (tmp_path / "there").rglob("*.*")} == set(names)

@@ -8,7 +8,7 @@ import evaluate
 import numpy as np
 import pytest
 
-from avss import metrics, statistics
+from avss import intervals, metrics
 from avss.errors import InputError
 from avss.metrics.answers import best, exact_match, f1, normalize
 
@@ -102,11 +102,11 @@ def test_modules_and_statistics_agree(metric):
     else:
         predictions, references = top, bottom = generator.random(100) * 50, generator.integers(1, 40, 100).astype(float)
     found = metrics.compute(metric, predictions, references)[metric]
-    assert found == pytest.approx(statistics.value(metric, top, bottom), rel=1e-12)
+    assert found == pytest.approx(intervals.value(metric, top, bottom), rel=1e-12)
 
 
 def test_every_metric_has_a_module_that_computes_it():
-    assert set(metrics.MODULES) == set(statistics.RATIO)
+    assert set(metrics.MODULES) == set(intervals.RATIO)
     assert all(metrics.path_of(metric).is_file() for metric in metrics.MODULES)
     with pytest.raises(InputError, match="metric 'bleu' is not known; choose one of accuracy"):
         metrics.path_of("bleu")

@@ -8,8 +8,8 @@ import pytest
 
 import avss
 from avss import microworld, mini
-from avss.experiment import load_profile
-from avss.statistics import value
+from avss.intervals import value
+from avss.runs.experiment import load_profile
 from avss.tasks import TASKS
 
 ROWS = load_profile(Path(__file__).parent.parent / "profiles" / "mini.yaml").rows

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from avss.experiment import load_profile
+from avss.runs.experiment import load_profile
 from avss.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from avss import statistics
+from avss import intervals
 from avss.errors import InputError
-from avss.numbers import NotMeasured, look_up_number, spoken
-from avss.results import Store
-from avss.summaries import FIRST_ROW
+from avss.report.cited import NotMeasured, look_up_number, spoken
+from avss.report.comparisons import FIRST_ROW
+from avss.store import Store
 from tests.test_figures import CORRECT, DOCUMENTS, REMOVED, SEEDS, fill
 
 BENCHMARK = {
@@ -40,7 +40,7 @@ def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents(places)
     number = look_up_number(f"mini/{FIRST_ROW}/random/value", *places)
     sets = REMOVED["random", "none"]
     assert number.value == pytest.approx(np.mean([CORRECT[removed] for removed in sets]))
-    resamples = [statistics.resampled("accuracy", hits(removed), np.ones(DOCUMENTS)) for removed in sets]
+    resamples = [intervals.resampled("accuracy", hits(removed), np.ones(DOCUMENTS)) for removed in sets]
     low, high = np.quantile(np.mean(resamples, axis=0), (0.025, 0.975))
     assert (number.low, number.high) == pytest.approx((low, high))
     shown, basis = spoken(f"mini/{FIRST_ROW}/random/value with interval", *places)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import avss
 from avss.architectures import architecture_of, blocks_of
+from avss.engine.observe import _close_batch, _LayerStream, observe
 from avss.errors import InputError
 from avss.moments import Moments, histogram_edges, magnitude_quantile
-from avss.observe import _close_batch, _LayerStream, observe
 from avss.reading import Reading
 from tests.conftest import ragged, tiny
 

@@ -17,9 +17,9 @@ import torch
 
 import avss
 from avss import cli
+from avss.engine.observe import _close_batch, _LayerStream, observe
+from avss.engine.parallel import joined, own_device
 from avss.errors import InputError
-from avss.observe import _close_batch, _LayerStream, observe
-from avss.parallel import joined, own_device
 from avss.reading import Reading
 from tests.conftest import SENTENCES, ragged, tiny, word_tokenizer
 

@@ -12,14 +12,15 @@ from huggingface_hub import constants
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from avss import data, plan, readiness
+from avss import data
 from avss.architectures import blocks_of
 from avss.cli import main
 from avss.errors import InputError
-from avss.experiment import Row, load_profile, run_row
 from avss.methods import METHODS, score
-from avss.plan import Rate, Size, Text
-from avss.results import Store
+from avss.runs import plan, preflight
+from avss.runs.experiment import Row, load_profile, run_row
+from avss.runs.plan import Rate, Size, Text
+from avss.store import Store
 from tests.conftest import SENTENCES, ragged, tiny
 
 PAPER = Path(__file__).parent.parent / "profiles" / "paper.yaml"
@@ -175,23 +176,23 @@ def bare(monkeypatch, tmp_path):
 
 def test_a_hub_that_cannot_be_reached_is_said_once_with_what_is_wanted_of_it(bare):
     row = HUB.row("sst2-distilbert")
-    (line,) = readiness.problems([row, replace(row, seeds=1)])
+    (line,) = preflight.problems([row, replace(row, seeds=1)])
     assert line.startswith("the hub http://127.0.0.1:9 cannot be reached (")
     assert f"needed for {row.checkpoint}, stanfordnlp/sst2; connect to it" in line
     bare.setattr(constants, "HF_HUB_OFFLINE", True)
-    (line,) = readiness.problems([row])
+    (line,) = preflight.problems([row])
     assert "(HF_HUB_OFFLINE is set)" in line
 
 
 def test_a_gated_model_without_a_token_names_its_licence_and_an_open_one(bare):
     row = HUB.row("sst2-llama-1b")
-    lines = readiness.problems([row, HUB.row("squad-llama-8b"), HUB.row("pile-llama-8b")])
+    lines = preflight.problems([row, HUB.row("squad-llama-8b"), HUB.row("pile-llama-8b")])
     gated = [line for line in lines if "is gated" in line]
     assert [line.split()[1] for line in gated] == ["meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.1-8B"]
     assert "licence at http://127.0.0.1:9/meta-llama/Llama-3.2-1B and set HF_TOKEN" in gated[0]
     assert gated[0].endswith("or take the open EleutherAI/pythia-1b as the checkpoint")
     bare.setenv("HF_TOKEN", "hf_x")
-    assert not [line for line in readiness.problems([row]) if "is gated" in line]
+    assert not [line for line in preflight.problems([row]) if "is gated" in line]
 
 
 def test_a_token_without_access_is_found_out_before_any_download(bare):
@@ -213,16 +214,16 @@ def test_a_token_without_access_is_found_out_before_any_download(bare):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         bare.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         bare.setenv("HF_TOKEN", "hf_x")
-        (line,) = readiness.problems([HUB.row("sst2-llama-1b")])
+        (line,) = preflight.problems([HUB.row("sst2-llama-1b")])
         server.shutdown()
     assert line.startswith("model meta-llama/Llama-3.2-1B is gated and the token has no access; accept its licence at")
 
 
 def test_too_little_disk_and_a_missing_package_are_named(bare):
     row = replace(HUB.row("sst2-distilbert"), data_bytes=10**18)
-    line = readiness.problems([row])[-1]
+    line = preflight.problems([row])[-1]
     assert "GB left, and 2000000000.3 GB are to be downloaded; free some, or set HF_HOME" in line
-    (line,) = readiness.problems([replace(row, attn_implementation="flash_attention_2")])
+    (line,) = preflight.problems([replace(row, attn_implementation="flash_attention_2")])
     assert line == "package flash-attn is not installed; install it with `pip install flash-attn`"
 
 
@@ -232,7 +233,7 @@ def test_what_is_in_the_cache_needs_neither_network_nor_token_nor_disk(bare, tmp
     folder.mkdir(parents=True)
     (folder / "model.safetensors.index.json").write_text("{}")
     (tmp_path / "datasets" / "rajpurkar___squad").mkdir(parents=True)
-    assert readiness.problems([replace(row, data_bytes=10**18)]) == []
+    assert preflight.problems([replace(row, data_bytes=10**18)]) == []
 
 
 def test_a_row_refuses_before_any_work(bare, tmp_path):

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from avss.experiment import cells, load_profile
-from avss.figures import TABLES
-from avss.results import Store
+from avss.report.figures import TABLES
+from avss.runs.experiment import cells, load_profile
+from avss.store import Store
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

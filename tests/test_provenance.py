@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-from avss.provenance import peak_memory_mb, provenance
+from avss.runs.provenance import peak_memory_mb, provenance
 
-CHILD = "from avss.provenance import peak_memory_mb; print(peak_memory_mb())"
+CHILD = "from avss.runs.provenance import peak_memory_mb; print(peak_memory_mb())"
 
 
 def test_peak_memory_is_the_process_own_and_not_its_parents():

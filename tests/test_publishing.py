@@ -18,8 +18,8 @@ import yaml
 
 import avss
 from avss.cli import _parser
-from avss.experiment import load_profile
-from avss.summaries import FIRST_ROW, table_1
+from avss.report.comparisons import FIRST_ROW, table_1
+from avss.runs.experiment import load_profile
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "book/_ext"))

@@ -8,15 +8,15 @@ import pytest
 import torch
 from scipy import stats
 
-from avss import varied
 from avss.architectures import blocks_of
+from avss.engine.observe import evaluating, observe
+from avss.engine.rescaling import scale_hidden, scale_stream
 from avss.errors import InputError
-from avss.figures.readings import sparsity_curves, varied_readings
 from avss.methods import score
-from avss.observe import evaluating, observe
 from avss.reading import PRESETS, Reading
-from avss.rescaling import scale_hidden, scale_stream
-from avss.results import Store
+from avss.report import readings
+from avss.report.figures.readings import sparsity_curves, varied_readings
+from avss.store import Store
 from tests.conftest import ragged, tiny
 
 ROW = "sst2-distilbert"
@@ -33,7 +33,7 @@ def differing(one: str, other: str) -> list[str]:
 def main(tmp_path_factory) -> Store:
     """A main store without results, and inside it a row with a random order for every reading and seed, and a curve."""
     store, rng = Store(tmp_path_factory.mktemp("results")), np.random.default_rng(0)
-    inner = varied.readings_store(store)
+    inner = readings.readings_store(store)
     facts = {"configuration": {"dataset": "SST-2", "model": "DistilBERT"}}
     run = inner.start("mini", ROW, "2026-01-01T00:00:00Z", facts)
     removed = ["none", *map(str, range(BLOCKS))]
@@ -41,7 +41,7 @@ def main(tmp_path_factory) -> Store:
     for layers, numerator in hits.items():
         run.add_outcome(layers, numerator, np.ones(DOCUMENTS))
     cells = [("original", "none", "none", 0)]
-    cells += [("avss", reading, "lowest(1)", seed) for reading in varied.readings() for seed in range(SEEDS)]
+    cells += [("avss", reading, "lowest(1)", seed) for reading in readings.readings() for seed in range(SEEDS)]
     cells += [("avss", reading, "released_code(0.25)", 0) for reading in PRESETS]
     for method, reading, rule, seed in cells:
         scores = rng.permutation(BLOCKS) + 1.0
@@ -61,27 +61,27 @@ def main(tmp_path_factory) -> Store:
             for layer, value in enumerate(scores)
         ]
         run.add([observation], values if rule == "lowest(1)" else [])
-    varied.keep_curve(inner, "mini", ROW, {"curve": "first"} | facts, observe(tiny("llama"), BATCHES, histogram=True))
+    readings.keep_curve(inner, "mini", ROW, {"curve": "first"} | facts, observe(tiny("llama"), BATCHES, histogram=True))
     return store
 
 
 def test_every_value_of_every_field_is_read_once():
-    names = varied.readings()
-    alone = [name for name in names if varied.axis_of(name)[0] in varied.FIELDS]
-    all_but = [name for name in names if varied.axis_of(name)[0] == varied.ALL_BUT]
+    names = readings.readings()
+    alone = [name for name in names if readings.axis_of(name)[0] in readings.FIELDS]
+    all_but = [name for name in names if readings.axis_of(name)[0] == readings.ALL_BUT]
     assert len(set(names)) == len(names) == 2 + len(alone) + len(all_but)
-    assert all(differing(name, "paper") == [varied.axis_of(name)[0]] for name in alone)
-    assert [differing(name, "released-code") for name in all_but] == [[name] for name in varied.DIVERGENCES]
-    assert set(varied.DIVERGENCES) == set(differing("paper", "released-code"))
-    assert varied.axis_of("paper,site=mlp_hidden") == ("site", "mlp_hidden")
-    assert varied.axis_of("released-code,padding=excluded") == (varied.ALL_BUT, "padding=excluded")
-    assert varied.axis_of("paper,site=mlp_hidden,ddof=1") == ("other", "paper,site=mlp_hidden,ddof=1")
+    assert all(differing(name, "paper") == [readings.axis_of(name)[0]] for name in alone)
+    assert [differing(name, "released-code") for name in all_but] == [[name] for name in readings.DIVERGENCES]
+    assert set(readings.DIVERGENCES) == set(differing("paper", "released-code"))
+    assert readings.axis_of("paper,site=mlp_hidden") == ("site", "mlp_hidden")
+    assert readings.axis_of("released-code,padding=excluded") == (readings.ALL_BUT, "padding=excluded")
+    assert readings.axis_of("paper,site=mlp_hidden,ddof=1") == ("other", "paper,site=mlp_hidden,ddof=1")
 
 
 def test_every_reading_is_held_against_paper_on_the_same_sample(main):
-    store = varied.readings_store(main)
-    table = varied.compared(store, ROW).set_index("reading")
-    assert list(table.index) == list(varied.readings())
+    store = readings.readings_store(main)
+    table = readings.compared(store, ROW).set_index("reading")
+    assert list(table.index) == list(readings.readings())
     layers = store.layers("mini", ROW).query("quantity == 'normalized_avss'").sort_values("layer")
     scores = {key: part["value"].to_numpy() for key, part in layers.groupby(["reading", "seed"])}
     seen = store.observations("mini", ROW)
@@ -99,16 +99,16 @@ def test_every_reading_is_held_against_paper_on_the_same_sample(main):
 
 
 def test_tables_tell_each_divergence_and_selection(main):
-    store = varied.readings_store(main)
-    assert varied.comparison_table(store, ROW).count("\n| ") == 1 + len(varied.readings())
-    divergences = varied.divergence_table(store, ROW)
-    assert all(f"| {name} = " in divergences for name in varied.DIVERGENCES)
-    assert varied.selection_table(store, ROW).count("released_code(0.25)") == len(PRESETS)
-    assert f"of {len([r for r in varied.readings() if varied.axis_of(r)[0] in varied.FIELDS])} changes" in (
-        varied.findings(store, ROW)
+    store = readings.readings_store(main)
+    assert readings.comparison_table(store, ROW).count("\n| ") == 1 + len(readings.readings())
+    divergences = readings.divergence_table(store, ROW)
+    assert all(f"| {name} = " in divergences for name in readings.DIVERGENCES)
+    assert readings.selection_table(store, ROW).count("released_code(0.25)") == len(PRESETS)
+    assert f"of {len([r for r in readings.readings() if readings.axis_of(r)[0] in readings.FIELDS])} changes" in (
+        readings.findings(store, ROW)
     )
-    assert "quantile:0.5" in varied.scale_table(store, ROW)
-    assert f"{ROW} (mini)" in varied.exponent_table(store)
+    assert "quantile:0.5" in readings.scale_table(store, ROW)
+    assert f"{ROW} (mini)" in readings.exponent_table(store)
 
 
 def test_the_curve_is_exact():
@@ -125,7 +125,7 @@ def test_the_curve_is_exact():
         hook.remove()
     masks = [batch["attention_mask"].bool() for batch in batches]
     depth = len(blocks_of(model))
-    table = varied.curve(observe(model, batches, histogram=True))
+    table = readings.curve(observe(model, batches, histogram=True))
     assert table["layer"].nunique() == depth
     for layer, part in table.groupby("layer"):
         own = activations[layer::depth]
@@ -139,9 +139,9 @@ def test_a_curve_is_stored_once_and_the_newest_is_read(tmp_path):
     store, model = Store(tmp_path), tiny("llama")
     first, second = (observe(model, BATCHES[:count], histogram=True) for count in (1, 2))
     for key, moments in (("a", first), ("a", second), ("b", second)):
-        varied.keep_curve(store, "mini", ROW, {"curve": key}, moments)
+        readings.keep_curve(store, "mini", ROW, {"curve": key}, moments)
     assert len(store.provenances("mini", ROW)) == 2
-    stored, expected = varied.stored_curve(store, ROW), varied.curve(second)
+    stored, expected = readings.stored_curve(store, ROW), readings.curve(second)
     np.testing.assert_array_equal(stored["epsilon"], expected["epsilon"])
     np.testing.assert_allclose(stored["sparsity"], expected["sparsity"], rtol=1e-8)
     spread = [second[layer].variance() ** 0.5 for layer in stored["layer"]]
@@ -154,7 +154,7 @@ def test_the_exponent_is_that_of_a_gaussian():
     shares = [0.01, 0.5, 0.9]
     at = stats.norm.ppf(0.5 + np.array(shares) / 2)
     expected = 2 + 2 * at * stats.norm.pdf(at) / shares
-    np.testing.assert_allclose(varied.exponents(curve, shares), expected, atol=1e-4)
+    np.testing.assert_allclose(readings.exponents(curve, shares), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -11,7 +11,7 @@ import transformers as hf
 import avss
 from avss.cli import main
 from avss.data import batches, load_data
-from avss.results import Store
+from avss.store import Store
 
 STORY = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park."
 

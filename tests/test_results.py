@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from avss.errors import InputError
-from avss.results import OBSERVATIONS, Store, key_of, layers_text
+from avss.store import OBSERVATIONS, Store, key_of, layers_text
 
 WHEN = "2026-01-02T03:04:05Z"
 

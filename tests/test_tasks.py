@@ -10,9 +10,9 @@ from datasets import Dataset
 import avss
 from avss.cli import main
 from avss.data import batched, padding_id
+from avss.engine.gold import gold, labels_of
 from avss.errors import InputError
 from avss.methods import score
-from avss.objective import gold, labels_of
 from avss.tasks import TASKS, language_modeling, sentiment
 from avss.tasks.sentiment import PROMPT, VERBALIZED
 from tests.conftest import DECODERS, SENTENCES, tiny, word_tokenizer
@@ -305,7 +305,7 @@ def test_a_context_below_two_tokens_is_refused():
 
 
 def test_every_task_names_a_metric_that_statistics_know():
-    from avss.statistics import HIGHER_IS_BETTER, RATIO
+    from avss.intervals import HIGHER_IS_BETTER, RATIO
 
     assert {task.metric for task in TASKS.values()} <= set(RATIO) == set(HIGHER_IS_BETTER)
 

@@ -68,7 +68,7 @@ def score(
 
     or a script of one's own in place of `-m avss.cli`, also under `accelerate launch`. All processes call `score` with
     the same batches, of which each runs its part, and all get the same scores as one process would
-    (`avss.parallel`). That holds for methods with `split`, which is avss; with the others every process runs all
+    (`avss.engine.parallel`). That holds for methods with `split`, which is avss; with the others every process runs all
     batches.
     """
     chosen, reading = method_named(method), Reading.parse(reading)

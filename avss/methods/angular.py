@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from avss.architectures import blocks_of
+from avss.engine.observe import checked, evaluating, hooked, uncached
 from avss.errors import InputError
 from avss.methods.base import Method
 from avss.methods.block_influence import cosines
-from avss.observe import checked, evaluating, hooked, uncached
 from avss.progress import progress
 from avss.reading import Reading
 from avss.scores import LayerScores, from_values

@@ -1,7 +1,7 @@
 """AVSS: activation variance over sparsity, Eqs. 1 to 9 of the paper, under an explicit reading."""
 
+from avss.engine.observe import observe
 from avss.methods.base import Method
-from avss.observe import observe
 from avss.scores import LayerScores, from_moments
 
 

@@ -13,7 +13,8 @@ class Method:
     source: the publication, or that the definition is ours. summary: one line. reads_text: whether batches are used.
     reads_labels: whether a classifier's batches need `labels`.
     options: keyword arguments that the function takes.
-    split: whether several processes share the batches (`avss.parallel`); without it each of them does the whole work.
+    split: whether several processes share the batches (`avss.engine.parallel`); without it each of them does the whole
+        work.
     """
 
     name: str

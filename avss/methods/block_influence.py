@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from avss.architectures import blocks_of
+from avss.engine.observe import CHUNK, checked, evaluating, hooked, uncached
 from avss.errors import InputError
 from avss.methods.base import Method
-from avss.observe import CHUNK, checked, evaluating, hooked, uncached
 from avss.progress import progress
 from avss.reading import Reading
 from avss.scores import LayerScores, from_values

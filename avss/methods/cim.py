@@ -8,8 +8,8 @@ probability of the gold label, or the mean probability of the gold tokens, whose
 
 import numpy as np
 
-from avss.ablation import ablate
 from avss.architectures import blocks_of
+from avss.engine.ablation import ablate
 from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
@@ -18,7 +18,7 @@ def score(model, batches, reading, cache=None, key=None) -> LayerScores:
     """Mean over documents of the largest minus the smallest gold probability, in [0, 1].
 
     Documents without a scored prediction do not count. Runs M (M + 1) blocks a batch. cache, key: as in
-    `avss.ablation.ablate`.
+    `avss.engine.ablation.ablate`.
     """
     layers = len(blocks_of(model))
     whole, off = np.ones(layers), 1 - np.eye(layers)

@@ -7,7 +7,7 @@ norm over tokens and features together) and Loss the document's mean nats a scor
 
 from torch import Tensor
 
-from avss.gradients import gradient_pass
+from avss.engine.gradients import gradient_pass
 from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
@@ -21,7 +21,7 @@ def score(model, batches, reading) -> LayerScores:
 
     It reads h_i alone, not what the block adds to it. A block that hands its input on unchanged has the same gradient
     at its output as at its input, so that GBIS cannot tell it from a block that works. Raises `InputError` as
-    `avss.gradients.gradient_pass`.
+    `avss.engine.gradients.gradient_pass`.
     """
     found = gradient_pass(model, batches, lambda gold: gold.loss, _norm)
     values = (found.values / found.scored).mean(1)

@@ -5,8 +5,8 @@ The order of removal is SLEB's; as a score a layer, so that it stands beside the
 
 import numpy as np
 
-from avss.ablation import ablate
 from avss.architectures import blocks_of
+from avss.engine.ablation import ablate
 from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 from avss.selection import count_of
@@ -18,7 +18,7 @@ def score(model, batches, reading, remove=None, cache=None, key=None) -> LayerSc
     remove: how many blocks, or which share of them, to remove; by default all but one. Of two removals that hurt
     alike, that of the deeper block comes first. With n blocks left, a turn runs (n - 1) (n + 2) / 2 blocks a batch,
     about M^3 / 6 for all turns together, so that `remove` and `cache` are worth giving on deep models. cache, key: as
-    in `avss.ablation.ablate`. Raises `InputError` where no block would be removed, or all.
+    in `avss.engine.ablation.ablate`. Raises `InputError` where no block would be removed, or all.
     """
     layers, batches = len(blocks_of(model)), list(batches)
     turns = layers - 1 if remove is None else count_of(remove, layers)

@@ -7,8 +7,8 @@ label.
 
 import numpy as np
 
-from avss.ablation import ablate
 from avss.architectures import blocks_of
+from avss.engine.ablation import ablate
 from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
@@ -16,7 +16,7 @@ from avss.scores import LayerScores, from_values
 def score(model, batches, reading, cache=None, key=None) -> LayerScores:
     """Mean loss without the block minus mean loss of the whole model, in nats a scored prediction; may be negative.
 
-    Runs M (M + 1) / 2 blocks a batch. cache, key: as in `avss.ablation.ablate`.
+    Runs M (M + 1) / 2 blocks a batch. cache, key: as in `avss.engine.ablation.ablate`.
     """
     layers = len(blocks_of(model))
     found = ablate(model, batches, np.vstack([np.ones(layers), 1 - np.eye(layers)]), cache=cache, key=key)

@@ -1,10 +1,10 @@
 """LRP: how much of a document's relevance runs through a block's branches rather than past them on the skip.
 
 The AVSS paper names layer-wise relevance propagation as a baseline and says neither which rules nor how relevance
-becomes a score a layer. The rules are those of AttnLRP (Achtibat et al. 2024), see `avss.relevance`, where a note on
-the authors' patent stands too. The score is ours: with R = value * modified gradient, the relevance at a block's output
-h_i = h_{i-1} + u_i is h_{i-1} * g_i + u_i * g_i, element by element: what came by the skip, and what the branches
-added. The share of the branches, by magnitude because relevance has a sign, is
+becomes a score a layer. The rules are those of AttnLRP (Achtibat et al. 2024), see `avss.engine.relevance`, which also
+holds a note on the authors' patent. The score is ours: with R = value * modified gradient, the relevance at a block's
+output h_i = h_{i-1} + u_i is h_{i-1} * g_i + u_i * g_i, element by element: what came by the skip, and what the
+branches added. The share of the branches, by magnitude because relevance has a sign, is
 
     E_x [ sum abs(u_i * g_i) / (sum abs(u_i * g_i) + sum abs(h_{i-1} * g_i)) ]
 
@@ -14,9 +14,9 @@ predictions.
 
 from torch import Tensor
 
-from avss.gradients import gradient_pass
+from avss.engine.gradients import gradient_pass
+from avss.engine.relevance import attnlrp
 from avss.methods.base import Method
-from avss.relevance import attnlrp
 from avss.scores import LayerScores, from_values
 
 
@@ -28,9 +28,9 @@ def _branch_share(h: Tensor, u: Tensor, g: Tensor) -> Tensor:
 def score(model, batches, reading, softmax="taylor") -> LayerScores:
     """Mean share of relevance in the update of each block, (M,) float64 in [0, 1]; 0 for a block that adds nothing.
 
-    softmax: "taylor" as in AttnLRP, or "constant", see `avss.relevance`. Where a block normalises after the sum (BERT,
-    DistilBERT), there is no clean skip; its update is still what it changed. Raises `InputError` as
-    `avss.gradients.gradient_pass` and `avss.relevance.attnlrp`.
+    softmax: "taylor" as in AttnLRP, or "constant", see `avss.engine.relevance`. Where a block normalises after the sum
+    (BERT, DistilBERT), there is no clean skip; its update is still what it changed. Raises `InputError` as
+    `avss.engine.gradients.gradient_pass` and `avss.engine.relevance.attnlrp`.
     """
     with attnlrp(model, softmax):
         found = gradient_pass(model, batches, lambda gold: gold.logit.sum(1), _branch_share)

@@ -8,7 +8,7 @@ is taken here in the block's update, which needs no gradient of a parameter, and
 
 from torch import Tensor
 
-from avss.gradients import gradient_pass
+from avss.engine.gradients import gradient_pass
 from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
@@ -20,7 +20,8 @@ def _change(h: Tensor, u: Tensor, g: Tensor) -> Tensor:
 def score(model, batches, reading) -> LayerScores:
     """E_x abs(sum u_i * dLoss/dh_i), (M,) float64, in nats a scored prediction; Loss is a document's mean.
 
-    Exactly 0 for a block that hands its input on unchanged. Raises `InputError` as `avss.gradients.gradient_pass`.
+    Exactly 0 for a block that hands its input on unchanged. Raises `InputError` as
+    `avss.engine.gradients.gradient_pass`.
     """
     found = gradient_pass(model, batches, lambda gold: gold.loss, _change)
     values = (found.values / found.scored).mean(1)

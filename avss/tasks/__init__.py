@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from avss import metrics, statistics
+from avss import intervals, metrics
 from avss.data import load_data, sample, usable_rows
 from avss.errors import InputError, look_up
 from avss.tasks import language_modeling, question_answering, sentiment
@@ -51,7 +51,7 @@ def evaluate(
         model, tokenizer, dataset, column, context=context or chosen.context, batch_size=batch_size
     )
     values = metrics.compute(chosen.metric, outcome.predictions, outcome.references)
-    low, high = statistics.interval(chosen.metric, outcome.numerator, outcome.denominator)
+    low, high = intervals.interval(chosen.metric, outcome.numerator, outcome.denominator)
     return {
         "task": task,
         "metric": chosen.metric,

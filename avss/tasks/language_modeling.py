@@ -5,9 +5,9 @@ import torch
 from datasets import Dataset
 
 from avss.data import Example, beginning, context_of, usable_size
+from avss.engine.gold import is_causal
+from avss.engine.observe import evaluating
 from avss.errors import InputError
-from avss.objective import is_causal
-from avss.observe import evaluating
 from avss.progress import progress
 from avss.tasks.base import Outcome, Task
 

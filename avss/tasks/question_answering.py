@@ -5,10 +5,10 @@ import torch
 from datasets import Dataset
 
 from avss.data import Example, beginning, by_length, context_of, pad, padding_id
+from avss.engine.gold import UNSCORED, is_causal
+from avss.engine.observe import evaluating
 from avss.errors import InputError
 from avss.metrics.answers import best, f1
-from avss.objective import UNSCORED, is_causal
-from avss.observe import evaluating
 from avss.progress import progress
 from avss.tasks.base import Outcome, Task
 from avss.tasks.prompts import common_prefix, encode, fitted

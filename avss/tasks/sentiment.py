@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avss.data import Example, beginning, by_length, context_of, pad, padding_id
+from avss.engine.gold import UNSCORED, is_causal, is_classifier
+from avss.engine.observe import evaluating
 from avss.errors import InputError
-from avss.objective import UNSCORED, is_causal, is_classifier
-from avss.observe import evaluating
 from avss.progress import progress
 from avss.tasks.base import Outcome, Task
 from avss.tasks.prompts import common_prefix, fitted

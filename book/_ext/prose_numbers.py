@@ -3,7 +3,7 @@
     {number}`reference/sst2-distilbert/avss/retention`    from the results store, or a benchmark's file
     {paper}`0.95 <Section 4.1>`                           quoted, with the place where it is printed
 
-What `number` takes, with formats, intervals and what may be missing, is in `avss.numbers`. A reader sees the number;
+`avss.report.cited` describes the addresses, formats and intervals that `number` takes. A reader sees the number;
 its tooltip, also read aloud, has the interval, n, seeds and run, or the place. Builders other than HTML write the
 number alone.
 
@@ -29,8 +29,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import ReferenceRole, SphinxRole
 
 from avss.errors import InputError
-from avss.numbers import spoken
-from avss.results import Store
+from avss.report.cited import spoken
+from avss.store import Store
 
 RESULTS, BENCH, GENERATED = "results", "bench/results", "book/executed/figures"
 _DECIMAL = re.compile(

@@ -1,4 +1,4 @@
-"""The directives `result-figure` and `figure-gallery`: figures of `avss.figures` with all that belongs to them.
+"""The directives `result-figure` and `figure-gallery`: figures of `avss.report.figures` with all that belongs to them.
 
     :::{result-figure} variance_by_block
     :row: sst2-distilbert
@@ -40,15 +40,15 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from avss.errors import InputError
-from avss.figures import BOOK_FIGURES, ROW_FIGURES
-from avss.results import Store
-from avss.summaries import FIRST_ROW, current, printed
+from avss.report.comparisons import FIRST_ROW, current, printed
+from avss.report.figures import BOOK_FIGURES, ROW_FIGURES
+from avss.store import Store
 
 FOLDER = "/book/executed/figures"
 REGISTER = "book/figures.yml"
 FUNCTIONS = {"row": ROW_FIGURES, "book": BOOK_FIGURES}
 # All that is under version control and decides how a figure looks.
-_DECIDING = ("avss", "book/table1.csv", "results", "bench/results")
+_DECIDING = ("avss", "avss/report/table1.csv", "results", "bench/results")
 _FILES = {"light.svg": "SVG", "dark.svg": "SVG for dark pages", "pdf": "PDF", "csv": "data (CSV)"}
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class ResultFigure(SphinxDirective):
         while isinstance(function, partial):
             function = function.func
         path = os.path.relpath(inspect.getsourcefile(function), self.env.srcdir)
-        shown = nodes.literal("", f"avss.figures.{name}")
+        shown = nodes.literal("", f"avss.report.figures.{name}")
         revision, url = self.config.avss_revision.partition(" ")[0], citation(self.env).get("repository-code")
         if not (revision and url):
             return self._download(f"/{path}", shown)
@@ -162,7 +162,7 @@ class ResultFigure(SphinxDirective):
             "title": f"{{{_escaped(title)}}}",
             "author": " and ".join(authors),
             "year": str(facts["date-released"])[:4],
-            "howpublished": _escaped(f"Figure avss.figures.{name} of {facts['title']}{revision}"),
+            "howpublished": _escaped(f"Figure avss.report.figures.{name} of {facts['title']}{revision}"),
             "note": _escaped(f"Data of {', '.join(runs)}") if runs else "",
             "url": f"{base}/{self.env.docname}.html#{label}" if base else facts.get("repository-code", ""),
         }

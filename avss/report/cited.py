@@ -20,12 +20,13 @@ import pandas as pd
 import yaml
 
 from avss.errors import InputError, look_up
-from avss.results import Store
-from avss.summaries import METHODS, PRINTED, differences, label, summary
-from avss.tables import NOT_MEASURED
+from avss.files import ROOT
+from avss.report.comparisons import METHODS, PRINTED, differences, label, summary
+from avss.report.tables import NOT_MEASURED
+from avss.store import Store
 
 BENCH = "bench"
-PROFILES = Path(__file__).parent.parent / "profiles"
+PROFILES = ROOT / "profiles"
 # Of each quantity: its column in a summary, those of its interval, and how it is written.
 QUANTITIES = {
     "value": ("value", "low", "high", ".3f"),
@@ -79,7 +80,7 @@ def spoken(request: str, store: Store, bench: Path) -> tuple[str, str]:
     """
     found = _REQUEST.fullmatch(" ".join(request.split()))
     if not found:
-        raise InputError(f"{request!r} is no number; write an address, then for instance .2f, as avss.numbers says")
+        raise InputError(f"{request!r} is no number; write an address, then for instance .2f; see avss.report.cited")
     try:
         number = look_up_number(found["address"], store, bench)
     except NotMeasured as error:
@@ -95,7 +96,7 @@ def look_up_number(address: str, store: Store, bench: Path) -> Number:
     if profile == BENCH and len(rest) > 1:
         return _benchmark(address, bench / f"{rest[0]}.json", rest[1:])
     if len(rest) not in (3, 4):
-        raise InputError(f"{address!r} is no address; write profile/row/method/quantity, as avss.numbers says")
+        raise InputError(f"{address!r} is no address; write profile/row/method/quantity, as avss.report.cited says")
     row, method, *reading, quantity = rest
     value, low, high, form = look_up("quantity", quantity, QUANTITIES)
     _check_names(store, profile, row, method)

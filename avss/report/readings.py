@@ -1,6 +1,6 @@
 """Readings that differ from `paper` in one choice, and from `released-code` in one, and what each of them changes.
 
-The runs are those of `avss.experiment`, with many readings in place of two. They are kept in a store of their own, so
+The runs are those of `avss.runs.experiment`, with many readings in place of two. They have a store of their own, so
 that the pages about Table 1 stay with the presets. Nothing here needs torch.
 """
 
@@ -12,14 +12,15 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf
 
-from avss import statistics, summaries
+from avss import intervals
 from avss.equations import standard_deviation
 from avss.moments import Moments
-from avss.provenance import now
 from avss.reading import CHOICES, PRESETS, Reading
-from avss.results import Store
-from avss.summaries import agreement, current, layer_values, observed, place, retention, summary
-from avss.tables import Text, markdown, runs_of, spell
+from avss.report import comparisons
+from avss.report.comparisons import agreement, current, layer_values, observed, place, retention, summary
+from avss.report.tables import Text, markdown, runs_of, spell
+from avss.runs.provenance import now
+from avss.store import Store
 
 FOLDER = "readings"
 EPSILONS = (1e-5, 1e-4, 1e-3, 0.1, 1.0, "quantile:0.01", "quantile:0.1", "quantile:0.5")
@@ -70,7 +71,7 @@ def readings_store(store: Store) -> Store:
 
 def measured(store: Store) -> list[str]:
     """The rows that have results in this store, in the order of Table 1; none where nothing has run."""
-    return list(summaries.measured_rows(store)) if len(store.observations()) else []
+    return list(comparisons.measured_rows(store)) if len(store.observations()) else []
 
 
 def compared(store: Store, row: str) -> pd.DataFrame:
@@ -78,10 +79,10 @@ def compared(store: Store, row: str) -> pd.DataFrame:
 
     tau, tau_low, tau_high: Kendall's tau-b of its scores and those of `paper` on the same calibration sample, mean,
     lowest and highest over the `pairs` of seeds; for `paper` itself, that of two of its own samples. removed,
-    retention, retention_low, retention_high, n, seeds, run: as in `summaries.summary`. worst, best: the lowest and
+    retention, retention_low, retention_high, n, seeds, run: as in `comparisons.summary`. worst, best: the lowest and
     highest retention of a single seed.
     """
-    kept = summary(store, row).query("method == 'avss' and source != @summaries.PRINTED")
+    kept = summary(store, row).query("method == 'avss' and source != @comparisons.PRINTED")
     taus = agreement(store, row).query("method == other == 'avss' and reading == 'paper'")
     taus = taus[["source", "other_reading", "tau", "low", "high", "pairs"]]
     taus = taus.set_axis(["source", "reading", "tau", "tau_low", "tau_high", "pairs"], axis=1)
@@ -285,8 +286,8 @@ def scale_table(store: Store, row: str) -> Text:
                 "profile": line.source,
                 "epsilon": line.choice or str(PAPER.epsilon),
                 "highest σ / lowest": f"{spread.max() / spread.min():.2f}",
-                "τ of AVSS and σ": spell(statistics.kendall_tau(own, spread), digits=2),
-                "τ of AVSS and depth": spell(statistics.kendall_tau(own, own.index), digits=2),
+                "τ of AVSS and σ": spell(intervals.kendall_tau(own, spread), digits=2),
+                "τ of AVSS and depth": spell(intervals.kendall_tau(own, own.index), digits=2),
             }
         )
     blocks = len(spread) if lines else 0

@@ -107,7 +107,7 @@ def _attach(module: nn.Module, name: str) -> list:
     if not known and not isinstance(module, nn.ModuleList) and not any(True for _ in module.children()):
         raise InputError(
             f"lrp has no rule for {name} of class {kind}; "
-            f"load the model unquantised and without adapters, or add a rule in avss/relevance.py"
+            f"load the model unquantised and without adapters, or add a rule in avss/engine/relevance.py"
         )
     return []
 

@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from avss import statistics
-from avss.statistics import HIGHER_IS_BETTER
-from avss.summaries import ALPHA, label
-from avss.tables import NOT_MEASURED, percent, spell
+from avss import intervals
+from avss.intervals import HIGHER_IS_BETTER
+from avss.report.comparisons import ALPHA, label
+from avss.report.tables import NOT_MEASURED, percent, spell
 
 BASELINES = ("gbis", "lrp", "cim")
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
@@ -254,7 +254,7 @@ def _rank_agreement(source: Source, lines: pd.DataFrame, *, quantity: str, sign:
         if {(number, quantity), (number, TRUTH)} <= source.blocks.keys():
             pair = source.blocks[number, quantity], source.blocks[number, TRUTH]
             found[number] = (*stats.kendalltau(*pair), len(pair[0]))
-    corrected = dict(zip(found, statistics.holm([p for _, p, _ in found.values()]), strict=True))
+    corrected = dict(zip(found, intervals.holm([p for _, p, _ in found.values()]), strict=True))
     cases = []
     for number, line in lines.iterrows():
         known = ()

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from avss import data, models, readiness, selection
+from avss import data, models, selection
 from avss.architectures import architecture_of, blocks_of
-from avss.benchmarks import WORK
 from avss.errors import InputError
-from avss.experiment import Row, cells, usable_data
 from avss.models import DTYPES
 from avss.reading import Reading
+from avss.report.benchmarks import WORK
+from avss.runs import preflight
+from avss.runs.experiment import Row, cells, usable_data
 from avss.tasks import task_named
 from avss.tasks.question_answering import MAX_NEW_TOKENS
 
@@ -108,7 +109,7 @@ def size_of(model: nn.Module) -> Size:
         block=products,
         head=0 if head is None else head.weight.numel(),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        stored=readiness.stored_bytes(model),
+        stored=preflight.stored_bytes(model),
     )
 
 

@@ -14,7 +14,7 @@ from avss import data, models
 from avss.errors import InputError
 
 if TYPE_CHECKING:
-    from avss.experiment import Row
+    from avss.runs.experiment import Row
 
 
 def problems(rows: Sequence["Row"]) -> list[str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from avss.errors import InputError
-from avss.results import Store
-from avss.summaries import METHODS, label, place
-from avss.tables import NOT_MEASURED, Text, markdown, revision, spell
+from avss.report.comparisons import METHODS, label, place
+from avss.report.tables import NOT_MEASURED, Text, markdown, revision, spell
+from avss.store import Store
 
 # What pruning makes less of, by its name for readers: key in the file and unit.
 SIZES = {"parameters": ("parameters", "million"), "cache": ("cache_mib", "MiB"), "memory": ("memory_mib", "MiB")}
@@ -118,7 +118,7 @@ def methods(store: Store) -> pd.DataFrame:
         for row in sorted(content["rows"], key=lambda row: place(row["method"], METHODS)):
             if row["method"] not in WORK:
                 raise InputError(
-                    f"{path}: what {row['method']!r} runs is not known; add a line to WORK in avss/benchmarks.py"
+                    f"{path}: what {row['method']!r} runs is not known; add a line to WORK in avss/report/benchmarks.py"
                 )
             forwards, backwards = WORK[row["method"]](blocks)
             low, high = row["time_ratio_quartiles"]

@@ -2,7 +2,7 @@
 
 import matplotlib as mpl
 
-from avss.summaries import PRINTED
+from avss.report.comparisons import PRINTED
 
 # Colours are those of Okabe and Ito, which stay apart for colour-blind readers; C0 is the paper's, C1 the
 # reference's, C2 the mini's.

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from avss import benchmarks
-from avss.benchmarks import SIZES, TIMES
-from avss.figures.style import WIDTH
-from avss.results import Store
-from avss.summaries import label
-from avss.tables import NOT_MEASURED, spell
+from avss.report import benchmarks
+from avss.report.benchmarks import SIZES, TIMES
+from avss.report.comparisons import label
+from avss.report.figures.style import WIDTH
+from avss.report.tables import NOT_MEASURED, spell
+from avss.store import Store
 
 _MARKERS = ("o", "s", "^", "D")
 

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from avss.figures.style import WIDTH
-from avss.results import Store
-from avss.summaries import label
-from avss.tables import NOT_MEASURED, Text, markdown, percent, revision, spell
+from avss.report.comparisons import label
+from avss.report.figures.style import WIDTH
+from avss.report.tables import NOT_MEASURED, Text, markdown, percent, revision, spell
+from avss.store import Store
 
 WAYS = {"bare": "bare pass", "avss": "AVSS", "kept": "hidden states kept", "released": "released scripts' way"}
 SWEEPS = {

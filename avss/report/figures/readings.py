@@ -1,4 +1,4 @@
-"""The figures about what the equations leave open, from the runs with varied readings (`avss.varied`)."""
+"""The figures about what the equations leave open, from the runs with varied readings (`avss.report.readings`)."""
 
 from itertools import pairwise
 
@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import erf
 
-from avss.figures.style import WIDTH, colour
-from avss.results import Store
-from avss.tables import NOT_MEASURED
-from avss.varied import PAPER, compared, label, measured, readings_store, stored_curve
+from avss.report.figures.style import WIDTH, colour
+from avss.report.readings import PAPER, compared, label, measured, readings_store, stored_curve
+from avss.report.tables import NOT_MEASURED
+from avss.store import Store
 
 _LINE = 0.27
 # Rows are told apart by the shape of their points, as colours stand for profiles.

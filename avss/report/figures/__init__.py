@@ -1,8 +1,8 @@
 """Every figure of the book, from the results store alone, without torch.
 
 `ROW_FIGURES` are about one row of Table 1, `BOOK_FIGURES` about all that is stored. A figure comes with the data that
-it plots. `python -m avss.figures RESULTS OUT` renders all of them, and the tables that pages include. The same results
-give the same bytes.
+it plots. `python -m avss.report.figures RESULTS OUT` renders all of them, and the tables that pages include. The same
+results give the same bytes.
 """
 
 import argparse
@@ -15,18 +15,18 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avss import audit, benchmarks, coverage, tables
 from avss.errors import InputError
-from avss.figures import speed
-from avss.figures.cost import cost_of_methods, cost_of_pruning
-from avss.figures.equations import cumulative_by_block, deviation_by_block, score_by_block, sparsity_by_block
-from avss.figures.readings import sparsity_curves, varied_readings
-from avss.figures.rows import card, rank_agreement, removed_layers, retention, variance_by_block
-from avss.figures.style import style
-from avss.figures.table_1 import table_1
 from avss.files import write_whole
-from avss.results import Store
-from avss.summaries import FIRST_ROW, measured_rows
+from avss.report import audit, benchmarks, coverage, tables
+from avss.report.comparisons import FIRST_ROW, measured_rows
+from avss.report.figures import speed
+from avss.report.figures.cost import cost_of_methods, cost_of_pruning
+from avss.report.figures.equations import cumulative_by_block, deviation_by_block, score_by_block, sparsity_by_block
+from avss.report.figures.readings import sparsity_curves, varied_readings
+from avss.report.figures.rows import card, rank_agreement, removed_layers, retention, variance_by_block
+from avss.report.figures.style import style
+from avss.report.figures.table_1 import table_1
+from avss.store import Store
 
 ROW_FIGURES = {
     function.__name__: function for function in (variance_by_block, retention, removed_layers, rank_agreement, card)
@@ -98,7 +98,9 @@ def render(store: Store, out: Path, parts: list[str] | None = None) -> list[Path
 
 def main(arguments: list[str] | None = None) -> int:
     """Render everything, or some parts; 0 on success, 2 where results are missing."""
-    parser = argparse.ArgumentParser(prog="python -m avss.figures", description="Figures and tables from results.")
+    parser = argparse.ArgumentParser(
+        prog="python -m avss.report.figures", description="Figures and tables from results."
+    )
     parser.add_argument("results", type=Path, help="folder of results")
     parser.add_argument("out", type=Path, help="folder for the figures, created where it is missing")
     parser.add_argument("part", nargs="*", help="a row, `book` or `tables` (default: every row with results, and both)")
@@ -106,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         files = render(Store(parsed.results), parsed.out, parsed.part or None)
     except InputError as error:
-        print(f"avss.figures: error: {error}", file=sys.stderr)
+        print(f"avss.report.figures: error: {error}", file=sys.stderr)
         return 2
     print(f"{parsed.out}: {len(files)} files")
     return 0

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from avss.figures.style import WIDTH, colour
-from avss.results import Store
-from avss.summaries import current, layer_values, measured_rows
-from avss.tables import NOT_MEASURED
+from avss.report.comparisons import current, layer_values, measured_rows
+from avss.report.figures.style import WIDTH, colour
+from avss.report.tables import NOT_MEASURED
+from avss.store import Store
 
 # The share that the paper and the authors' scripts prune to.
 MASS = 0.25

@@ -1,6 +1,6 @@
 """What the figures plot and the tables show: summaries of a row of results beside the paper's printed numbers.
 
-Pure functions of the store, without torch. Intervals and differences come from `avss.statistics`.
+Pure functions of the store, without torch. Intervals and differences come from `avss.intervals`.
 """
 
 from collections import Counter
@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from avss import statistics
+from avss import intervals
 from avss.errors import InputError
-from avss.results import Store
 from avss.scores import VALUE_COLUMN
+from avss.store import Store
 
 FIRST_ROW = "sst2-distilbert"
 # The paper's Table 1, as printed.
-PRINTED_TABLE = Path(__file__).parent.parent / "book" / "table1.csv"
+PRINTED_TABLE = Path(__file__).parent / "table1.csv"
 PRINTED = "printed"
 HEADINGS = {PRINTED: "paper, as printed"}
 # Profiles and methods in the order in which they are shown; others follow.
@@ -51,8 +51,8 @@ def label(method: str, reading: str = "none") -> str:
 
 
 def retention(metric: str, value: float, original: float) -> float:
-    """`statistics.retention`, and nan where the original score is 0, so that there is nothing to keep."""
-    return statistics.retention(metric, value, original) if original else np.nan
+    """`intervals.retention`, and nan where the original score is 0, so that there is nothing to keep."""
+    return intervals.retention(metric, value, original) if original else np.nan
 
 
 def place(value: str, known: tuple[str, ...]) -> tuple[int, str]:
@@ -154,10 +154,10 @@ class _Profile:
                 raise InputError(f"run {line.run} has no outcomes for removed={line.removed}; delete it and run again")
             self.outcomes[line.removed] = known[line.coalition]
 
-        self.values = {key: statistics.value(self.metric, *parts) for key, parts in self.outcomes.items()}
+        self.values = {key: intervals.value(self.metric, *parts) for key, parts in self.outcomes.items()}
         if self.documents > 1:
             stacked = [np.stack(parts, 1) for parts in zip(*self.outcomes.values(), strict=True)]
-            drawn = statistics.resampled(self.metric, *stacked)
+            drawn = intervals.resampled(self.metric, *stacked)
             self.resamples = dict(zip(self.outcomes, drawn.T, strict=True))
 
     def mean(self, removed: Counter) -> float:
@@ -174,8 +174,8 @@ class _Profile:
         means = np.average([self.resamples[key] for key in removed], axis=0, weights=list(removed.values()))
         # nan where a resample has nothing to keep.
         original = np.where(self.resamples["none"] == 0, np.nan, self.resamples["none"])
-        kept = statistics.retention(self.metric, means, original)
-        return *statistics.bounds(means), *statistics.bounds(kept)
+        kept = intervals.retention(self.metric, means, original)
+        return *intervals.bounds(means), *intervals.bounds(kept)
 
     def numerators(self, cell: tuple[str, str]) -> list[np.ndarray]:
         """One array a seed."""
@@ -265,13 +265,13 @@ def _differences(store: Store, row: str, state: tuple) -> pd.DataFrame:
                 if against not in profile.cells or cell in (against, ("original", "none")):
                     continue
                 pair = profile.numerators(cell), profile.numerators(against)
-                difference, low, high = statistics.paired_difference(profile.metric, *pair, denominator)
-                wide = statistics.difference_over_seeds(profile.metric, *pair, denominator)
+                difference, low, high = intervals.paired_difference(profile.metric, *pair, denominator)
+                wide = intervals.difference_over_seeds(profile.metric, *pair, denominator)
                 line = (profile.name, *cell, label(*against), profile.metric, difference, low, high, *wide)
                 lines.append((*line, profile.documents))
     columns = "source method reading against metric difference low high wide_low wide_high p n"
     table = pd.DataFrame(lines, columns=columns.split())
-    table["p"] = table.groupby(["source", "against"])["p"].transform(statistics.holm)
+    table["p"] = table.groupby(["source", "against"])["p"].transform(intervals.holm)
     table["verdict"] = [
         _verdict(line.metric, line.difference, line.wide_low, line.wide_high, line.p) for line in table.itertuples()
     ]
@@ -283,7 +283,7 @@ def _verdict(metric: str, difference: float, low: float, high: float, p: float) 
         return "same outcomes"
     if not p <= ALPHA:
         return "not told apart"
-    return "better" if (difference > 0) == statistics.HIGHER_IS_BETTER[metric] else "worse"
+    return "better" if (difference > 0) == intervals.HIGHER_IS_BETTER[metric] else "worse"
 
 
 def agreement(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
@@ -306,7 +306,7 @@ def agreement(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
             # A seed on which one of them failed has no pair.
             same = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
             pairs = combinations(first.values(), 2) if one == other else same
-            taus = [statistics.kendall_tau(*pair) for pair in pairs]
+            taus = [intervals.kendall_tau(*pair) for pair in pairs]
             if taus:
                 lines.append((profile, *one, *other, np.mean(taus), min(taus), max(taus), len(taus)))
     columns = "source method reading other other_reading tau low high pairs"

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from avss.architectures import architecture_of, blocks_of
+from avss.engine.parallel import together
 from avss.errors import InputError
 from avss.moments import HISTOGRAM_BINS, HISTOGRAM_SHIFT, Moments, merge
-from avss.parallel import together
 from avss.progress import progress
 from avss.reading import Reading
 
@@ -283,7 +283,7 @@ def observe(
     `epsilons` are counted beside the reading's own; `histogram` keeps abs(a) in bins, for the whole curve S(epsilon).
     Returns M `Moments`, one row a document in each. The model may be split over devices, as `device_map="auto"` does:
     what is kept of a block stays on its device until the end. Several processes share the batches
-    (`avss.parallel.together`): all of them call this, with the same model and batches, and get the same moments.
+    (`avss.engine.parallel.together`): all of them call this, with the same model and batches, and get the same moments.
     Raises `InputError` for an empty iterable, a batch of padding only, activations that are not finite (names the
     layer) and a model family that is not in the table.
     """

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avss.architectures import blocks_of
+from avss.engine.gold import Gold, gold, labels_of
+from avss.engine.observe import checked, hooked, uncached
 from avss.errors import InputError
-from avss.objective import Gold, gold, labels_of
-from avss.observe import checked, hooked, uncached
 from avss.progress import progress
 from avss.reading import Reading
 
@@ -43,7 +43,7 @@ class GradientPass:
 def gradient_pass(model: nn.Module, batches: Iterable[dict], target: Target, statistic: Statistic) -> GradientPass:
     """`statistic` of every block and document, with gradients of `target`: one forward and one backward pass a batch.
 
-    batches: dicts of tensors (B, T), with `labels` where the model needs them (`avss.objective.labels_of`). Documents
+    batches: dicts of tensors (B, T), with `labels` where the model needs them (`avss.engine.gold.labels_of`). Documents
     do not mix in a model, so that the gradient of the sum of all targets is each document's own. Raises `InputError`
     for a model that lets no gradient through (quantised, made under inference_mode, or with a frozen graph), batches
     that cannot be used, labels that are missing, nothing scored, and gradients that are not finite.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from avss.files import sha256
+from avss.files import ROOT, sha256
 
 PACKAGES = ("torch", "transformers", "datasets", "numpy", "scipy", "pandas")
 
@@ -83,7 +83,7 @@ def forget_peak() -> None:
 
 def provenance(device: str, dtype: str) -> dict:
     """All that tells what ran where: git revision and whether the tree was dirty, lock, versions, hardware, dtype."""
-    lock = Path(__file__).parent.parent / "requirements.lock"
+    lock = ROOT / "requirements.lock"
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "git_revision": _git("rev-parse", "HEAD"),

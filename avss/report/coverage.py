@@ -4,16 +4,16 @@ From the store and the provenance beside it, without torch.
 """
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 
-from avss.results import Store
-from avss.summaries import METHODS, PROFILES, label, place, table_1
-from avss.tables import NOT_MEASURED, Text, markdown, revision
-from avss.varied import readings_store
+from avss.files import ROOT
+from avss.report.comparisons import METHODS, PROFILES, label, place, table_1
+from avss.report.readings import readings_store
+from avss.report.tables import NOT_MEASURED, Text, markdown, revision
+from avss.store import Store
 
-DEFINED = Path(__file__).parent.parent / "profiles"
+DEFINED = ROOT / "profiles"
 
 
 def coverage_table(store: Store) -> Text:
@@ -98,7 +98,7 @@ def _duration(seconds: float) -> str:
 
 
 def readings_runs_table(store: Store) -> Text:
-    """The runs of `avss.varied`, which have a store of their own."""
+    """The runs of `avss.report.readings`, which have a store of their own."""
     return runs_table(readings_store(store))
 
 

@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from avss.architectures import architecture_of, blocks_of, set_blocks
-from avss.coalitions import Mask, file_for, kept
+from avss.engine.coalitions import Mask, file_for, kept
+from avss.engine.gold import Gold, gold, labels_of
+from avss.engine.observe import INPUTS, evaluating, uncached
 from avss.errors import InputError
-from avss.objective import Gold, gold, labels_of
-from avss.observe import INPUTS, evaluating, uncached
 from avss.progress import progress
 
 

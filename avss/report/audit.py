@@ -1,8 +1,8 @@
-"""The claims of the paper's text (`book/claims.yml`), asked of its own Table 1 and of the results.
+"""The claims of the paper's text (`avss/report/claims.yml`), asked of its own Table 1 and of the results.
 
-A claim names one of the kinds in `avss.checks`, which splits it into cases; what becomes of them gives the verdict.
+A claim names one of the kinds in `avss.report.checks`, which splits it into cases. Their outcomes give the verdict.
 Printed numbers have no intervals and are taken at face value. Measured ones count by the 95 % intervals and corrected
-comparisons of `avss.summaries`, AVSS in its reading `paper`.
+comparisons of `avss.report.comparisons`, AVSS in its reading `paper`.
 """
 
 import inspect
@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from avss.checks import (
+from avss.errors import InputError, look_up
+from avss.report.checks import (
     ANYONE,
     BASELINES,
     CHECKS,
@@ -31,9 +32,7 @@ from avss.checks import (
     direction,
     row_name,
 )
-from avss.errors import InputError, look_up
-from avss.results import Store
-from avss.summaries import (
+from avss.report.comparisons import (
     HEADINGS,
     NAMES,
     PRINTED,
@@ -47,9 +46,10 @@ from avss.summaries import (
     summary,
     table_1,
 )
-from avss.tables import NOT_MEASURED, Text, markdown, percent, spell
+from avss.report.tables import NOT_MEASURED, Text, markdown, percent, spell
+from avss.store import Store
 
-CLAIMS = Path(__file__).parent.parent / "book" / "claims.yml"
+CLAIMS = Path(__file__).parent / "claims.yml"
 # The profile that runs the paper's own models.
 CHECKPOINTS = "paper"
 # The methods of Table 1, and the control that it lacks.
@@ -159,7 +159,7 @@ def _add_measured(found: dict[str, Source], store: Store, row: str, line: int) -
 
 
 def load_claims(path: Path = CLAIMS) -> list[Claim]:
-    """The claims of a file such as `book/claims.yml`, in its order.
+    """The claims of a file such as `avss/report/claims.yml`, in its order.
 
     Raises `InputError` for a claim without a field, of an unknown kind, about rows that Table 1 lacks, or with
     parameters that its check does not take.
@@ -176,7 +176,7 @@ def _claim(entry: dict, printed: Source) -> Claim:
     name = f"claim {entry.get('id')}"
     lacking = [part for part in ("id", "where", "claim", "quote", "check") if part not in entry]
     if lacking:
-        raise InputError(f"{name} lacks {', '.join(lacking)}; see book/claims.yml")
+        raise InputError(f"{name} lacks {', '.join(lacking)}; see avss/report/claims.yml")
     check = look_up(f"{name}: check", entry["check"], CHECKS)
     needs, lines = entry.get("needs", "every"), table_1()
     look_up(f"{name}: needs", needs, dict.fromkeys(NEEDS))

@@ -6,10 +6,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from avss.intervals import HIGHER_IS_BETTER
 from avss.reading import PRESETS
-from avss.results import Store
-from avss.statistics import HIGHER_IS_BETTER
-from avss.summaries import (
+from avss.report.comparisons import (
     CLAIMED_RETENTION,
     FIRST_ROW,
     HEADINGS,
@@ -29,6 +28,7 @@ from avss.summaries import (
     summary,
     table_1,
 )
+from avss.store import Store
 
 NOT_MEASURED = "not measured"
 

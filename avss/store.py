@@ -105,7 +105,7 @@ class Run:
         for row in observations:
             unknown = set(row) - set(OBSERVATIONS)
             if unknown:
-                raise InputError(f"observation has unknown columns {', '.join(sorted(unknown))}; see avss.results")
+                raise InputError(f"observation has unknown columns {', '.join(sorted(unknown))}; see avss.store")
         self.observations += [{**row, "run": self.name} for row in observations]
         self.layers += [{**row, "run": self.name} for row in layers]
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,9 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
-from avss import statistics, summaries
-from avss.figures.style import WIDTH, colour
-from avss.results import Store
-from avss.summaries import (
+from avss import intervals
+from avss.report import comparisons
+from avss.report.comparisons import (
     CLAIMED_RETENTION,
     FIRST_ROW,
     HEADINGS,
@@ -26,7 +25,9 @@ from avss.summaries import (
     removals,
     summary,
 )
-from avss.tables import percent, spell
+from avss.report.figures.style import WIDTH, colour
+from avss.report.tables import percent, spell
+from avss.store import Store
 
 # Height of a line of text in a list of methods.
 _LINE = 0.235
@@ -100,7 +101,7 @@ def retention(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]
         _list_methods(panel, names, HEADINGS.get(source, source))
     metric = NAMES.get(data["metric"].iloc[0], data["metric"].iloc[0])
     share = f"share of the original {metric} that is kept"
-    if not statistics.HIGHER_IS_BETTER[data["metric"].iloc[0]]:
+    if not intervals.HIGHER_IS_BETTER[data["metric"].iloc[0]]:
         share = f"retention: original {metric} / {metric} after removal"
     lines = f"(lines: the original, and {percent(CLAIMED_RETENTION)} of it)"
     figure.supxlabel(f"{share} {lines}", fontsize=mpl.rcParams["axes.labelsize"])
@@ -114,7 +115,7 @@ def _points(panel, part: pd.DataFrame, observed: pd.DataFrame, names: list[str])
         panel.plot([line.retention_low, line.retention_high], [height] * 2, color=ink, linewidth=1.6)
         panel.plot(line.retention, height, "o", color=ink)
         same = observed[["profile", "method", "reading"]].eq([line.source, line.method, line.reading]).all(axis=1)
-        kept = {summaries.retention(s.metric, s.value, s.original) for s in observed[same].itertuples()}
+        kept = {comparisons.retention(s.metric, s.value, s.original) for s in observed[same].itertuples()}
         if len(kept) > 1:
             panel.plot(sorted(kept), [height] * len(kept), "|", color=ink, markersize=7)
         panel.text(1.02, height, spell(line.retention), transform=panel.get_yaxis_transform(), va="center_baseline")

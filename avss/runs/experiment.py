@@ -14,19 +14,20 @@ from pathlib import Path
 import yaml
 from datasets import Dataset
 
-from avss import readiness, selection, statistics
+from avss import intervals, selection
 from avss.architectures import blocks_of
 from avss.data import batched, context_of, fingerprint, load_data, padding_id, sample, usable_rows
 from avss.errors import InputError, look_up
-from avss.memory import BatchSizes
 from avss.methods import method_named, score
 from avss.models import ATTENTION, DEVICE_MAPS, DTYPES, load_model, resolve, revision_of
 from avss.progress import progress
-from avss.provenance import forget_peak, now, peak_memory_mb, provenance
 from avss.pruning import parameter_share, skipping
 from avss.reading import Reading
-from avss.results import Run, Store, key_of, layers_text
+from avss.runs import preflight
+from avss.runs.batch_sizes import BatchSizes
+from avss.runs.provenance import forget_peak, now, peak_memory_mb, provenance
 from avss.scores import LayerScores
+from avss.store import Run, Store, key_of, layers_text
 from avss.tasks import Outcome, task_named
 
 # Raised by one whenever the same inputs would give another number; it is part of every key.
@@ -247,10 +248,10 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
 
     coalitions: folder in which losses under layer masks are kept (None: they are not).
     A cell that fails is stored with its reason, and tried again by the next run. Raises `InputError` for what is not at
-    hand (`avss.readiness`), before anything is downloaded, and for a model or data that cannot be loaded.
+    hand (`avss.runs.preflight`), before anything is downloaded, and for a model or data that cannot be loaded.
     """
     began, task = time.monotonic(), task_named(row.task)
-    readiness.require(row)
+    preflight.require(row)
     evaluation, column = usable_data(row, "evaluation")
     calibration, _ = usable_data(row, "calibration")
     evaluation = sample(evaluation, row.documents, seed=0)
@@ -291,7 +292,7 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
             run.describe(protocol=earlier["protocol"])
     batches, outcomes = BatchSizes(row.id, row.batch_size), store.outcomes(profile, row.id)
     evaluate = _Evaluation(row, run, model, tokenizer, evaluation, column, pinned, outcomes, batches)
-    original = statistics.value(task.metric, *evaluate([]))
+    original = intervals.value(task.metric, *evaluate([]))
     scoring = _Scoring(row, model, tokenizer, calibration, column, revision, coalitions, batches)
 
     for method, reading, rule, seed in progress(missing, row.id):
@@ -322,13 +323,13 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
                 removed, scores, seconds = scoring.select(method, reading, rule, seed)
                 layers = _long(scores, row.id, method, reading, seed) if rule == "lowest" else []
             top, bottom = evaluate(removed)
-            low, high = statistics.interval(task.metric, top, bottom)
+            low, high = intervals.interval(task.metric, top, bottom)
             measured = {
                 "removed": layers_text(removed),
                 "coalition": evaluate.coalition(removed),
                 "share_of_layers": f"{len(removed) / total:.6f}",
                 "share_of_parameters": f"{parameter_share(model, removed):.6f}",
-                "value": f"{statistics.value(task.metric, top, bottom):.9g}",
+                "value": f"{intervals.value(task.metric, top, bottom):.9g}",
                 "low": f"{low:.9g}",
                 "high": f"{high:.9g}",
                 "seconds": f"{seconds:.3f}",

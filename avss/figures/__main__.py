@@ -1,7 +1,0 @@
-"""`python -m avss.figures`."""
-
-import sys
-
-from avss.figures import main
-
-sys.exit(main())
