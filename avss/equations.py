@@ -12,49 +12,72 @@ from avss.errors import InputError
 Array = NDArray[np.float64]
 
 
-def _share(values: ArrayLike, what: str) -> Array:
+def _per_layer(values: ArrayLike, quantity: str) -> Array:
+    """One number a layer, (M,) float64. Raises `InputError` for one that is negative, NaN or infinite."""
     values = np.asarray(values, dtype=np.float64)
-    total = values.sum()
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if bad.size:
+        raise InputError(
+            f"{quantity} of layer {bad[0]} is {values.flat[bad[0]]:g}; it has to be finite and not below 0: "
+            "check the activations of that layer"
+        )
+    return values
+
+
+def _share(values: ArrayLike, quantity: str, plural: str) -> Array:
+    values = _per_layer(values, quantity)
+    with np.errstate(over="ignore"):
+        total = values.sum()
     if not np.isfinite(total) or total <= 0:
-        raise InputError(f"{what} over all layers sum to {total}; a share needs a positive, finite sum")
+        raise InputError(f"{plural} over all layers sum to {total}; a share needs a positive, finite sum")
     return values / total
+
+
+def _activations(activations: ArrayLike, quantity: str, least: int) -> Array:
+    values = np.asarray(activations, dtype=np.float64)
+    if values.size < least:
+        raise InputError(f"{quantity} of {values.size} activations; give at least {least}")
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{quantity} of activations that hold NaN or infinity; check them, or compute in a wider dtype"
+        )
+    return values
 
 
 def variance(activations: ArrayLike, ddof: int = 0) -> float:
     """Eq. 1: the mean squared distance of the activations from their mean.
 
-    `activations` has any shape; all elements count. `ddof=1` divides by N - 1 instead of the paper's N.
-    Raises `InputError` where fewer than ddof + 1 activations are given.
+    On a running model `Moments.variance` computes it, in one pass. `activations` has any shape; all elements count.
+    `ddof=1` divides by N - 1 instead of the paper's N. Raises `InputError` where fewer than ddof + 1 activations are
+    given, and where one is not finite.
     """
-    values = np.asarray(activations, dtype=np.float64)
-    if values.size <= ddof:
-        raise InputError(f"variance of {values.size} activations with ddof={ddof}; give at least {ddof + 1}")
-    return float(values.var(ddof=ddof))
+    return float(_activations(activations, "variance", ddof + 1).var(ddof=ddof))
 
 
 def standard_deviation(variances: ArrayLike) -> Array:
-    """Eq. 2: the square root of the variance, per layer (M,)."""
-    return np.sqrt(np.asarray(variances, dtype=np.float64))
+    """Eq. 2: the square root of the variance, per layer (M,). Raises `InputError` for a variance below 0 or NaN."""
+    return np.sqrt(_per_layer(variances, "variance"))
 
 
 def normalized_variance(variances: ArrayLike) -> Array:
     """Eq. 3: each layer's variance as a share of the sum over all layers, (M,)."""
-    return _share(variances, "variances")
+    return _share(variances, "variance", "variances")
 
 
 def sparsity(activations: ArrayLike, epsilon: float) -> float:
-    """Eq. 4: the share of activations with |a| < epsilon, strictly. Raises `InputError` unless epsilon > 0."""
+    """Eq. 4: the share of activations with |a| < epsilon, strictly.
+
+    On a running model `Moments.sparsity` computes it, in one pass. `activations` has any shape; all elements count.
+    Raises `InputError` unless epsilon > 0, where no activation is given, and where one is not finite.
+    """
     if not epsilon > 0:
         raise InputError(f"epsilon is {epsilon}; Eq. 4 needs a threshold above 0")
-    values = np.asarray(activations, dtype=np.float64)
-    if values.size == 0:
-        raise InputError("sparsity of 0 activations; give at least one")
-    return float((np.abs(values) < epsilon).mean())
+    return float((np.abs(_activations(activations, "sparsity", 1)) < epsilon).mean())
 
 
 def normalized_sparsity(sparsities: ArrayLike) -> Array:
     """Eq. 5: each layer's sparsity as a share of the sum over all layers, (M,)."""
-    return _share(sparsities, "sparsities")
+    return _share(sparsities, "sparsity", "sparsities")
 
 
 def sparsity_deviation(sparsities: ArrayLike) -> Array:
@@ -66,18 +89,22 @@ def sparsity_deviation(sparsities: ArrayLike) -> Array:
 
 
 def avss(variances: ArrayLike, sparsities: ArrayLike) -> Array:
-    """Eq. 7: variance divided by sparsity, per layer (M,). Raises `InputError` where a sparsity is 0."""
-    sparsities = np.asarray(sparsities, dtype=np.float64)
-    empty = np.flatnonzero(sparsities <= 0)
+    """Eq. 7: variance divided by sparsity, per layer (M,).
+
+    Raises `InputError` where a sparsity is 0, and for a number that is negative or not finite.
+    """
+    variances, sparsities = _per_layer(variances, "variance"), _per_layer(sparsities, "sparsity")
+    empty = np.flatnonzero(sparsities == 0)
     if empty.size:
         layers = ", ".join(map(str, empty))
         raise InputError(f"sparsity is 0 in layers {layers}; Eq. 7 divides by it: raise epsilon or add samples")
-    return np.asarray(variances, dtype=np.float64) / sparsities
+    with np.errstate(over="ignore"):
+        return _per_layer(variances / sparsities, "AVSS")
 
 
 def normalized_avss(scores: ArrayLike) -> Array:
     """Eq. 8: each layer's AVSS as a share of the sum over all layers, (M,)."""
-    return _share(scores, "AVSS scores")
+    return _share(scores, "AVSS", "AVSS scores")
 
 
 def cumulative_avss(normalized: ArrayLike) -> Array:
@@ -85,4 +112,4 @@ def cumulative_avss(normalized: ArrayLike) -> Array:
 
     It grows with depth whatever the scores are, so it cannot rank layers; it is kept because the paper prints it.
     """
-    return np.cumsum(np.asarray(normalized, dtype=np.float64))
+    return np.cumsum(_per_layer(normalized, "normalised AVSS"))

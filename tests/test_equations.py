@@ -72,7 +72,16 @@ def test_standard_deviation_is_the_root():
         (lambda: equations.sparsity([], 1.0), "0 activations"),
         (lambda: equations.avss([1.0, 2.0, 1.0], [0.5, 0.0, 0.0]), "layers 1, 2"),
         (lambda: equations.normalized_avss([0.0, 0.0]), "sum to 0.0"),
-        (lambda: equations.normalized_variance([1.0, float("nan")]), "sum to nan"),
+        (lambda: equations.normalized_variance([1.0, float("nan")]), "variance of layer 1 is nan"),
+        (lambda: equations.normalized_sparsity([1.0, -0.5]), "sparsity of layer 1 is -0.5"),
+        (lambda: equations.normalized_avss([1e308, 1e308]), "sum to inf"),
+        (lambda: equations.variance([1.0, float("nan")]), "variance of activations that hold NaN"),
+        (lambda: equations.sparsity([float("inf")], 1.0), "sparsity of activations that hold NaN or infinity"),
+        (lambda: equations.standard_deviation([4.0, -1.0]), "variance of layer 1 is -1"),
+        (lambda: equations.avss([1.0, float("nan")], [0.5, 0.5]), "variance of layer 1 is nan"),
+        (lambda: equations.avss([1.0, 1.0], [0.5, float("nan")]), "sparsity of layer 1 is nan"),
+        (lambda: equations.avss([1.0, 1e300], [0.5, 1e-300]), "AVSS of layer 1 is inf"),
+        (lambda: equations.cumulative_avss([0.5, float("nan")]), "normalised AVSS of layer 1 is nan"),
     ],
 )
 def test_bad_input_is_named(call, names):
