@@ -1,9 +1,15 @@
 """Intervals and paired differences against plain resampling."""
 
+import warnings
+
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from avss import intervals
+from avss.errors import InputError
 
 
 def plain_bootstrap(statistic, documents, resamples=4000):
@@ -97,3 +103,164 @@ def test_retention_turns_round_where_lower_is_better():
     assert intervals.retention("accuracy", 0.8, 0.9) == pytest.approx(0.8 / 0.9)
     assert intervals.retention("f1", 0.4, 0.8) == intervals.retention("exact_match", 0.4, 0.8) == 0.5
     assert intervals.retention("perplexity", 12.0, 10.0) == pytest.approx(10 / 12)
+
+
+def test_nothing_is_kept_of_nothing():
+    for metric, original in (("accuracy", 0.0), ("perplexity", np.inf), ("f1", np.nan)):
+        assert np.isnan(intervals.retention(metric, 0.5, original))
+    assert intervals.retention("perplexity", np.inf, 10.0) == 0
+    found = intervals.retention("accuracy", np.array([0.4, 0.4]), np.array([0.8, 0.0]))
+    assert found.tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
+
+
+counts = st.integers(2, 12)
+outcomes = counts.flatmap(
+    lambda n: st.tuples(
+        npst.arrays(np.float64, n, elements=st.floats(0, 40)), npst.arrays(np.float64, n, elements=st.floats(0.5, 20))
+    )
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(outcomes, st.sampled_from(list(intervals.RATIO)))
+def test_an_interval_of_any_outcomes_lies_around_values_that_documents_can_give(outcome, metric):
+    low, high = intervals.interval(metric, *outcome)
+    single = [
+        intervals.value(metric, top, bottom) for top, bottom in zip(*([part[:, None] for part in outcome]), strict=True)
+    ]
+    assert min(single) * (1 - 1e-9) <= low <= high <= max(single) * (1 + 1e-9)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(100, 400), st.integers(0, 2**32 - 1), st.sampled_from(list(intervals.RATIO)))
+def test_the_interval_contains_the_estimate(n, seed, metric):
+    generator = np.random.default_rng(seed)
+    bottom = generator.integers(1, 30, n).astype(float)
+    top = bottom * generator.random(n)
+    low, high = intervals.interval(metric, top, bottom)
+    assert low <= intervals.value(metric, top, bottom) <= high
+
+
+@settings(deadline=None, max_examples=40)
+@given(outcomes, st.data(), st.sampled_from(list(intervals.RATIO)))
+def test_a_paired_difference_turned_round_changes_its_sign(outcome, data, metric):
+    top, bottom = outcome
+    other = data.draw(npst.arrays(np.float64, len(top), elements=st.floats(0, 40)), label="other")
+    found = [intervals.paired_difference(metric, *pair, bottom) for pair in (([top], [other]), ([other], [top]))]
+    assume(np.isfinite(found).all())
+    (one, low, high), (turned, turned_low, turned_high) = found
+    assert one == -turned
+    assert (low, high) == pytest.approx((-turned_high, -turned_low), rel=1e-9, abs=1e-9 * (abs(low) + abs(high)))
+    *_, p = intervals.difference_over_seeds(metric, [top], [other], bottom)
+    *_, turned_p = intervals.difference_over_seeds(metric, [other], [top], bottom)
+    assert p == turned_p
+    assert 0 < p <= 1
+
+
+@given(st.lists(st.floats(0, 1) | st.just(np.nan), max_size=20), st.randoms())
+def test_holm_is_monotone_never_below_p_and_knows_no_order(p, random):
+    adjusted = intervals.holm(p)
+    known = ~np.isnan(p) if p else np.zeros(0, bool)
+    assert (np.isnan(adjusted) == ~known).all()
+    values, p = adjusted[known], np.array(p)[known]
+    assert (values >= p).all()
+    assert (values <= 1).all()
+    assert (np.diff(values[np.argsort(p, kind="stable")]) >= 0).all()
+    order = random.sample(range(len(p)), len(p))
+    assert intervals.holm(p[order]).tolist() == values[order].tolist()
+    if len(p):
+        assert values.min() == min(1, p.min() * len(p))
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=12))
+def test_kendall_tau_turns_its_sign_with_an_order_turned_round(pairs):
+    first, second = np.transpose(pairs)
+    found = intervals.kendall_tau(first, second)
+    assert intervals.kendall_tau(second, first) == pytest.approx(found, nan_ok=True)
+    assert intervals.kendall_tau(first, -second) == pytest.approx(-found, nan_ok=True)
+    assert np.isnan(found) == (len(set(first)) == 1 or len(set(second)) == 1)
+
+
+def test_kendall_tau_of_layers_without_an_order_is_nan():
+    for first, second in (([], []), ([1], [2]), ([1, 2, np.nan], [1, 2, 3])):
+        assert np.isnan(intervals.kendall_tau(first, second))
+    assert intervals.kendall_tau([1, 2, np.inf], [1, 2, 3]) == 1
+
+
+LOSSES, FEW = np.array([1.0, 2.0, 3.0]), np.ones(3)
+BAD = [
+    (np.array([1.0, np.nan, 3.0]), FEW, "numerator of document 1 is nan"),
+    (np.array([1.0, 2.0, np.inf]), FEW, "numerator of document 2 is inf"),
+    (LOSSES, np.array([1.0, np.nan, 1.0]), "denominator of document 1 is nan"),
+    (LOSSES, np.array([1.0, -1.0, 1.0]), "denominator of document 1 is -1"),
+    (LOSSES, np.zeros(3), "nothing was scored"),
+    (LOSSES, np.ones(2), "differ in documents"),
+    (LOSSES[:0], FEW[:0], "0 documents"),
+]
+
+
+@pytest.mark.parametrize(("top", "bottom", "message"), BAD)
+def test_outcomes_that_measure_nothing_give_one_clear_line_and_no_number(top, bottom, message):
+    for call in (intervals.value, intervals.interval, intervals.resampled):
+        with pytest.raises(InputError, match=message):
+            call("perplexity", top, bottom)
+    for call in (intervals.paired_difference, intervals.difference_over_seeds):
+        with pytest.raises(InputError, match=f"{message}|each on the same documents"):
+            call("perplexity", [top], [top], bottom)
+
+
+def test_several_outcomes_with_several_denominators_must_pair_up():
+    with pytest.raises(InputError, match="differ in outcomes"):
+        intervals.resampled("accuracy", np.ones((3, 2)), np.ones((3, 4)))
+    with pytest.raises(InputError, match=r"numerator of document 1 is nan"):
+        intervals.resampled("accuracy", np.array([[1, 1], [1, np.nan]]), np.ones(2))
+
+
+def test_documents_of_which_a_resample_may_score_none_are_too_few():
+    assert intervals.value("perplexity", [0.0, 1.0], [0.0, 1.0]) == np.e
+    with pytest.raises(InputError, match="a resample has none"):
+        intervals.interval("perplexity", np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("call", [intervals.paired_difference, intervals.difference_over_seeds])
+def test_differences_need_seeds_on_the_same_documents(call):
+    for first, second in (([], [FEW]), ([FEW], []), ([FEW], [np.ones(2)]), ([FEW, np.ones(2)], [FEW, FEW])):
+        with pytest.raises(InputError, match="each on the same documents"):
+            call("accuracy", first, second, FEW)
+
+
+@pytest.mark.parametrize("call", [intervals.value, intervals.interval, intervals.resampled])
+def test_an_unknown_metric_is_named(call):
+    with pytest.raises(InputError, match="metric 'bleu' is not known"):
+        call("bleu", LOSSES, FEW)
+    with pytest.raises(InputError, match="metric 'bleu' is not known"):
+        intervals.retention("bleu", 1.0, 2.0)
+
+
+def test_a_perplexity_above_what_a_float_holds_is_infinite_without_a_warning():
+    huge, some = np.full(3, 1e4), np.array([1.0, 1.0, 3000.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert intervals.value("perplexity", huge, FEW) == np.inf
+        assert intervals.interval("perplexity", huge, FEW) == (np.inf, np.inf)
+        low, high = intervals.interval("perplexity", some, FEW)
+        assert np.isfinite(low)
+        assert high == np.inf
+        assert intervals.paired_difference("perplexity", [huge], [LOSSES], FEW) == (np.inf, np.inf, np.inf)
+        assert np.isnan(intervals.paired_difference("perplexity", [huge], [huge], FEW)).all()
+        assert np.isnan(intervals.difference_over_seeds("perplexity", [huge], [huge], FEW)).all(), "no p from nan"
+        *_, p = intervals.difference_over_seeds("perplexity", [huge], [LOSSES], FEW)
+        assert p == 1 / intervals.RESAMPLES
+
+
+def test_an_interval_over_nan_or_no_documents_is_an_error():
+    with pytest.raises(InputError, match=r"statistic is nan on \d+ of 2000 resamples of 3 documents"):
+        intervals.interval_of(lambda drawn: np.nan if 0 not in drawn else 1.0, 3)
+    with pytest.raises(InputError, match="interval over 0 documents"):
+        intervals.interval_of(np.mean, 0)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, np.inf])
+def test_a_p_value_that_is_none_is_refused(p):
+    with pytest.raises(InputError, match="p-value 1 is"):
+        intervals.holm([0.5, p])
