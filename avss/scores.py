@@ -26,7 +26,7 @@ class LayerScores:
 
     table: one line a layer, `layer` first (int, from 0), `rank` last (1 = most important). documents, tokens: the
     calibration text they rest on (0 for methods that read none). moments: per layer and document, where the method
-    kept them.
+    kept them. Raises `InputError` for a score that is not finite, naming the layer.
     """
 
     table: pd.DataFrame
@@ -35,6 +35,18 @@ class LayerScores:
     documents: int = 0
     tokens: int = 0
     moments: tuple[Moments, ...] | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self):
+        column = VALUE_COLUMN.get(self.method, self.method)
+        if column not in self.table:
+            raise InputError(f"table of scores has no column {column}; method {self.method} keeps its scores there")
+        finite = np.isfinite(pd.to_numeric(self.table[column], errors="coerce").to_numpy(np.float64))
+        if not finite.all():
+            line = int(np.flatnonzero(~finite)[0])
+            raise InputError(
+                f"{column} of layer {self.table['layer'].iloc[line]} is not finite ({self.table[column].iloc[line]}); "
+                "score the model again"
+            )
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -105,19 +117,33 @@ def from_values(method: str, values: NDArray[np.float64], **facts) -> LayerScore
 
 
 def from_moments(moments: list[Moments], reading: Reading) -> LayerScores:
-    """Eqs. 1 to 9 from observed moments. Raises `InputError` where S = 0 and the reading asks for an error."""
-    epsilon = magnitude_quantile(moments, reading.quantile) if reading.quantile else float(reading.epsilon)
-    variances = np.array([layer.variance(reading.population, reading.ddof) for layer in moments])
-    sparsities = np.array([layer.sparsity(epsilon) for layer in moments])
+    """Eqs. 1 to 9 from observed moments, one `Moments` a layer, under a reading.
+
+    The table has `sparsity` as measured, `sparsity_bound`, which is 1/N, and `elements`, the N numbers that Eq. 4 was
+    counted over. Where none of them is below epsilon, Eqs. 5 to 8 use the bound in place of 0. Raises `InputError`
+    where S = 0 and the reading asks for an error, and for moments that were observed with another site or other tokens.
+    """
+    for layer, kept in enumerate(moments):
+        _check_observed(layer, kept, reading)
+    population = reading.population
+    epsilon = (
+        float(reading.epsilon)
+        if reading.quantile is None
+        else magnitude_quantile(moments, reading.quantile, population)
+    )
+    variances = np.array([layer.variance(population, reading.ddof) for layer in moments])
+    sparsities = np.array([layer.sparsity(epsilon, population) for layer in moments])
+    elements = np.array([layer.counted(population) for layer in moments])
     empty = np.flatnonzero(sparsities == 0)
+    used = sparsities
     if empty.size and reading.zero_sparsity == "resolution":
-        sparsities[empty] = [1 / moments[layer].elements for layer in empty]
+        used = np.where(sparsities == 0, 1 / elements, sparsities)
         warnings.warn(
             f"no activation below epsilon={epsilon:g} in layers {', '.join(map(str, empty))}: "
             f"S set to 1/N, so that their AVSS is a lower bound; raise epsilon or add samples",
             stacklevel=2,
         )
-    scores = equations.avss(variances, sparsities)
+    scores = equations.avss(variances, used)
     normalized = equations.normalized_avss(scores)
     table = pd.DataFrame(
         {
@@ -126,8 +152,10 @@ def from_moments(moments: list[Moments], reading: Reading) -> LayerScores:
             "std": equations.standard_deviation(variances),
             "normalized_variance": equations.normalized_variance(variances),
             "sparsity": sparsities,
-            "normalized_sparsity": equations.normalized_sparsity(sparsities),
-            "sparsity_deviation": equations.sparsity_deviation(sparsities),
+            "sparsity_bound": 1 / elements,
+            "elements": elements,
+            "normalized_sparsity": equations.normalized_sparsity(used),
+            "sparsity_deviation": equations.sparsity_deviation(used),
             "avss": scores,
             "normalized_avss": normalized,
             "cumulative_avss": equations.cumulative_avss(normalized),
@@ -136,3 +164,18 @@ def from_moments(moments: list[Moments], reading: Reading) -> LayerScores:
     )
     tokens = moments[0].tokens
     return LayerScores(table, "avss", reading.name, len(moments[0].count), tokens, tuple(moments))
+
+
+def _check_observed(layer: int, kept: Moments, reading: Reading) -> None:
+    """Raises `InputError` for moments of other activations than the reading means."""
+    if kept.reading is None:
+        return
+    observed = Reading.parse(kept.reading)
+    decisive = ["site", "tokens", "padding", *(["ddof"] if reading.population == "pooled_tokens" else [])]
+    for name in decisive:
+        had, wanted = getattr(observed, name), getattr(reading, name)
+        if had != wanted:
+            raise InputError(
+                f"moments of layer {layer} were observed with {name}={had}, and the reading has {name}={wanted}; "
+                "observe again with this reading"
+            )

@@ -1,15 +1,13 @@
-"""LayerScores and selection: from moments to a table, to disk and back, to the layers that go."""
+"""LayerScores: from moments to a table, to disk and back."""
 
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
 
 import avss
-from avss import equations, selection
+from avss import equations
 from avss.errors import InputError
 from avss.scores import LayerScores, from_values
 from tests.conftest import ragged, tiny
@@ -20,6 +18,8 @@ COLUMNS = [
     "std",
     "normalized_variance",
     "sparsity",
+    "sparsity_bound",
+    "elements",
     "normalized_sparsity",
     "sparsity_deviation",
     "avss",
@@ -39,6 +39,7 @@ def test_the_table_holds_equations_1_to_9():
     assert (scores.values == table["normalized_avss"]).all()
     assert (table["std"] ** 2).to_numpy() == pytest.approx(table["variance"].to_numpy())
     assert table["avss"].tolist() == (table["variance"] / table["sparsity"]).tolist()
+    assert table["elements"].tolist() == [33 * 16] * 4
     assert table["sparsity_deviation"].tolist() == equations.sparsity_deviation(table["sparsity"]).tolist()
     assert table["cumulative_avss"].iloc[-1] == pytest.approx(1)
     assert sorted(table["rank"]) == [1, 2, 3, 4]
@@ -56,7 +57,13 @@ def test_zero_sparsity_becomes_the_resolution_with_a_warning_or_an_error():
     model, tiny_epsilon = tiny("llama"), "epsilon=1e-30"
     with pytest.warns(UserWarning, match=r"layers 0, 1, 2, 3: S set to 1/N"):
         scores = avss.score(model, BATCHES, reading=f"paper,{tiny_epsilon}")
-    assert scores.table["sparsity"].tolist() == [1 / (33 * 16)] * 4
+    table, bound = scores.table, 1 / (33 * 16)
+    assert table["sparsity"].tolist() == [0] * 4, "the measured share is shown, not its bound"
+    assert table["sparsity_bound"].tolist() == [bound] * 4
+    assert table["elements"].tolist() == [33 * 16] * 4
+    assert table["avss"].tolist() == (table["variance"] / bound).tolist()
+    assert table["normalized_sparsity"].tolist() == [0.25] * 4, "Eqs. 5 and 6 use the bound, as Eq. 7 does"
+    assert table["sparsity_deviation"].tolist() == equations.sparsity_deviation([bound] * 4).tolist()
     with pytest.raises(InputError, match="sparsity is 0 in layers 0, 1, 2, 3"):
         avss.score(model, BATCHES, reading=f"paper,{tiny_epsilon},zero_sparsity=error")
 
@@ -108,82 +115,8 @@ def test_saving_into_a_folder_that_does_not_exist(tmp_path):
         from_values("last", np.array([2.0, 1.0])).save(tmp_path / "nowhere" / "scores.csv")
 
 
-distinct = npst.arrays(np.float64, st.integers(2, 40), elements=st.floats(0.01, 100), unique=True)
-
-
-@given(distinct, st.data())
-def test_lowest_removes_the_k_smallest_in_ascending_order(values, data):
-    k = data.draw(st.integers(1, len(values) - 1))
-    assert selection.lowest(values, k) == sorted(range(len(values)), key=values.__getitem__)[:k]
-
-
-def test_of_equal_layers_the_deeper_goes_first_and_ranks_lower():
-    scores = from_values("last", np.array([1.0, 1.0, 1.0]))
-    assert scores.lowest(2) == [2, 1]
-    assert scores.table["rank"].tolist() == [1, 2, 3]
-
-
-@pytest.mark.parametrize(
-    ("fraction", "layers", "count"),
-    [(0.1667, 6, 1), (0.25, 16, 4), (0.25, 32, 8), (0.125, 32, 4), (0.1562, 32, 5), (0.2, 32, 6), (0.225, 32, 7)],
-)
-def test_shares_of_table_1_become_whole_layers(fraction, layers, count):
-    assert selection.count_of(fraction, layers) == count
-
-
-@pytest.mark.parametrize("wanted", [0, 4, -1, 0.0, 1.0, 1.5, 0.05, 0.95, float("nan")])
-def test_amounts_that_leave_nothing_to_do_or_nothing_over_are_refused(wanted):
-    with pytest.raises(InputError, match=str(wanted)):
-        selection.count_of(wanted, 4)
-
-
-@given(distinct, st.floats(0.01, 0.99))
-def test_cumulative_takes_the_lowest_up_to_the_mass(values, mass):
-    taken = selection.cumulative(values, mass)
-    assert taken == sorted(range(len(values)), key=values.__getitem__)[: len(taken)]
-    assert values[taken].sum() / values.sum() <= mass + 1e-12
-
-
-def test_iterative_scores_what_is_left_again():
-    # Layer 2 is the lowest; without it layer 0 is, although layer 1 was lower before.
-    scores = {(): [3, 2, 1, 9], (2,): [1, 5, 9], (0, 2): [7, 6]}
-    asked = []
-
-    def score(removed):
-        asked.append(tuple(removed))
-        return scores[tuple(removed)]
-
-    assert selection.iterative(score, 4, 3) == [2, 0, 3]
-    assert asked == [(), (2,), (0, 2)]
-
-
-def test_rules_are_chosen_by_name():
-    values = [0.2, 0.01, 0.4, 0.39]
-    assert selection.select("lowest", lambda removed: values, 4, 2) == [1, 0]
-    assert selection.select(
-        "iterative", lambda removed: [v for i, v in enumerate(values) if i not in removed], 4, 2
-    ) == [
-        1,
-        0,
-    ]
-    assert selection.select("cumulative(0.25)", lambda removed: values, 4, 1) == [1, 0]
-    assert selection.select("released_code(0.25)", lambda removed: values, 4, 1) == [0, 1]
-
-
-@pytest.mark.parametrize("rule", ["highest", "lowest(0.5)", "cumulative", "cumulative(half)", "cumulative(0.2", ""])
-def test_an_unknown_rule_is_one_clear_line(rule):
-    with pytest.raises(InputError, match="selection"):
-        selection.parse(rule)
-
-
-def test_a_mass_needs_scores_that_have_shares():
-    for values in ([-1, 2, 3], [0, 0, 0]):
-        with pytest.raises(InputError, match="have no shares"):
-            selection.cumulative(values, 0.5)
-
-
-def test_released_code_takes_the_first_layers_whatever_they_score():
-    assert selection.released_code([0.2, 0.01, 0.4, 0.39], 0.25) == [0, 1]
-    assert selection.cumulative([0.2, 0.01, 0.4, 0.39], 0.25) == [1, 0]
-    with pytest.raises(InputError, match=r"mass is 1\.5"):
-        selection.cumulative([1.0, 2.0], 1.5)
+def test_scores_without_the_column_of_their_method_are_refused():
+    with pytest.raises(InputError, match="no column magnitude"):
+        LayerScores(pd.DataFrame({"layer": [0, 1], "other": [1.0, 2.0]}), "magnitude")
+    with pytest.raises(InputError, match=r"layer 1 is not finite \(big\)"):
+        LayerScores(pd.DataFrame({"layer": [0, 1], "magnitude": [1.0, "big"]}), "magnitude")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from avss.architectures import architecture_of, blocks_of
 from avss.engine.parallel import together
 from avss.errors import InputError
-from avss.moments import HISTOGRAM_BINS, HISTOGRAM_SHIFT, Moments, merge
+from avss.moments import HISTOGRAM_BINS, HISTOGRAM_END, HISTOGRAM_SHIFT, Moments, merge
 from avss.progress import progress
 from avss.reading import Reading
 
@@ -105,7 +105,7 @@ class _LayerStream:
         self.sums = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self.reading.population == "pooled_tokens":
             self._pool(rows, bases, _sent(mask, rows.device))
-        if self.reading.population == "features":
+        if self.reading.population in ("features", "unit_means"):
             self._by_feature(rows, bases, _sent(mask, rows.device).reshape(-1))
         if self.wants_histogram:
             self._count_magnitudes(rows, bases, _sent(mask, rows.device).reshape(-1))
@@ -152,9 +152,16 @@ class _LayerStream:
         self.features = new if self.features is None else merge(*self.features, *new)
 
     def _count_magnitudes(self, rows: Tensor, bases: Tensor | None, mask: Tensor) -> None:
-        bins = (_exact(rows, bases).float().view(torch.int32) & 0x7FFFFFFF) >> HISTOGRAM_SHIFT
-        # One bin more for padding: to leave it out, its size would have to be known.
-        bins = bins.masked_fill_(~mask[:, None], HISTOGRAM_BINS).reshape(-1)
+        values = _exact(rows, bases).abs_()
+        narrow = values.float()
+        bins = narrow.view(torch.int32)
+        if bases is not None or rows.dtype == torch.float64:
+            # float32 may round up, and over the edge of a bin; one bit pattern less is below that edge.
+            bins = bins - (narrow.double() > values).int()
+        bins = bins >> HISTOGRAM_SHIFT
+        # One bin more for padding, and for values that have no bin: to leave them out, their number would have to be
+        # known.
+        bins = bins.masked_fill_(~(mask[:, None] & (values < HISTOGRAM_END)), HISTOGRAM_BINS).reshape(-1)
         if bins.device.type == "cpu":
             counts = torch.bincount(bins, minlength=HISTOGRAM_BINS + 1)
         else:
@@ -176,6 +183,7 @@ class _LayerStream:
             None if self.features is None else tuple(part.cpu().numpy() for part in self.features),
             torch.cat(self.pooled).cpu().numpy() if self.pooled else None,
             None if self.histogram is None else self.histogram.cpu().numpy(),
+            self.reading.name,
         )
 
 
@@ -241,9 +249,12 @@ def checked(batch: dict, number: int, reading: Reading) -> tuple[dict, Tensor]:
     if mask is not None and mask.device.type == "cpu" and not bool(mask.any()):
         raise InputError(f"batch {number} holds padding only; drop empty documents before batching")
     inputs = {key: batch[key] for key in INPUTS if batch.get(key) is not None}
-    if mask is None or reading.padding == "included":
-        return inputs, torch.ones_like(inputs["input_ids"], dtype=torch.bool)
-    return inputs, mask.bool()
+    every = torch.ones_like(inputs["input_ids"], dtype=torch.bool)
+    real = every if mask is None else mask.bool()
+    counts = every if reading.padding == "included" else real
+    if reading.tokens == "after_first":
+        counts = counts & ~(real & (real.cumsum(1) == 1))
+    return inputs, counts
 
 
 def _check_finite(streams: list[_LayerStream]) -> None:
