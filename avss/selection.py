@@ -2,14 +2,18 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from avss.errors import InputError
+
+# Shares that differ by less are equal: sums of thousands of float64 shares round by less than this, and no two sums of
+# measured scores are meant to differ by so little.
+MASS_TOLERANCE = 1e-12
 
 
 def count_of(k_or_fraction: int | float, layers: int) -> int:
@@ -17,6 +21,8 @@ def count_of(k_or_fraction: int | float, layers: int) -> int:
 
     Raises `InputError` unless at least one goes and at least one stays.
     """
+    if isinstance(k_or_fraction, bool) or not isinstance(k_or_fraction, Real):
+        raise InputError(f"amount of layers is {k_or_fraction!r}; give a number of layers or a fraction of them")
     if isinstance(k_or_fraction, Integral):
         count = int(k_or_fraction)
     else:
@@ -31,8 +37,11 @@ def count_of(k_or_fraction: int | float, layers: int) -> int:
 
 
 def lowest(values: ArrayLike, k_or_fraction: int | float) -> list[int]:
-    """The k lowest-scoring layers, lowest first; of two equal layers the deeper one goes first."""
-    values = np.asarray(values, dtype=np.float64)
+    """The k lowest-scoring layers, lowest first; of two equal layers the deeper one goes first.
+
+    values: (M,), finite. Raises `InputError` for a score that is not, and for k as `count_of` does.
+    """
+    values = _checked_scores(values)
     count = count_of(k_or_fraction, len(values))
     ascending = np.argsort(-values, kind="stable")[::-1]
     return ascending[:count].tolist()
@@ -41,28 +50,48 @@ def lowest(values: ArrayLike, k_or_fraction: int | float) -> list[int]:
 def cumulative(values: ArrayLike, mass: float) -> list[int]:
     """The lowest layers, ascending, while their summed share of the scores stays at or below `mass`.
 
-    Our reading of "layers with low cumulative AVSS". May be empty. Raises `InputError` unless 0 < mass < 1.
+    Our reading of "layers with low cumulative AVSS". A share within `MASS_TOLERANCE` of the mass is at it. May be
+    empty. Raises `InputError` unless 0 < mass < 1, for scores without shares, and for one that is not finite.
     """
     values = _checked_mass(values, mass)
     ascending = np.argsort(-values, kind="stable")[::-1]
-    running = np.cumsum(values[ascending] / values.sum())
-    return ascending[running <= mass].tolist()
+    return ascending[_within(values[ascending], mass)].tolist()
 
 
 def released_code(values: ArrayLike, mass: float) -> list[int]:
     """The layers whose cumulative share *in depth order* is at or below `mass`, as the authors' script does.
 
-    The earliest layers go, whatever their score. May be empty. Raises `InputError` unless 0 < mass < 1.
+    The earliest layers go, whatever their score. A share within `MASS_TOLERANCE` of the mass is at it. May be empty.
+    Raises `InputError` as `cumulative` does.
     """
     values = _checked_mass(values, mass)
-    running = np.cumsum(values / values.sum())
-    return np.flatnonzero(running <= mass).tolist()
+    return np.flatnonzero(_within(values, mass)).tolist()
 
 
-def _checked_mass(values: ArrayLike, mass: float) -> np.ndarray:
+def _within(values: NDArray[np.float64], mass: float) -> NDArray[np.bool_]:
+    """Whether the running share of the sum, in this order, is at or below the mass; never so for all layers."""
+    # The largest value first becomes 1, so that the sum of huge scores stays finite.
+    shares = values / values.max()
+    running = np.cumsum(shares / shares.sum())
+    return running <= min(mass + MASS_TOLERANCE, 1 - MASS_TOLERANCE)
+
+
+def _checked_scores(values: ArrayLike, names: Sequence[int] | None = None) -> NDArray[np.float64]:
+    """One finite score a layer, (M,) float64. names: the layers that the scores belong to, by default 0 to M - 1."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or not values.size:
+        raise InputError(f"scores have the shape {values.shape}; give one number a layer")
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        layer = names[bad[0]] if names else int(bad[0])
+        raise InputError(f"score of layer {layer} is not finite ({values[bad[0]]}); score the model again")
+    return values
+
+
+def _checked_mass(values: ArrayLike, mass: float) -> NDArray[np.float64]:
     if not 0 < mass < 1:
         raise InputError(f"mass is {mass}; give a share of the summed scores between 0 and 1, for instance 0.25")
-    values = np.asarray(values, dtype=np.float64)
+    values = _checked_scores(values)
     if (values < 0).any() or not values.any():
         raise InputError(
             f"scores from {values.min():g} to {values.max():g} have no shares of their sum; "
@@ -75,11 +104,15 @@ def iterative(score: Callable[[list[int]], ArrayLike], layers: int, k_or_fractio
     """k layers, each the lowest of those that were left when it was removed; in order of removal.
 
     score(removed): the values of the layers that are left, in order of depth, when these are removed. Called k times.
+    Raises `InputError` for a number of values that is not that of the layers left, and for one that is not finite.
     """
     removed: list[int] = []
     for _ in range(count_of(k_or_fraction, layers)):
         left = [layer for layer in range(layers) if layer not in removed]
-        removed.append(left[lowest(score(sorted(removed)), 1)[0]])
+        values = _checked_scores(score(sorted(removed)), left)
+        if len(values) != len(left):
+            raise InputError(f"{len(values)} scores for {len(left)} layers that are left; give one score a layer")
+        removed.append(left[lowest(values, 1)[0]])
     return removed
 
 
@@ -88,16 +121,24 @@ RULES = {"lowest": False, "iterative": False, "cumulative": True, "released_code
 
 
 def parse(rule: str) -> tuple[str, float | None]:
-    """The name and mass of a selection rule. Raises `InputError` for an unknown rule, a mass too few or too many."""
+    """The name of a selection rule and its mass, None where it takes none.
+
+    Raises `InputError` for an unknown rule, a mass that is missing or of no use, and a mass that is not in (0, 1).
+    """
     found = re.fullmatch(r"(\w+)(?:\((.*)\))?", rule)
     name, mass = found.groups() if found else (rule, None)
     if name not in RULES or RULES[name] != (mass is not None):
         known = ", ".join(f"{known}(mass)" if takes else known for known, takes in RULES.items())
         raise InputError(f"selection {rule!r} is not a rule; choose one of: {known}")
+    if mass is None:
+        return name, None
     try:
-        return name, None if mass is None else float(mass)
-    except ValueError as error:
-        raise InputError(f"selection {rule!r}: the mass is not a number; give one between 0 and 1") from error
+        share = float(mass)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise InputError(f"selection {rule!r}: the mass is {mass}; give a number between 0 and 1, for instance 0.25")
+    return name, share
 
 
 def select(rule: str, score: Callable[[list[int]], ArrayLike], layers: int, k_or_fraction: int | float) -> list[int]:
