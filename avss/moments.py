@@ -194,8 +194,8 @@ class Moments:
     def save(self, path: str | os.PathLike) -> None:
         """Write the moments as one `.npz` file, without pickle, whole or not at all; `load` gives them back exactly.
 
-        Moments of parts of the text can so be computed apart and merged. Raises `InputError` where the folder does not
-        exist.
+        This way the moments of parts of a text can be computed apart, then merged. Raises `InputError` where the
+        folder does not exist.
         """
         path = Path(path)
         if not path.parent.is_dir():

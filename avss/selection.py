@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from avss.errors import InputError
 
-# Shares that differ by less are equal: sums of thousands of float64 shares round by less than this, and no two sums of
-# measured scores are meant to differ by so little.
+# Shares that differ by less count as equal. Sums of thousands of float64 shares are rounded by less than this, and
+# measured scores do not have so many digits.
 MASS_TOLERANCE = 1e-12
 
 
