@@ -81,6 +81,9 @@ def test_embedded_data_has_its_splits():
         ("a.jsonl.gz", b"not gzip", "a.jsonl.gz cannot be read"),
         ("a.csv", b"text\n", "is empty"),
         ("folder", "folder", "holds no .jsonl"),
+        ("", None, "data '' is no name; give a file"),
+        ("a" * 5000, None, "does not exist"),
+        ("a" * 5000 + "/b", None, "does not exist"),
         ("$NOT_SET_ANYWHERE/sst2", None, "the variable is not set"),
     ],
 )
@@ -97,7 +100,8 @@ def test_unusable_data_is_named(tmp_path, monkeypatch, name, content, message):
 
 def test_rows_without_text_are_left_out():
     dataset = Dataset.from_dict({"text": ["a", "", "  ", None, "b"], "other": list("vwxyz")})
-    kept, column = usable_rows(dataset, ("sentence", "text"), None)
+    with pytest.warns(UserWarning, match="3 of 5 rows of data are left out"):
+        kept, column = usable_rows(dataset, ("sentence", "text"), None)
     assert (kept["text"][:], column) == (["a", "b"], "text")
     assert usable_rows(dataset, ("text",), "other")[1] == "other"
     with pytest.raises(InputError, match="has no column words; it has text, other"):

@@ -7,12 +7,12 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import datasets.config
 import pytest
 from huggingface_hub import constants
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from avss import data
 from avss.architectures import blocks_of
 from avss.cli import main
 from avss.errors import InputError
@@ -168,7 +168,7 @@ def bare(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(data, "HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "datasets"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
     return monkeypatch
@@ -232,7 +232,11 @@ def test_what_is_in_the_cache_needs_neither_network_nor_token_nor_disk(bare, tmp
     folder = tmp_path / "hub" / "models--meta-llama--Llama-3.1-8B" / "snapshots" / row.revision
     folder.mkdir(parents=True)
     (folder / "model.safetensors.index.json").write_text("{}")
-    (tmp_path / "datasets" / "rajpurkar___squad").mkdir(parents=True)
+    kept = tmp_path / "datasets" / "avss" / "rajpurkar%2Fsquad" / "default" / row.data_revision
+    for split in (row.calibration, row.evaluation):
+        (kept / split).mkdir(parents=True)
+        (kept / split / "dataset_info.json").write_text("{}")
+    (kept / "splits.json").write_text("[]")
     assert preflight.problems([replace(row, data_bytes=10**18)]) == []
 
 

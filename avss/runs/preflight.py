@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets import config
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import get_session
@@ -27,13 +28,18 @@ def problems(rows: Sequence["Row"]) -> list[str]:
         for row in rows
         if models.on_hub(row.checkpoint) and not models.at_hand(row.checkpoint, row.revision)
     }
-    sources = {row.data: row for row in rows if data.on_hub(row.data) and not data.at_hand(row.data)}
+    sources = {
+        row.data: row
+        for row in rows
+        if data.on_hub(row.data)
+        and not data.at_hand(row.data, row.data_config, row.data_revision, (row.calibration, row.evaluation))
+    }
     unreachable = _unreachable()
     if unreachable and (checkpoints or sources):
         found.append(
             f"the hub {constants.ENDPOINT} cannot be reached ({unreachable}) and is needed for "
-            f"{', '.join([*checkpoints, *sources])}; connect to it, or fetch them elsewhere and copy the cache "
-            f"{constants.HF_HUB_CACHE}"
+            f"{', '.join([*checkpoints, *sources])}; connect to it, or fetch them elsewhere and copy the caches "
+            f"{constants.HF_HUB_CACHE} and {config.HF_DATASETS_CACHE}"
         )
     gated = [row for row in checkpoints.values() if row.alternative]
     found += [line for row in gated if (line := _closed(row, try_it=not unreachable))]
@@ -111,7 +117,7 @@ def _space(checkpoints: Iterable["Row"], sources: Iterable["Row"]) -> list[str]:
         stored_bytes(models.skeleton(row.checkpoint, revision=row.revision, shape=row.shape)) for row in checkpoints
     )
     needed: dict[int, tuple[Path, int]] = {}
-    for folder, size in ((constants.HF_HUB_CACHE, weights + raw), (data.HF_DATASETS_CACHE, raw)):
+    for folder, size in ((constants.HF_HUB_CACHE, weights + raw), (config.HF_DATASETS_CACHE, raw)):
         folder = next(path for path in (Path(folder), *Path(folder).absolute().parents) if path.exists())
         known = needed.get(folder.stat().st_dev, (folder, 0))
         needed[folder.stat().st_dev] = (known[0], known[1] + size)

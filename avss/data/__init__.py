@@ -1,0 +1,33 @@
+"""Data: a name to rows (`load`; files by `rows` and `splits`, the hub by `hub`), and texts to batches (`padding`)."""
+
+from avss.data.hub import at_hand
+from avss.data.load import fingerprint, load_data, on_hub, sample, usable_rows
+from avss.data.padding import (
+    Example,
+    batched,
+    batches,
+    beginning,
+    by_length,
+    context_of,
+    pad,
+    padding_id,
+    usable_size,
+)
+
+__all__ = [
+    "Example",
+    "at_hand",
+    "batched",
+    "batches",
+    "beginning",
+    "by_length",
+    "context_of",
+    "fingerprint",
+    "load_data",
+    "on_hub",
+    "pad",
+    "padding_id",
+    "sample",
+    "usable_rows",
+    "usable_size",
+]
