@@ -211,14 +211,18 @@ def test_a_device_and_a_device_map_exclude_each_other(capsys):
     assert "--device-map: not allowed with argument --device" in capsys.readouterr().err
 
 
-def test_rows_with_labels_of_other_classes_are_left_out_and_counted(world, capsys):
-    (world / "three.jsonl").write_text("".join(f'{{"sentence": "good film", "label": {n}}}\n' for n in (0, 1, 2, 3, 3)))
+def test_rows_without_a_label_are_left_out_and_counted_and_other_classes_are_refused(world, capsys):
+    for name, labels in (("some", (0, 1, -1, None, -1)), ("four", (0, 1, 2, 3, 3))):
+        rows = ({"sentence": "good film", "label": label} for label in labels)
+        (world / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (world / "one.jsonl").write_text('{"sentence": "good film", "label": 1}\n')
     model = world / "bert-model"
-    assert run("evaluate", model, "--data", world / "three.jsonl", "--task", "sentiment") == 0
+    assert run("evaluate", model, "--data", world / "some.jsonl", "--task", "sentiment") == 0
     captured = capsys.readouterr()
-    assert "3 of 5 rows are left out: their labels are 2, 3, and the model has the classes 0 to 1" in captured.err
+    assert "3 of 5 rows are left out: they have no label (the first is row 3)" in captured.err
     assert json.loads(captured.out)["n"] == 2
+    assert run("evaluate", model, "--data", world / "four.jsonl", "--task", "sentiment") == 2
+    assert "holds 2 in 1 of 5 rows, and that is no class from 0 to 1 (LABEL_0, LABEL_1)" in capsys.readouterr().err
     # Of one document there is no interval, and nan is no JSON.
     assert run("evaluate", model, "--data", world / "one.jsonl", "--task", "sentiment") == 0
     text = capsys.readouterr().out

@@ -253,7 +253,8 @@ def test_examples_label_the_right_word_after_the_prompt(pieces):
 def test_examples_of_an_encoder_are_texts_with_their_class():
     model, tokenizer = tiny("bert"), word_tokenizer()
     mixed = Dataset.from_dict({"sentence": [*SENTENCES, "good"], "label": [1, 0, 0, 1, 1, -1]})
-    given = sentiment.examples(model, tokenizer, mixed, "sentence", 4)
+    with pytest.warns(UserWarning, match="1 of 6 rows are left out: they have no label"):
+        given = sentiment.examples(model, tokenizer, mixed, "sentence", 4)
     assert [example.labels for example in given] == [1, 0, 0, 1, 1], "a row without a class is left out"
     assert [example.input_ids for example in given] == [tokenizer(text)["input_ids"][:4] for text in SENTENCES]
 

@@ -2,7 +2,6 @@
 gives the two label words after a prompt, whose logits are float32 for weights of any dtype.
 """
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from avss.engine.observe import evaluating
 from avss.errors import InputError
 from avss.progress import progress
 from avss.tasks.base import Outcome, Task
+from avss.tasks.labels import class_names, with_classes
 from avss.tasks.prompts import common_prefix, fitted
 
 PROMPT = "Review: {text}\nSentiment:"
@@ -29,10 +29,10 @@ VERBALIZED = (" negative", " positive")
 def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
     """Hits a document.
 
-    Raises `InputError` for a model that neither classifies nor continues text, for labels that it does not have, and
-    for a tokenizer that does not tell the label words apart.
+    Raises `InputError` for a model that neither classifies nor continues text, for labels that are not its classes
+    (`avss.tasks.labels.with_classes`), and for a tokenizer that does not tell the label words apart.
     """
-    dataset = _labelled(model, dataset)
+    dataset, classes, by_name = _labelled(model, dataset, measured=True)
     context = context_of(model, tokenizer, context)
     texts = list(dataset[column])
     if is_classifier(model):
@@ -45,7 +45,9 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
             f"summed over the tokens of the label, {'BOS first' if beginning(tokenizer) else 'no BOS'}, "
             f"reviews cut at their end so that prompt and label have at most {context} tokens"
         )
-    labels = np.array(dataset["label"])
+    if by_name:
+        protocol += ", labels matched to classes by name"
+    labels = np.array(classes)
     hits = (predicted == labels).astype(np.float64)
     return Outcome(hits, np.ones_like(hits), protocol, predicted, labels)
 
@@ -55,9 +57,9 @@ def examples(model, tokenizer, dataset: Dataset, column: str, context: int | Non
 
     Of the latter only the tokens of the label word are labelled. Raises `InputError` as `measure`.
     """
-    dataset = _labelled(model, dataset)
+    dataset, classes, _ = _labelled(model, dataset, measured=False)
     context = context_of(model, tokenizer, context)
-    texts, classes = list(dataset[column]), dataset["label"]
+    texts = list(dataset[column])
     if is_classifier(model):
         encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"]
         return [Example(ids, label) for ids, label in zip(encoded, classes, strict=True) if ids]
@@ -68,31 +70,15 @@ def examples(model, tokenizer, dataset: Dataset, column: str, context: int | Non
     return result
 
 
-def _labelled(model, dataset: Dataset) -> Dataset:
-    """The rows with a label that the model can predict."""
+def _labelled(model, dataset: Dataset, *, measured: bool) -> tuple[Dataset, list[int], bool]:
+    """The rows with a label, the model's class of each, and whether names decided, as `with_classes`."""
     if not (is_classifier(model) or is_causal(model)):
         raise InputError(
             f"task sentiment needs a classifier or a causal language model, {type(model).__name__} is neither; "
             f"fine-tune one, for instance with recipes/minilm_sst2.py"
         )
-    if "label" not in dataset.column_names:
-        raise InputError(f"task sentiment needs a column label; the data has {', '.join(dataset.column_names)}")
-    classes = model.config.num_labels if is_classifier(model) else len(VERBALIZED)
-    labels = dataset["label"]
-    keep = [index for index, label in enumerate(labels) if isinstance(label, int) and 0 <= label < classes]
-    if not keep:
-        raise InputError(
-            f"no usable rows: column label holds no class from 0 to {classes - 1} "
-            f"(its first value is {labels[0]!r}); give a split with labels"
-        )
-    if len(keep) < len(labels):
-        left_out = sorted({str(labels[index]) for index in set(range(len(labels))) - set(keep)})
-        warnings.warn(
-            f"{len(labels) - len(keep)} of {len(labels)} rows are left out: their labels are "
-            f"{', '.join(left_out[:5])}, and the model has the classes 0 to {classes - 1}",
-            stacklevel=2,
-        )
-    return dataset.select(keep)
+    names = class_names(model) if is_classifier(model) else [word.strip() for word in VERBALIZED]
+    return with_classes(dataset, names, measured=measured)
 
 
 def _classified(model, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
