@@ -183,7 +183,7 @@ def test_memory_that_runs_out_is_one_line(world, capsys, monkeypatch, command, a
     def run_out(*_, **__):
         torch.empty(1 << 60, dtype=torch.uint8)
 
-    for name in ("methods.score", "tasks.evaluate", "pruning.prune", "plan.measured"):
+    for name in ("methods.score", "tasks.evaluate", "pruning.prune", "runs.plan.measured"):
         monkeypatch.setattr(f"avss.{name}", run_out)
     model, data = world / "bert-model", world / "reviews.jsonl"
     (world / "good.csv").write_text("layer,magnitude,rank\n0,1,4\n1,2,3\n2,3,2\n3,4,1\n")
