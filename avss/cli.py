@@ -7,13 +7,18 @@ checked.
 import argparse
 import json
 import math
+import os
 import sys
+import tempfile
+import traceback
 import warnings
 from pathlib import Path
 
 from avss import __version__, selection
 from avss.errors import InputError
-from avss.files import checked_output, write_whole
+from avss.files import write_whole
+from avss.options import PLAIN_CONTEXT, parser
+from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
 from avss.runs.batch_sizes import is_out_of_memory
 
 # What needs less memory, by the option that a command has for it.
@@ -33,32 +38,35 @@ def _model(arguments: argparse.Namespace) -> tuple:
     return load_model(arguments.model, dtype=arguments.dtype, **where)
 
 
+def _inputs(arguments: argparse.Namespace) -> list[str]:
+    """The files and folders that a command reads, as the user names them."""
+    named = (getattr(arguments, name, None) for name in ("model", "data", "scores"))
+    return [os.path.expanduser(os.path.expandvars(name)) for name in named if name]
+
+
 def _score(arguments: argparse.Namespace) -> None:
     from avss.data import batched, batches, context_of, load_data, padding_id, sample, usable_rows
     from avss.engine.gold import is_classifier
     from avss.methods import method_named, score
     from avss.models import revision_of
     from avss.reading import Reading
+    from avss.scores import checked_scores_output
     from avss.tasks import TASKS, task_named
 
-    out = checked_output(arguments.out, arguments.force)
-    # What scores rest on is written beside them.
-    if checked_output(out.with_suffix(".json"), arguments.force) == out:
-        raise InputError(f"--out {out} is where the facts of the scores go; give a name that ends in .csv")
+    out = checked_scores_output(arguments.out, arguments.force, _inputs(arguments))
     method, reading = method_named(arguments.method), Reading.parse(arguments.reading)
     task = task_named(arguments.task) if arguments.task else None
-    _positive("--samples", arguments.samples)
-    _positive("--batch-size", arguments.batch_size)
+    _check_numbers(arguments)
     dataset = load_data(arguments.data, arguments.split, purpose="calibration")
     tasks = [task] if task else TASKS.values()
     columns = tuple(dict.fromkeys(column for each in tasks for column in each.columns))
     dataset, column = usable_rows(dataset, columns, arguments.column, f"data {arguments.data}")
     dataset = sample(dataset, arguments.samples, arguments.seed)
     model, tokenizer = _model(arguments)
-    context = context_of(model, tokenizer, arguments.context)
-    filled = reading.padding == "included"
     if task is None and method.reads_labels and is_classifier(model):
         task = TASKS["sentiment"]
+    context = context_of(model, tokenizer, arguments.context or (task.context if task else PLAIN_CONTEXT))
+    filled = reading.padding == "included"
     if task:
         examples = task.examples(model, tokenizer, dataset, column, context)
         text = batched(examples, padding_id(tokenizer), arguments.batch_size, context if filled else None)
@@ -66,23 +74,30 @@ def _score(arguments: argparse.Namespace) -> None:
         text = batches(dataset[column], tokenizer, context=context, batch_size=arguments.batch_size, fill=filled)
     options = {"seed": arguments.seed} if "seed" in method.options else {}
     scores = score(model, text, arguments.method, reading=reading, **options)
-    scores.save(
-        out,
-        model=arguments.model,
-        revision=revision_of(model),
-        data=arguments.data,
-        task=task and task.name,
-        samples=len(dataset),
-        context=context,
-        seed=arguments.seed,
-    )
+    facts = {
+        "model": arguments.model,
+        "revision": revision_of(model),
+        "data": arguments.data,
+        "task": task and task.name,
+        "samples": len(dataset),
+        "context": context,
+        "seed": arguments.seed,
+    }
+    try:
+        scores.save(out, **facts)
+    except OSError:
+        # The work is done, and a table is short.
+        print(scores.table.to_csv(index=False), end="")
+        raise
     order = " ".join(map(str, scores.lowest(len(scores.values) - 1)))
     print(f"{out}: {len(scores.values)} layers scored by {arguments.method}; least important first: {order}")
 
 
 def _prune(arguments: argparse.Namespace) -> None:
-    out = checked_output(arguments.out, arguments.force, folder=True)
-    from avss.models import load_model
+    inputs = _inputs(arguments)
+    out = checked_output(arguments.out, arguments.force, folder=True, inputs=inputs, own=check_own_folder)
+    check_space(out)
+    from avss.models import load_model, stored_dtype
     from avss.pruning import parameter_share, prune, save_pruned
     from avss.scores import LayerScores
 
@@ -92,7 +107,14 @@ def _prune(arguments: argparse.Namespace) -> None:
         removed = sorted(scores.lowest(wanted))
     else:
         removed = _by_rule(arguments.rule, scores)
-    model, tokenizer = load_model(arguments.model, dtype=arguments.dtype, device="cpu")
+    dtype = arguments.dtype or stored_dtype(arguments.model)
+    model, tokenizer = load_model(arguments.model, dtype=dtype, device="cpu")
+    named = model.config.architectures
+    if named and type(model).__name__ not in named:
+        raise InputError(
+            f"model {arguments.model} is a {named[0]}, which loads as {type(model).__name__} and would lose its head; "
+            f"save it as a class that an Auto class of transformers loads"
+        )
     from avss.architectures import blocks_of
 
     total = len(blocks_of(model))
@@ -132,10 +154,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
     task_named(arguments.task)
     if arguments.out:
-        checked_output(arguments.out, arguments.force)
-    if arguments.samples is not None:
-        _positive("--samples", arguments.samples)
-    _positive("--batch-size", arguments.batch_size)
+        checked_output(arguments.out, arguments.force, inputs=_inputs(arguments), own=check_own_result)
+    _check_numbers(arguments)
     from avss.data import load_data, usable_rows
 
     dataset = load_data(arguments.data, arguments.split)
@@ -152,13 +172,26 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         batch_size=arguments.batch_size,
         seed=arguments.seed,
     )
-    result |= {"model": arguments.model, "data": arguments.data}
-    # JSON has no nan, which the interval of a single document is.
-    result |= {end: None for end in ("low", "high") if math.isnan(result[end])}
-    text = json.dumps(result, indent=1) + "\n"
+    result |= {"model": arguments.model, "data": arguments.data, "avss": __version__}
+    if not math.isfinite(result["value"]):
+        raise InputError(
+            f"{result['metric']} of model {arguments.model} on {arguments.data} is {result['value']}, which is no "
+            f"measurement; load the model in a wider dtype, or check its weights"
+        )
+    text = json.dumps(_without_nan(result), indent=1, allow_nan=False) + "\n"
+    # Printed first, so that it is not lost where it cannot be written.
+    print(text, end="")
     if arguments.out:
         write_whole(Path(arguments.out), text)
-    print(text, end="")
+
+
+def _without_nan(value):
+    """The value with None for numbers that JSON does not have, such as the interval of a single document."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _methods(arguments: argparse.Namespace) -> None:
@@ -206,109 +239,91 @@ def _plan(arguments: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
-def _positive(name: str, number: int) -> None:
-    if number <= 0:
+def _positive(name: str, number: float) -> None:
+    if not (number > 0 and math.isfinite(number)):
         raise InputError(f"{name} is {number}; give at least 1")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="avss", description="Layer importance of transformers, and pruning by it.")
-    parser.add_argument("--version", action="version", version=f"avss {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    anything = "hub id, folder, file or embedded name"
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    """Raises `InputError` for numbers that no data and no model can go with."""
+    for name in ("samples", "batch_size", "context"):
+        if getattr(arguments, name) is not None:
+            _positive(f"--{name.replace('_', '-')}", getattr(arguments, name))
+    if not 0 <= arguments.seed < 1 << 63:
+        raise InputError(f"--seed is {arguments.seed}; give a number from 0 to {(1 << 63) - 1}")
 
-    def command(name: str, run, summary: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=summary, description=summary)
-        added.set_defaults(run=run)
-        return added
 
-    def with_model(added: argparse.ArgumentParser, device: bool = True) -> None:
-        added.add_argument("model", metavar="MODEL", help="hub id, folder, or embedded name such as mini/distilbert")
-        added.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default: %(default)s)")
-        if device:
-            where = added.add_mutually_exclusive_group()
-            where.add_argument("--device", help="a torch device (default: a GPU where there is one)")
-            where.add_argument("--device-map", help="auto, for instance: how accelerate spreads the blocks over GPUs")
-
-    def with_data(added: argparse.ArgumentParser) -> None:
-        added.add_argument("--data", required=True, help=f"{anything} such as microworld/reviews")
-        added.add_argument("--split", help="default: the usual one for the purpose")
-        added.add_argument("--column", help="the column that holds the text (default: the usual names)")
-        added.add_argument("--seed", type=int, default=0, help="draws the documents (default: %(default)s)")
-        added.add_argument("--batch-size", type=int, default=32, help="documents or windows at a time")
-
-    def with_output(added: argparse.ArgumentParser, required: bool, what: str) -> None:
-        added.add_argument("--out", required=required, help=what)
-        added.add_argument("--force", action="store_true", help="replace an existing output")
-
-    scoring = command("score", _score, "Score every layer of a model on calibration text.")
-    with_model(scoring)
-    with_data(scoring)
-    scoring.add_argument("--method", default="avss", help="see `avss methods` (default: %(default)s)")
-    scoring.add_argument(
-        "--reading", default="paper", help="paper or released-code, with changes such as paper,epsilon=1e-3"
-    )
-    scoring.add_argument(
-        "--task",
-        help="show documents as this task does, with its labels: sentiment, question_answering or language_modeling "
-        "(default: plain text; for methods that need a classifier's labels, sentiment)",
-    )
-    scoring.add_argument("--samples", type=int, default=512, help="documents (default: %(default)s)")
-    scoring.add_argument("--context", type=int, default=128, help="tokens a document (default: %(default)s)")
-    with_output(scoring, True, "CSV file of scores")
-
-    pruning = command("prune", _prune, "Remove the lowest-scoring layers and save a plain checkpoint.")
-    with_model(pruning, device=False)
-    pruning.add_argument("--scores", required=True, help="CSV made by `avss score`")
-    amount = pruning.add_mutually_exclusive_group(required=True)
-    amount.add_argument("--layers", type=int, help="how many layers to remove")
-    amount.add_argument("--fraction", type=float, help="share of layers to remove, rounded to whole layers")
-    amount.add_argument("--rule", help="cumulative(MASS) or released_code(MASS), by the share of the summed scores")
-    with_output(pruning, True, "folder of the pruned model")
-
-    evaluating = command("evaluate", _evaluate, "Measure a model on a task.")
-    with_model(evaluating)
-    with_data(evaluating)
-    evaluating.add_argument("--task", required=True, help="sentiment, question_answering or language_modeling")
-    evaluating.add_argument("--samples", type=int, help="documents (default: all)")
-    evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
-    with_output(evaluating, False, "JSON file of the result; it is printed in any case")
-
-    planning = command("plan", _plan, "Estimate time, memory and disk of a profile, and say what it lacks.")
-    planning.add_argument("--profile", default="mini", help="a name in profiles/, or a file (default: %(default)s)")
-    planning.add_argument("--row", help="one row of it (default: all)")
-    planning.add_argument("--device", help="a torch device (default: a GPU where there is one)")
-    planning.add_argument("--flops", type=float, help="its operations a second, such as 4e14 (default: measured)")
-    planning.add_argument("--bandwidth", type=float, help="bytes it reads a second, such as 2e12 (default: measured)")
-
-    command("methods", _methods, "List the methods and where they come from.")
-    command("models", _models, "List the embedded models.")
-    return parser
+COMMANDS = {
+    "score": _score,
+    "prune": _prune,
+    "evaluate": _evaluate,
+    "plan": _plan,
+    "methods": _methods,
+    "models": _models,
+}
 
 
 def _one_line(message, category, filename, lineno, file=None, line=None) -> None:
     print(f"avss: warning: {message}", file=sys.stderr)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 on anything the user can mend, 130 when interrupted."""
-    warnings.showwarning = _one_line
-    parsed = _parser().parse_args(arguments)
+def _failed(message: str, code: int = 2) -> int:
+    print(f"avss: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _internal(error: Exception, debug: bool) -> int:
+    said, advice = f"{type(error).__name__}: {error}"[:200], "run it with --debug for the traceback"
+    if debug:
+        with tempfile.NamedTemporaryFile("w", prefix="avss-", suffix=".txt", delete=False, encoding="utf-8") as file:
+            traceback.print_exception(error, file=file)
+        advice = f"the traceback is in {file.name}"
+    return _failed(f"internal error ({said}); please report it: {advice}", 1)
+
+
+def _silence_output() -> None:
+    """Standard output that cannot be written would fail once more when Python ends."""
     try:
-        return parsed.run(parsed) or 0
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command.
+
+    Returns 0 on success, 1 after an internal error, 2 on anything that the user can mend, 130 when interrupted, 141
+    where the reader of the output has gone.
+    """
+    warnings.showwarning = _one_line
+    if hasattr(sys.stdout, "reconfigure"):
+        # A name of a file need not be printable.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    parsed = parser(COMMANDS).parse_args(arguments)
+    try:
+        code = parsed.run(parsed) or 0
+        sys.stdout.flush()
+        return code
     except InputError as error:
-        print(f"avss: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
+        return _failed(str(error))
+    except BrokenPipeError:
+        _silence_output()
+        return 141
+    except OSError as error:
+        _silence_output()
+        reason = error.strerror or str(error) or type(error).__name__
+        return _failed(f"{error.filename}: {reason}" if error.filename else reason)
+    except UnicodeError as error:
+        return _failed(f"a file or a name is not UTF-8 ({error}); convert it")
+    except KeyboardInterrupt:
+        print("avss: interrupted; an output is there whole, or as it was before", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
+            return _internal(error, parsed.debug)
         ways = [way for option, way in LESS_MEMORY.items() if hasattr(parsed, option)] or ["a larger device"]
         reason = " ".join(str(error).split()[:12])
-        print(f"avss: error: memory ran out ({reason} ...); give {' or '.join(ways)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("avss: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        return _failed(f"memory ran out ({reason} ...); give {' or '.join(ways)}")
 
 
 if __name__ == "__main__":

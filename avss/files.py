@@ -1,43 +1,148 @@
-"""Files that are written whole or not at all, and checks before long work that they can be written."""
+"""Files and folders that are written whole or not at all, and what a killed process leaves of them.
+
+Everything is made beside its place, under a hidden name that states the process that makes it, and takes its own name
+in one step. A process that is killed leaves such hidden names; the next one that writes into the folder removes them.
+"""
 
 import hashlib
 import os
 import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from avss.errors import InputError
 
 # The folder that holds the package and, in a checkout, notebooks, profiles and results.
 ROOT = Path(__file__).parent.parent
 
+# `.NAME.MACHINE-PID-TOKEN.part` is being made, `.NAME.MACHINE-PID-TOKEN.old` is being replaced.
+HIDDEN = re.compile(r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.(?P<kind>part|old)")
+# Processes of other machines cannot be seen; what they have not touched for a day is abandoned.
+ABANDONED = 24 * 3600
 
-def checked_output(path: str | os.PathLike, force: bool = False, *, folder: bool = False) -> Path:
-    """The path, if a file, or a `folder`, can be written there.
 
-    Raises `InputError` where its folder does not exist, where it exists itself and `force` is not given, and where it
-    is a folder and a file is to be written.
-    """
-    path = Path(path)
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"folder {path.parent} does not exist; create it first")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists already; give another name, or --force to replace it")
-    if path.is_dir() and not folder:
-        raise InputError(f"{path} is a folder; give the name of a file")
-    return path
+def _machine() -> str:
+    """Eight digits for what a process id is unique in: this machine, or a container on it."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(6)}.{kind}")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder of our own, as far as that is possible."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left in a folder, and give back its name to what they were about to replace."""
+    for path in sorted(folder.glob(".*.part")) + sorted(folder.glob(".*.old")):
+        found = HIDDEN.fullmatch(path.name)
+        if not found:
+            continue
+        here = found["machine"] == _machine()
+        if here and _runs(int(found["pid"])):
+            continue
+        target = path.with_name(found["name"])
+        with suppress(OSError):
+            if found["kind"] == "old" and not os.path.lexists(target):
+                os.rename(path, target)
+            elif here or found["kind"] == "old" or time.time() - path.stat().st_mtime > ABANDONED:
+                _remove(path)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk. Some file systems cannot do it for folders."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    Raises `OSError` where it cannot be written; the old content is then still there.
+    """
+    path = Path(path)
+    clear_leftovers(path.parent)
+    part = _beside(path, "part")
     try:
-        with open(temporary, "wb") as file:
+        with open(part, "xb") as file:
             file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(part, path)
+    except BaseException:
+        _remove(part)
+        raise
+    _sync(path.parent)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new, hidden folder to fill, which takes the place of `folder` at the end of the context.
+
+    On an error the new folder is removed, and `folder` is as it was. A process that is killed between the two renames
+    leaves the old folder under a hidden name; `clear_leftovers` gives it its name back. Raises `OSError` where it
+    cannot be written.
+    """
+    clear_leftovers(folder.parent)
+    made, aside = _beside(folder, "part"), _beside(folder, "old")
+    try:
+        made.mkdir()
+        yield made
+        for path in sorted(made.rglob("*")):
+            _sync(path)
+        _sync(made)
+        if folder.exists():
+            os.replace(folder, aside)
+        os.replace(made, folder)
+    except BaseException:
+        if aside.exists() and not os.path.lexists(folder):
+            os.rename(aside, folder)
+        _remove(made)
+        raise
+    _sync(folder.parent)
+    _remove(aside)
+
+
+def try_writing(path: Path) -> None:
+    """Raises `OSError` where a file beside `path` cannot be written, as in a folder that is full or read-only."""
+    clear_leftovers(path.parent)
+    trial = _beside(path, "part")
+    try:
+        with open(trial, "xb") as file:
+            file.write(bytes(1 << 12))
+            os.fsync(file.fileno())
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(trial)
 
 
 def may_be_hub_id(name: str) -> bool:

@@ -1,33 +1,50 @@
 """A model's name (hub id, folder, or embedded name) to a model and its tokenizer. Safetensors only, no remote code."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
 import torch
 from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForNextSentencePrediction,
+    AutoModelForPreTraining,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from avss import mini
 from avss.engine.parallel import own_device
 from avss.errors import InputError, look_up
-from avss.files import may_be_hub_id, sha256
+from avss.files import clear_leftovers, may_be_hub_id, sha256
 
 EMBEDDED = "mini/"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-AUTO_CLASSES = {"ForSequenceClassification": AutoModelForSequenceClassification, "ForCausalLM": AutoModelForCausalLM}
-AUTO_CLASSES["LMHeadModel"] = AutoModelForCausalLM
+AUTO_CLASSES = {
+    "ForSequenceClassification": AutoModelForSequenceClassification,
+    "ForCausalLM": AutoModelForCausalLM,
+    "LMHeadModel": AutoModelForCausalLM,
+    "ForMaskedLM": AutoModelForMaskedLM,
+    "ForTokenClassification": AutoModelForTokenClassification,
+    "ForQuestionAnswering": AutoModelForQuestionAnswering,
+    "ForMultipleChoice": AutoModelForMultipleChoice,
+    "ForNextSentencePrediction": AutoModelForNextSentencePrediction,
+    "ForPreTraining": AutoModelForPreTraining,
+}
 # How attention may be computed; the last needs a package of its own.
 ATTENTION = ("eager", "sdpa", "flash_attention_2")
 # How accelerate may spread a model over the devices there are.
@@ -47,6 +64,8 @@ def resolve(name: str) -> str:
     if expanded.startswith(EMBEDDED):
         return str(mini.folder(expanded.removeprefix(EMBEDDED)))
     path = Path(expanded)
+    if path.parent.is_dir() and not path.exists():
+        clear_leftovers(path.parent)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise InputError(f"model folder {name} has no config.json; give a folder made by save_pretrained")
@@ -84,8 +103,8 @@ def load_model(
         look_up("device_map", device_map, dict.fromkeys(DEVICE_MAPS))
     device = device or own_device()
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device).tolist()
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise InputError(
             f"device {device} cannot be used ({_first_line(str(error))}); give another, such as cpu"
         ) from error
@@ -133,6 +152,36 @@ def skeleton(name: str, *, dtype: str = "float32", revision: str | None = None, 
             return _auto_class(config).from_config(config, dtype=config.dtype).eval()
     except (OSError, TypeError, ValueError) as error:
         raise InputError(_explained(name, error)) from error
+
+
+def stored_dtype(name: str) -> str:
+    """The dtype of a checkpoint's floating-point weights, a key of `DTYPES`; float32 where there are several.
+
+    Raises `InputError` where the weights cannot be had, or are of no such dtype.
+    """
+    names = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+    found = set()
+    try:
+        for file in _weight_files(resolve(name)):
+            with safe_open(file, "pt") as tensors:
+                found |= {tensors.get_slice(key).get_dtype() for key in tensors.keys()}  # noqa: SIM118
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise InputError(_explained(name, error)) from error
+    other = {dtype for dtype in found - set(names) if dtype.startswith("F")}
+    if other:
+        raise InputError(f"model {name} stores {', '.join(sorted(other))}; name the dtype to use, such as float32")
+    chosen = found & set(names)
+    return names[chosen.pop()] if len(chosen) == 1 else "float32"
+
+
+def _weight_files(where: str) -> list[str]:
+    """The safetensors files of a folder or, downloaded, of a hub id. Raises `OSError` where there are none."""
+    try:
+        return [cached_file(where, WEIGHTS[0])]
+    except OSError:
+        index = cached_file(where, WEIGHTS[1])
+    parts = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()
+    return [cached_file(where, part) for part in sorted(set(parts))]
 
 
 def on_hub(name: str) -> bool:

@@ -4,18 +4,19 @@ The list of blocks, the depth in the config, every per-layer list of the config 
 move together; that is what makes a saved checkpoint load with the plain Auto class and generate with its cache.
 """
 
+import errno
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from safetensors import SafetensorError
 from torch import nn
 
 from avss.architectures import architecture_of, blocks_of
 from avss.errors import InputError
-from avss.files import checked_output
+from avss.files import sha256, whole_folder
+from avss.outputs import FACTS, check_own_folder, check_space, checked_output
 from avss.selection import checked_layers
 
 
@@ -99,18 +100,19 @@ def parameter_share(model: nn.Module, layers: Iterable[int]) -> float:
 def save_pruned(model: nn.Module, tokenizer, folder: str | os.PathLike, facts: dict, *, force: bool = False) -> None:
     """Save model and tokenizer as safetensors, and `facts` as `pruning.json`, whole or not at all.
 
-    Everything is written to a temporary folder beside `folder`, which then takes its name. Raises `InputError` where
-    the parent folder does not exist, or where `folder` does and `force` is not given or it holds no model.
+    `pruning.json` also lists the SHA-256 of every other file, by which `force` knows its own folders. Raises
+    `InputError` where the parent folder does not exist or has not enough space, and where `folder` exists and `force`
+    is not given, or it holds anything that this function did not write. Raises `OSError` where writing fails; an
+    existing folder is then still there.
     """
-    folder = checked_output(folder, force, folder=True)
-    if folder.exists() and not (folder / "config.json").is_file():
-        raise InputError(f"{folder} is not a model folder, so it is not replaced; give another name")
-    with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=f".{folder.name}.") as temporary:
-        made = Path(temporary) / folder.name
-        model.save_pretrained(made, safe_serialization=True)
+    folder = checked_output(folder, force, folder=True, own=check_own_folder)
+    tensors = {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())}
+    check_space(folder, sum(tensor.nbytes for tensor in tensors.values()))
+    with whole_folder(folder) as made:
+        try:
+            model.save_pretrained(made, safe_serialization=True)
+        except SafetensorError as error:
+            raise OSError(errno.EIO, f"the weights cannot be written ({error})", str(folder)) from error
         tokenizer.save_pretrained(made)
-        (made / "pruning.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        if folder.exists():
-            aside = Path(temporary) / "replaced"
-            os.replace(folder, aside)
-        os.replace(made, folder)
+        files = {path.relative_to(made).as_posix(): sha256(path) for path in sorted(made.rglob("*")) if path.is_file()}
+        (made / FACTS).write_text(json.dumps(facts | {"files": files}, indent=1) + "\n", encoding="utf-8")

@@ -1,8 +1,11 @@
 """LayerScores: one number a layer, higher = more important, with the quantities that led to it."""
 
+import csv
+import hashlib
 import json
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from avss import equations, selection
 from avss.errors import InputError
 from avss.files import write_whole
 from avss.moments import Moments, magnitude_quantile
+from avss.outputs import check_space, checked_output
 from avss.reading import Reading
 
 # The column that `values` reads, by method; other methods have one column, named after themselves.
@@ -61,44 +65,175 @@ class LayerScores:
         return selection.lowest(self.values, k_or_fraction)
 
     def save(self, path: str | os.PathLike, **facts) -> None:
-        """Write the table as CSV, and what it rests on, with `facts`, beside it as `.json`; each whole or not at all.
+        """Write the table as CSV, and the facts it rests on, with `facts`, beside it as `.json`.
 
-        Raises `InputError` where the folder does not exist.
+        The facts hold a checksum of the table, and until the table is there the facts of the one that it replaces: so
+        the two that are found always belong together. Raises `InputError` where the folder does not exist, and
+        `OSError` where the files cannot be written.
         """
         path = Path(path)
         if not path.parent.is_dir():
             raise InputError(f"folder {path.parent} does not exist; create it first")
         own = {"method": self.method, "reading": self.reading, "documents": self.documents, "tokens": self.tokens}
-        write_whole(path.with_suffix(".json"), json.dumps(own | facts, indent=1) + "\n")
+        columns = list(self.table)
+        whole = own | facts | {"file": path.name, "columns": columns, "checksum": _checksum(self.table, columns)}
+        replaced = _replaceable_facts(path)
+        _write_facts(path, whole | {"replaces": replaced} if replaced else whole)
         write_whole(path, self.table.to_csv(index=False))
+        if replaced:
+            _write_facts(path, whole)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "LayerScores":
-        """Read what `save` wrote; a CSV alone will do. Raises `InputError` where it is not a table of layer scores."""
+        """Read what `save` wrote: the column that is named as the method that the facts state.
+
+        A CSV without facts will do where one of its columns has the name of a method of this package. Other columns do
+        not matter. Raises `InputError` where the file is not a table of layer scores, or not the one of its facts.
+        """
         path = Path(path)
         if not path.is_file():
             raise InputError(f"scores file {path} does not exist; make one with `avss score`")
+        table = _read_table(path)
+        facts = _facts_of(path, table)
+        method = facts["method"] if facts else _method_of(path, table)
         try:
-            table = pd.read_csv(path)
-        except (ValueError, pd.errors.ParserError):
-            table = pd.DataFrame()
-        facts_file = path.with_suffix(".json")
-        facts = json.loads(facts_file.read_text()) if facts_file.is_file() else {}
-        method = "avss" if "normalized_avss" in table else next((c for c in table if c not in ("layer", "rank")), None)
-        if method is None or "layer" not in table or sorted(table["layer"]) != list(range(len(table))):
+            return cls(table, method, facts.get("reading"), facts.get("documents", 0), facts.get("tokens", 0))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The CSV, one line a layer in order of depth; columns of numbers are int64 or float64, others text."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            header, *lines = [line for line in csv.reader(file) if line] or [[]]
+    except (UnicodeError, csv.Error):
+        header, lines = [], []
+    if "layer" not in header or not lines:
+        raise InputError(
+            f"{path} is not a table of layer scores (columns: {', '.join(header) or 'none'}); see `avss score`"
+        )
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise InputError(f"{path} has two columns {twice[0]!r}; leave one")
+    for number, line in enumerate(lines):
+        if len(line) != len(header):
             raise InputError(
-                f"{path} is not a table of layer scores (columns: {', '.join(table) or 'none'}); see `avss score`"
+                f"{path}: row {number + 1} has {len(line)} fields and there are {len(header)} columns; "
+                f"score the model again"
             )
-        table = table.sort_values("layer", ignore_index=True)
-        scores = cls(table, method, facts.get("reading"), facts.get("documents", 0), facts.get("tokens", 0))
-        try:
-            finite = np.isfinite(scores.values).all()
-        except ValueError:
-            finite = False
-        if not finite:
-            column = VALUE_COLUMN.get(method, method)
-            raise InputError(f"{path}: column {column} has values that are not finite numbers; score the model again")
-        return scores
+    table = pd.DataFrame(lines, columns=header)
+    for name in header:
+        with suppress(ValueError):
+            table[name] = pd.to_numeric(table[name])
+    layers = table["layer"].tolist()
+    wanted = set(range(len(layers)))
+    if set(layers) != wanted:
+        wrong = [layer for index, layer in enumerate(layers) if layer not in wanted or layer in layers[:index]]
+        raise InputError(
+            f"{path} is not a table of layer scores: it has {len(layers)} lines, and layer {wrong[0]} is not one of "
+            f"0 to {len(layers) - 1}, or is there twice; score the model again"
+        )
+    return table.sort_values("layer", ignore_index=True)
+
+
+def _checksum(table: pd.DataFrame, columns: list[str]) -> str:
+    """SHA-256 of these columns, whatever stands beside them and however their numbers are spelled."""
+    numbers = {name: np.float64 for name in columns if pd.api.types.is_numeric_dtype(table[name])}
+    return hashlib.sha256(table[columns].astype(numbers).to_csv(index=False).encode()).hexdigest()
+
+
+def _write_facts(path: Path, facts: dict) -> None:
+    write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1, allow_nan=False) + "\n")
+
+
+def _read_facts(path: Path) -> dict:
+    """The facts beside a CSV, {} where there are none. Raises `InputError` where the file holds something else."""
+    file = path.with_suffix(".json")
+    if not file.exists() or file == path:
+        return {}
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        for known in (facts, facts.get("replaces", facts)):
+            texts = [known["method"], known["checksum"], *known["columns"]]
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{file} does not hold the facts of {path}; score the model again, or remove it") from error
+    return facts
+
+
+def _facts_of(path: Path, table: pd.DataFrame) -> dict:
+    """The facts of this table: those beside it, or those that they were about to replace."""
+    facts = _read_facts(path)
+    for known in (facts, facts.get("replaces")):
+        if known and set(known["columns"]) <= set(table) and _checksum(table, known["columns"]) == known["checksum"]:
+            return known
+    if facts:
+        raise InputError(
+            f"{path} and {path.with_suffix('.json')} do not belong together, as the scores were changed; "
+            f"score the model again, or remove the second to use the first as it is"
+        )
+    return {}
+
+
+def _method_of(path: Path, table: pd.DataFrame) -> str:
+    """The method that a header names. Raises `InputError` unless it is one."""
+    # Imported here, as methods import this module.
+    from avss.methods import METHODS
+
+    named = [name for name in METHODS if VALUE_COLUMN.get(name, name) in table]
+    if len(named) != 1:
+        raise InputError(
+            f"{path} is not a table of layer scores that names its method (columns: {', '.join(table)}; methods among "
+            f"them: {', '.join(named) or 'none'}); keep its .json beside it, or leave one of them"
+        )
+    return named[0]
+
+
+def _replaceable_facts(path: Path) -> dict | None:
+    """The facts of the table at `path`, if `save` wrote both and nothing was added; otherwise None."""
+    try:
+        table = _read_table(path)
+        facts = _facts_of(path, table)
+    except (InputError, OSError):
+        return None
+    return (
+        {key: value for key, value in facts.items() if key != "replaces"} if [*table] == facts.get("columns") else None
+    )
+
+
+def checked_scores_output(path: str | os.PathLike, force: bool, inputs: list[str]) -> Path:
+    """The path, if scores may be saved there with their facts beside them.
+
+    Raises `InputError` as `checked_output`, for both files, and where nothing can be written there. Facts whose table
+    was not written, as the process was killed, are replaced without `force`.
+    """
+    path = Path(path)
+    facts = path.with_suffix(".json")
+    if facts == path:
+        raise InputError(f"--out {path} is where the facts of the scores go; give a name that ends in .csv")
+    checked_output(path, force, inputs=inputs, own=_check_own)
+    alone = not path.exists() and facts.is_file() and _states(path)
+    checked_output(facts, force or alone, inputs=inputs, own=lambda _: alone or _check_own(path))
+    check_space(path)
+    return path
+
+
+def _states(path: Path) -> bool:
+    """Whether the facts beside a path are those of a table of that name."""
+    try:
+        return _read_facts(path).get("file") == path.name
+    except InputError:
+        return False
+
+
+def _check_own(path: Path) -> None:
+    if _replaceable_facts(path) is None:
+        raise InputError(
+            f"{path} and {path.with_suffix('.json').name} were not written by `avss score`, or were changed since; "
+            f"give another name, or remove them"
+        )
 
 
 def rank(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,6 +1,8 @@
 """The command as a user types it: the whole path on a tiny model, and one clear line with exit code 2 for bad input."""
 
 import json
+import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +11,11 @@ import pytest
 import torch
 import transformers as hf
 
+from avss import cli
 from avss.cli import main
 from avss.methods import METHODS
 from avss.scores import LayerScores
+from avss.tasks import TASKS
 from tests.conftest import SENTENCES
 
 
@@ -85,6 +89,7 @@ def test_a_rule_chooses_how_many_layers_go(world, capsys):
 
 def bad(world) -> dict[str, tuple[list, str]]:
     model, reviews, text = world / "bert-model", world / "reviews.jsonl", world / "text.txt"
+    other = world / "llama-model"
     score = ["score", model, "--data", reviews, "--out", world / "s.csv"]
     evaluate = ["evaluate", model, "--data", reviews, "--task", "sentiment"]
     prune = ["prune", model, "--scores", world / "good.csv", "--out", world / "p"]
@@ -127,7 +132,7 @@ def bad(world) -> dict[str, tuple[list, str]]:
             "is not a table of layer scores",
         ),
         "no folder for the model": ([*prune[:-1], world / "no" / "p", "--layers", "1"], "no does not exist"),
-        "existing folder": ([*prune[:-1], model, "--layers", "1"], "bert-model exists already"),
+        "existing folder": ([*prune[:-1], other, "--layers", "1"], "llama-model exists already"),
         "unknown dtype": ([*score, "--dtype", "int4"], "dtype 'int4' is not known"),
         "task that the model cannot do": (
             ["evaluate", model, "--data", text, "--task", "language_modeling"],
@@ -135,13 +140,21 @@ def bad(world) -> dict[str, tuple[list, str]]:
         ),
         "data without labels": (["evaluate", model, "--data", text, "--task", "sentiment"], "needs a column label"),
         "no samples to evaluate": ([*evaluate, "--samples", "-1"], "--samples is -1"),
+        "a seed below 0": ([*score, "--seed", "-1"], "--seed is -1; give a number from 0"),
+        "a seed that no generator takes": ([*evaluate, "--seed", str(1 << 70)], "--seed is 1180591620717411303424"),
+        "no context to evaluate": ([*evaluate, "--context", "0"], "--context is 0; give at least 1"),
+        "a share that is no number": ([*prune, "--fraction", "nan"], "share of layers is nan"),
+        "a negative number of layers": ([*prune, "--layers", "-1"], "remove at least 1 and at most 3"),
+        "a rule by a mass that is no number": ([*prune, "--rule", "cumulative(nan)"], "mass is nan"),
+        "a rule by all of the mass": ([*prune, "--rule", "released_code(1)"], "mass is 1"),
+        "a rate that is no number": (["plan", "--flops", "nan"], "--flops is nan"),
         "no document at a time": ([*score, "--batch-size", "0"], "--batch-size is 0; give at least 1"),
         "fewer than no documents at a time": ([*evaluate, "--batch-size", "-1"], "--batch-size is -1; give at least 1"),
         "unknown device": ([*score, "--device", "abacus"], "device abacus cannot be used"),
         "existing facts of scores": ([*score[:-1], world / "two2.csv"], "two2.json exists already"),
         "scores where their facts go": ([*score[:-1], world / "s.json"], "give a name that ends in .csv"),
-        "scores in place of a folder": ([*score[:-1], model, "--force"], "bert-model is a folder; give the name of a"),
-        "a result in place of a folder": ([*evaluate, "--out", model, "--force"], "bert-model is a folder; give the"),
+        "scores in place of a folder": ([*score[:-1], other, "--force"], "llama-model is a folder; give the name of a"),
+        "a result in place of a folder": ([*evaluate, "--out", other, "--force"], "llama-model is a folder; give the"),
         "text in another encoding": ([*score[:2], "--data", world / "latin.csv", *score[4:]], "is csv, in UTF-8"),
         "lines that are no JSON": ([*score[:2], "--data", world / "broken.jsonl", *score[4:]], "is json, in UTF-8"),
     }
@@ -249,3 +262,186 @@ def test_warnings_are_one_line(world, capsys):
     arguments = ["--data", world / "reviews.jsonl", "--reading", "paper,epsilon=1e-30", "--out", world / "s.csv"]
     assert run("score", world / "bert-model", *arguments) == 0
     assert capsys.readouterr().err.startswith("avss: warning: no activation below epsilon")
+
+
+def content(world) -> dict:
+    return {path: path.read_bytes() for path in world.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("command", "out"),
+    [
+        ("score", "reviews.jsonl"),
+        ("score", "folder/../reviews.jsonl"),
+        ("score", "link.csv"),
+        ("score", "bert-model/scores.csv"),
+        ("score", "link/scores.csv"),
+        ("score", "reviews.csv"),
+        ("evaluate", "reviews.jsonl"),
+        ("evaluate", "bert-model/config.json"),
+        ("evaluate", "link/config.json"),
+        ("prune", "good.csv"),
+        ("prune", "bert-model"),
+        ("prune", "link/pruned"),
+        ("prune", "."),
+    ],
+)
+def test_force_never_overwrites_an_input(world, capsys, command, out):
+    (world / "good.csv").write_text("layer,magnitude,rank\n0,1,4\n1,2,3\n2,3,2\n3,4,1\n")
+    (world / "folder").mkdir()
+    (world / "link").symlink_to(world / "bert-model")
+    (world / "link.csv").symlink_to(world / "reviews.jsonl")
+    # Facts would go where the data are.
+    (world / "reviews.json").write_bytes((world / "reviews.jsonl").read_bytes())
+    data = "reviews.json" if out == "reviews.csv" else "reviews.jsonl"
+    arguments = {
+        "score": ["--data", world / data],
+        "evaluate": ["--data", world / data, "--task", "sentiment"],
+        "prune": ["--scores", world / "good.csv", "--layers", 1],
+    }[command]
+    before = content(world)
+    assert run(command, world / "bert-model", *arguments, "--out", world / out, "--force") == 2
+    assert "which is read; give another name" in capsys.readouterr().err
+    assert content(world) == before
+
+
+@pytest.mark.parametrize("name", ["notes.csv", "thesis.json", "reviews.csv"])
+def test_force_never_overwrites_a_file_of_the_user(world, capsys, name):
+    (world / name).write_text('{"chapter": "words"}')
+    model, data = world / "bert-model", world / "reviews.jsonl"
+    before = content(world)
+    assert run("score", model, "--data", data, "--out", (world / name).with_suffix(".csv"), "--force") == 2
+    assert "not written by `avss score`" in capsys.readouterr().err
+    assert run("evaluate", model, "--data", data, "--task", "sentiment", "--out", world / name, "--force") == 2
+    assert "was not written by `avss evaluate`" in capsys.readouterr().err
+    assert content(world) == before
+
+
+def test_a_result_is_replaced_and_one_with_notes_is_not(world, capsys):
+    arguments = ["evaluate", world / "bert-model", "--data", world / "reviews.jsonl", "--task", "sentiment"]
+    out = world / "r.json"
+    assert run(*arguments, "--out", out) == 0
+    assert run(*arguments, "--out", out) == 2
+    assert run(*arguments, "--out", out, "--force") == 0
+    noted = json.dumps(json.loads(out.read_text()) | {"note": "mine"})
+    out.write_text(noted)
+    assert run(*arguments, "--out", out, "--force") == 2
+    assert out.read_text() == noted
+
+
+def full(*_):
+    raise OSError(28, "No space left on device", "somewhere")
+
+
+def test_what_was_measured_is_printed_where_it_cannot_be_written(world, capsys, monkeypatch):
+    model, data = world / "bert-model", world / "reviews.jsonl"
+    monkeypatch.setattr("avss.files.os.replace", full)
+    assert run("evaluate", model, "--data", data, "--task", "sentiment", "--out", world / "r.json") == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["n"] == 5
+    assert captured.err == "avss: error: somewhere: No space left on device\n"
+    assert run("score", model, "--data", data, "--out", world / "s.csv") == 2
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0].startswith("layer,variance,")
+    assert len(captured.out.splitlines()) == 5
+    assert captured.err == "avss: error: somewhere: No space left on device\n"
+    assert not [path for path in world.iterdir() if path.name.startswith((".", "s.", "r."))]
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_model_is_loaded(world, capsys):
+    (world / "good.csv").write_text("layer,magnitude,rank\n0,1,4\n1,2,3\n2,3,2\n3,4,1\n")
+    long = "x" * 240
+    for arguments in (
+        ["score", "./no-model", "--data", world / "reviews.jsonl", "--out", world / f"{long}.csv"],
+        ["prune", "./no-model", "--scores", world / "good.csv", "--layers", 1, "--out", world / long],
+    ):
+        assert run(*arguments) == 2
+        assert "cannot be written (File name too long)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("output", "code", "said"), [("closed", 141, ""), ("/dev/full", 2, "No space left on device")])
+def test_output_that_nobody_reads_ends_without_a_traceback(output, code, said):
+    if output == "closed":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open(output, os.O_WRONLY)
+    done = subprocess.run([sys.executable, "-m", "avss.cli", "models"], stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert done.returncode == code
+    assert done.stderr.decode().strip() == (f"avss: error: {said}" if said else "")
+
+
+def test_an_error_of_the_system_is_one_line_with_the_file(capsys, monkeypatch):
+    def fail(error):
+        def failing(_):
+            raise error
+
+        monkeypatch.setitem(cli.COMMANDS, "models", failing)
+        return run("models"), capsys.readouterr().err
+
+    assert fail(PermissionError(13, "Permission denied", "a.csv")) == (2, "avss: error: a.csv: Permission denied\n")
+    assert fail(ConnectionError("no\nway")) == (2, "avss: error: no way\n")
+    assert fail(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"))[0] == 2
+    assert fail(MemoryError("Unable to allocate")) == (
+        2,
+        "avss: error: memory ran out (Unable to allocate ...); give a larger device\n",
+    )
+
+
+def test_an_internal_error_is_one_line_and_keeps_its_traceback_where_asked(capsys, monkeypatch, tmp_path):
+    def broken(_):
+        raise KeyError("layer")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setitem(cli.COMMANDS, "models", broken)
+    assert run("models") == 1
+    said = capsys.readouterr().err
+    assert said == (
+        "avss: error: internal error (KeyError: 'layer'); please report it: run it with --debug for the traceback\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert run("models", "--debug") == 1
+    (file,) = tmp_path.iterdir()
+    assert f"the traceback is in {file}" in capsys.readouterr().err
+    assert "KeyError: 'layer'" in file.read_text()
+    monkeypatch.setenv("AVSS_DEBUG", "1")
+    assert run("models") == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("task", ["question_answering", "language_modeling"])
+def test_score_and_evaluate_show_a_task_alike(saved, tmp_path, task):
+    model, data = saved("llama"), tmp_path / "d.jsonl"
+    row = {"context": "good film " * 40, "question": "the film", "text": "a film"}
+    data.write_text(json.dumps(row | {"answers": {"text": ["good"]}}) + "\n")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
+    out = tmp_path / "s.csv"
+    assert run("score", model, "--data", data, "--task", task, "--method", "last", "--out", out) == 0
+    assert json.loads((tmp_path / "s.json").read_text())["context"] == TASKS[task].context
+
+
+def test_numbers_that_json_does_not_have_are_not_printed(world, capsys, monkeypatch):
+    import avss.tasks
+
+    real = avss.tasks.evaluate
+    arguments = ["evaluate", world / "bert-model", "--data", world / "reviews.jsonl", "--task", "sentiment"]
+    also = {"also": {"loss": float("inf"), "each": [1.0, float("nan")]}, "low": float("nan")}
+    monkeypatch.setattr(avss.tasks, "evaluate", lambda *args, **options: real(*args, **options) | also)
+    assert run(*arguments) == 0
+    text = capsys.readouterr().out
+    assert json.loads(text, parse_constant=pytest.fail)["also"] == {"loss": None, "each": [1.0, None]}
+    monkeypatch.setattr(avss.tasks, "evaluate", lambda *args, **options: real(*args, **options) | {"value": math.nan})
+    assert run(*arguments, "--out", world / "r.json") == 2
+    captured = capsys.readouterr()
+    assert "accuracy of model" in captured.err
+    assert "is nan, which is no measurement" in captured.err
+    assert not (world / "r.json").exists()
+
+
+@pytest.mark.parametrize("device", ["meta", "hpu"])
+def test_a_device_that_cannot_compute_is_one_line(world, capsys, device):
+    arguments = ["--data", world / "reviews.jsonl", "--out", world / "s.csv", "--device", device]
+    assert run("score", world / "bert-model", *arguments) == 2
+    assert f"device {device} cannot be used" in capsys.readouterr().err

@@ -1,0 +1,97 @@
+"""The options of the `avss` command, one parser a command."""
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+
+from avss import __version__
+
+# Tokens a document where no task shows it.
+PLAIN_CONTEXT = 128
+
+
+def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
+    """The parser of the whole command; what it returns has the function of the chosen command, by `run`, as `run`."""
+    whole = argparse.ArgumentParser(prog="avss", description="Layer importance of transformers, and pruning by it.")
+    whole.add_argument("--version", action="version", version=f"avss {__version__}")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    anything = "hub id, folder, file or embedded name"
+
+    def command(name: str, summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary)
+        added.add_argument(
+            "--debug",
+            action="store_true",
+            default=bool(os.environ.get("AVSS_DEBUG")),
+            help="write the traceback of an internal error to a file (also by AVSS_DEBUG=1)",
+        )
+        added.set_defaults(run=run[name])
+        return added
+
+    def with_model(added: argparse.ArgumentParser, device: bool = True) -> None:
+        added.add_argument("model", metavar="MODEL", help="hub id, folder, or embedded name such as mini/distilbert")
+        usual = "float32" if device else "the checkpoint's own"
+        added.add_argument(
+            "--dtype", default="float32" if device else None, help=f"float32, bfloat16 or float16 (default: {usual})"
+        )
+        if device:
+            where = added.add_mutually_exclusive_group()
+            where.add_argument("--device", help="a torch device (default: a GPU where there is one)")
+            where.add_argument("--device-map", help="auto, for instance: how accelerate spreads the blocks over GPUs")
+
+    def with_data(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--data", required=True, help=f"{anything} such as microworld/reviews")
+        added.add_argument("--split", help="default: the usual one for the purpose")
+        added.add_argument("--column", help="the column that holds the text (default: the usual names)")
+        added.add_argument("--seed", type=int, default=0, help="draws the documents (default: %(default)s)")
+        added.add_argument("--batch-size", type=int, default=32, help="documents or windows at a time")
+
+    def with_output(added: argparse.ArgumentParser, required: bool, what: str) -> None:
+        added.add_argument("--out", required=required, help=what)
+        added.add_argument("--force", action="store_true", help="replace an output that avss wrote before")
+
+    scoring = command("score", "Score every layer of a model on calibration text.")
+    with_model(scoring)
+    with_data(scoring)
+    scoring.add_argument("--method", default="avss", help="see `avss methods` (default: %(default)s)")
+    scoring.add_argument(
+        "--reading", default="paper", help="paper or released-code, with changes such as paper,epsilon=1e-3"
+    )
+    scoring.add_argument(
+        "--task",
+        help="show documents as this task does, with its labels: sentiment, question_answering or language_modeling "
+        "(default: plain text; for methods that need a classifier's labels, sentiment)",
+    )
+    scoring.add_argument("--samples", type=int, default=512, help="documents (default: %(default)s)")
+    scoring.add_argument(
+        "--context", type=int, help=f"tokens a document (default: the task's; without a task {PLAIN_CONTEXT})"
+    )
+    with_output(scoring, True, "CSV file of scores")
+
+    pruning = command("prune", "Remove the lowest-scoring layers and save a plain checkpoint.")
+    with_model(pruning, device=False)
+    pruning.add_argument("--scores", required=True, help="CSV made by `avss score`")
+    amount = pruning.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--layers", type=int, help="how many layers to remove")
+    amount.add_argument("--fraction", type=float, help="share of layers to remove, rounded to whole layers")
+    amount.add_argument("--rule", help="cumulative(MASS) or released_code(MASS), by the share of the summed scores")
+    with_output(pruning, True, "folder of the pruned model")
+
+    evaluating = command("evaluate", "Measure a model on a task.")
+    with_model(evaluating)
+    with_data(evaluating)
+    evaluating.add_argument("--task", required=True, help="sentiment, question_answering or language_modeling")
+    evaluating.add_argument("--samples", type=int, help="documents (default: all)")
+    evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
+    with_output(evaluating, False, "JSON file of the result; it is printed in any case")
+
+    planning = command("plan", "Estimate time, memory and disk of a profile, and say what it lacks.")
+    planning.add_argument("--profile", default="mini", help="a name in profiles/, or a file (default: %(default)s)")
+    planning.add_argument("--row", help="one row of it (default: all)")
+    planning.add_argument("--device", help="a torch device (default: a GPU where there is one)")
+    planning.add_argument("--flops", type=float, help="its operations a second, such as 4e14 (default: measured)")
+    planning.add_argument("--bandwidth", type=float, help="bytes it reads a second, such as 2e12 (default: measured)")
+
+    command("methods", "List the methods and where they come from.")
+    command("models", "List the embedded models.")
+    return whole
