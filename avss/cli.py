@@ -186,7 +186,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _without_nan(value):
-    """The value with None for numbers that JSON does not have, such as the interval of a single document."""
+    """The value, with None in place of numbers that JSON lacks, such as the interval of a single document."""
     if isinstance(value, dict):
         return {key: _without_nan(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -245,7 +245,7 @@ def _positive(name: str, number: float) -> None:
 
 
 def _check_numbers(arguments: argparse.Namespace) -> None:
-    """Raises `InputError` for numbers that no data and no model can go with."""
+    """Raises `InputError` for numbers that fit no data and no model."""
     for name in ("samples", "batch_size", "context"):
         if getattr(arguments, name) is not None:
             _positive(f"--{name.replace('_', '-')}", getattr(arguments, name))
@@ -267,6 +267,12 @@ def _one_line(message, category, filename, lineno, file=None, line=None) -> None
     print(f"avss: warning: {message}", file=sys.stderr)
 
 
+def _flush() -> None:
+    # Python has no standard output where the caller closed it.
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def _failed(message: str, code: int = 2) -> int:
     print(f"avss: error: {' '.join(message.split())}", file=sys.stderr)
     return code
@@ -282,9 +288,9 @@ def _internal(error: Exception, debug: bool) -> int:
 
 
 def _silence_output() -> None:
-    """Standard output that cannot be written would fail once more when Python ends."""
+    """Drop unwritten output, because a standard output that failed would fail once more when Python ends."""
     try:
-        sys.stdout.flush()
+        _flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -292,17 +298,21 @@ def _silence_output() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
-    Returns 0 on success, 1 after an internal error, 2 on anything that the user can mend, 130 when interrupted, 141
-    where the reader of the output has gone.
+    Returns 0 on success, 1 after an internal error, 2 after an error that the user can mend, 130 when interrupted, and
+    141 where the reader of the output has gone.
     """
     warnings.showwarning = _one_line
     if hasattr(sys.stdout, "reconfigure"):
         # A name of a file need not be printable.
         sys.stdout.reconfigure(errors="backslashreplace")
-    parsed = parser(COMMANDS).parse_args(arguments)
+    try:
+        parsed = parser(COMMANDS).parse_args(arguments)
+    except SystemExit:
+        _silence_output()
+        raise
     try:
         code = parsed.run(parsed) or 0
-        sys.stdout.flush()
+        _flush()
         return code
     except InputError as error:
         return _failed(str(error))

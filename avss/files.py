@@ -1,7 +1,7 @@
-"""Files and folders that are written whole or not at all, and what a killed process leaves of them.
+"""Files and folders that are written whole or not at all, and the leftovers of processes that were killed.
 
-Everything is made beside its place, under a hidden name that states the process that makes it, and takes its own name
-in one step. A process that is killed leaves such hidden names; the next one that writes into the folder removes them.
+A new file or folder is made beside its place, under a hidden name that states the process. It takes its own name in one
+step. A killed process leaves hidden names behind, and the next process that writes into the folder removes them.
 """
 
 import hashlib
@@ -19,13 +19,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 # `.NAME.MACHINE-PID-TOKEN.part` is being made, `.NAME.MACHINE-PID-TOKEN.old` is being replaced.
-HIDDEN = re.compile(r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.(?P<kind>part|old)")
-# Processes of other machines cannot be seen; what they have not touched for a day is abandoned.
+HIDDEN = re.compile(
+    r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.(?P<kind>part|old)", re.DOTALL
+)
+# Processes of other machines cannot be seen. Files that are a day old are taken as abandoned.
 ABANDONED = 24 * 3600
 
 
 def _machine() -> str:
-    """Eight digits for what a process id is unique in: this machine, or a container on it."""
+    """Eight digits for this machine, or this container: process ids are unique in it."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -57,7 +59,10 @@ def _remove(path: Path) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what killed processes left in a folder, and give back its name to what they were about to replace."""
+    """Remove the leftovers of killed processes in a folder.
+
+    A folder that was about to be replaced, and whose place is empty, gets its name back.
+    """
     for path in sorted(folder.glob(".*.part")) + sorted(folder.glob(".*.old")):
         found = HIDDEN.fullmatch(path.name)
         if not found:

@@ -11,7 +11,7 @@ PLAIN_CONTEXT = 128
 
 
 def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
-    """The parser of the whole command; what it returns has the function of the chosen command, by `run`, as `run`."""
+    """The parser of the whole command. Parsed arguments hold the chosen command's function of `run` as `run`."""
     whole = argparse.ArgumentParser(prog="avss", description="Layer importance of transformers, and pruning by it.")
     whole.add_argument("--version", action="version", version=f"avss {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -28,8 +28,8 @@ def checked_output(
 ) -> Path:
     """The path, if a file, or a `folder`, may be written there.
 
-    inputs: files and folders that are read; names that are neither, such as hub ids, do not matter. own: raises
-    `InputError` for an existing path that the program did not write (None: nothing that exists is replaced). Raises
+    inputs: files and folders that are read; other names, such as hub ids, are ignored. own: a check that raises
+    `InputError` for an existing path that the program did not write (None: no existing path is replaced). Raises
     `InputError` where the parent folder does not exist; where the path is, holds or lies in one of the inputs; where
     it exists and `force` is not given; where it is a link, a device or of the other kind.
     """

@@ -67,9 +67,9 @@ class LayerScores:
     def save(self, path: str | os.PathLike, **facts) -> None:
         """Write the table as CSV, and the facts it rests on, with `facts`, beside it as `.json`.
 
-        The facts hold a checksum of the table, and until the table is there the facts of the one that it replaces: so
-        the two that are found always belong together. Raises `InputError` where the folder does not exist, and
-        `OSError` where the files cannot be written.
+        The facts hold a checksum of the table. Until the new table is in place they also hold the facts of the old one,
+        so a table always has its facts, even if the process is killed. Raises `InputError` where the folder does not
+        exist, and `OSError` where the files cannot be written.
         """
         path = Path(path)
         if not path.parent.is_dir():
@@ -87,8 +87,9 @@ class LayerScores:
     def load(cls, path: str | os.PathLike) -> "LayerScores":
         """Read what `save` wrote: the column that is named as the method that the facts state.
 
-        A CSV without facts will do where one of its columns has the name of a method of this package. Other columns do
-        not matter. Raises `InputError` where the file is not a table of layer scores, or not the one of its facts.
+        A CSV without facts is read if exactly one of its columns has the name of a method of this package. Other
+        columns are ignored. Raises `InputError` where the file is not a table of layer scores, or not the table that
+        its facts describe.
         """
         path = Path(path)
         if not path.is_file():
@@ -206,8 +207,8 @@ def _replaceable_facts(path: Path) -> dict | None:
 def checked_scores_output(path: str | os.PathLike, force: bool, inputs: list[str]) -> Path:
     """The path, if scores may be saved there with their facts beside them.
 
-    Raises `InputError` as `checked_output`, for both files, and where nothing can be written there. Facts whose table
-    was not written, as the process was killed, are replaced without `force`.
+    Raises `InputError` as `checked_output`, for both files, and where the folder is full or read-only. Facts without
+    their table, which a killed process leaves, are replaced without `force`.
     """
     path = Path(path)
     facts = path.with_suffix(".json")

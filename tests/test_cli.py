@@ -359,17 +359,30 @@ def test_a_folder_that_cannot_be_written_is_known_before_the_model_is_loaded(wor
         assert "cannot be written (File name too long)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("output", "code", "said"), [("closed", 141, ""), ("/dev/full", 2, "No space left on device")])
-def test_output_that_nobody_reads_ends_without_a_traceback(output, code, said):
+@pytest.mark.parametrize(
+    ("output", "words", "code", "said"),
+    [
+        ("closed", "models", 141, ""),
+        ("closed", "--help", 0, ""),
+        ("/dev/full", "models", 2, "No space left on device"),
+    ],
+)
+def test_output_that_nobody_reads_ends_without_a_traceback(output, words, code, said):
     if output == "closed":
         reading, writing = os.pipe()
         os.close(reading)
     else:
         writing = os.open(output, os.O_WRONLY)
-    done = subprocess.run([sys.executable, "-m", "avss.cli", "models"], stdout=writing, stderr=subprocess.PIPE)
+    done = subprocess.run([sys.executable, "-m", "avss.cli", words], stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     assert done.returncode == code
     assert done.stderr.decode().strip() == (f"avss: error: {said}" if said else "")
+
+
+def test_a_command_without_standard_output_ends_well():
+    command = f"{sys.executable} -m avss.cli models >&-"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_error_of_the_system_is_one_line_with_the_file(capsys, monkeypatch):
