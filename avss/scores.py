@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from avss import equations, selection
 from avss.errors import InputError
 from avss.files import write_whole
+from avss.methods.catalogue import METHODS, column_of
 from avss.moments import Moments, magnitude_quantile
 from avss.reading import Reading
-
-# The column that `values` reads, by method; other methods have one column, named after themselves.
-VALUE_COLUMN = {"avss": "normalized_avss"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class LayerScores:
     moments: tuple[Moments, ...] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
-        column = VALUE_COLUMN.get(self.method, self.method)
+        column = column_of(self.method)
         if column not in self.table:
             raise InputError(f"table of scores has no column {column}; method {self.method} keeps its scores there")
         finite = np.isfinite(pd.to_numeric(self.table[column], errors="coerce").to_numpy(np.float64))
@@ -51,7 +49,7 @@ class LayerScores:
     @property
     def values(self) -> NDArray[np.float64]:
         """The scores, (M,) float64, higher = more important."""
-        return self.table[VALUE_COLUMN.get(self.method, self.method)].to_numpy(np.float64)
+        return self.table[column_of(self.method)].to_numpy(np.float64)
 
     def lowest(self, k_or_fraction: int | float) -> list[int]:
         """The least important layers, least important first: an int is a number of layers, a float a share of them.
@@ -84,7 +82,8 @@ class LayerScores:
             table = pd.DataFrame()
         facts_file = path.with_suffix(".json")
         facts = json.loads(facts_file.read_text()) if facts_file.is_file() else {}
-        method = "avss" if "normalized_avss" in table else next((c for c in table if c not in ("layer", "rank")), None)
+        listed = (method.name for method in METHODS.values() if method.column and method.column in table)
+        method = next(listed, None) or next((name for name in table if name not in ("layer", "rank")), None)
         if method is None or "layer" not in table or sorted(table["layer"]) != list(range(len(table))):
             raise InputError(
                 f"{path} is not a table of layer scores (columns: {', '.join(table) or 'none'}); see `avss score`"
@@ -96,7 +95,7 @@ class LayerScores:
         except ValueError:
             finite = False
         if not finite:
-            column = VALUE_COLUMN.get(method, method)
+            column = column_of(method)
             raise InputError(f"{path}: column {column} has values that are not finite numbers; score the model again")
         return scores
 
