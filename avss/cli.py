@@ -15,6 +15,7 @@ from avss import __version__, selection
 from avss.errors import InputError
 from avss.files import checked_output, write_whole
 from avss.runs.batch_sizes import is_out_of_memory
+from avss.tasks.catalogue import TASKS
 
 # What needs less memory, by the option that a command has for it.
 LESS_MEMORY = {
@@ -39,7 +40,7 @@ def _score(arguments: argparse.Namespace) -> None:
     from avss.methods import method_named, score
     from avss.models import revision_of
     from avss.reading import Reading
-    from avss.tasks import TASKS, task_named
+    from avss.tasks import task_named
 
     out = checked_output(arguments.out, arguments.force)
     # What scores rest on is written beside them.
@@ -215,6 +216,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="avss", description="Layer importance of transformers, and pruning by it.")
     parser.add_argument("--version", action="version", version=f"avss {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    *first, last = TASKS
+    tasks = f"{', '.join(first)} or {last}"
     anything = "hub id, folder, file or embedded name"
 
     def command(name: str, run, summary: str) -> argparse.ArgumentParser:
@@ -250,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     scoring.add_argument(
         "--task",
-        help="show documents as this task does, with its labels: sentiment, question_answering or language_modeling "
+        help=f"show documents as this task does, with its labels: {tasks} "
         "(default: plain text; for methods that need a classifier's labels, sentiment)",
     )
     scoring.add_argument("--samples", type=int, default=512, help="documents (default: %(default)s)")
@@ -269,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluating = command("evaluate", _evaluate, "Measure a model on a task.")
     with_model(evaluating)
     with_data(evaluating)
-    evaluating.add_argument("--task", required=True, help="sentiment, question_answering or language_modeling")
+    evaluating.add_argument("--task", required=True, help=tasks)
     evaluating.add_argument("--samples", type=int, help="documents (default: all)")
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import wraps
 from pathlib import Path
 
 import pandas as pd
@@ -128,6 +129,7 @@ def test_the_longest_documents_are_scored_first(row, tmp_path, monkeypatch):
     """So that memory that does not suffice runs out at once."""
     scored, widths = METHODS["avss"].function, []
 
+    @wraps(scored)
     def watched(model, batches, **options):
         widths.extend(batch["input_ids"].shape[1] for batch in batches)
         return scored(model, batches, **options)

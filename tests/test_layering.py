@@ -21,6 +21,7 @@ TORCH_FREE = (
     "errors",
     "scores",
     "methods/catalogue",
+    "tasks/catalogue",
     "metrics/__init__",
 )
 

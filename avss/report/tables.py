@@ -30,6 +30,7 @@ from avss.report.comparisons import (
     table_1,
 )
 from avss.store import Store
+from avss.tasks.catalogue import TASKS
 
 NOT_MEASURED = "not measured"
 
@@ -349,6 +350,5 @@ def reading_table(store: Store) -> Text:
 
 # Those that pages include, by the name of their file; the notebooks call the others too.
 TABLES = {function.__name__: function for function in (claim_table, glance_table, reading_table)} | {
-    f"rows_table-{task}": partial(rows_table, task=task)
-    for task in ("sentiment", "language_modeling", "question_answering")
+    f"rows_table-{task}": partial(rows_table, task=task) for task in TASKS
 }

@@ -23,8 +23,7 @@ from avss.models import DTYPES
 from avss.reading import Reading
 from avss.runs import preflight
 from avss.runs.experiment import Row, cells, usable_data
-from avss.tasks import task_named
-from avss.tasks.question_answering import MAX_NEW_TOKENS
+from avss.tasks.catalogue import task_named
 
 # The share of a device's matrix rate that a model reaches.
 UTILISATION = 0.5
@@ -147,16 +146,15 @@ def evaluation_seconds(row: Row, size: Size, rate: Rate) -> float:
 
 
 def _one_evaluation(row: Row, size: Size, blocks: int, rate: Rate) -> float:
-    documents, context = _documents(row), row.context or task_named(row.task).context
+    documents, task = _documents(row), task_named(row.task)
+    context = row.context or task.context
     tokens = row.tokens or context
-    if row.task == "language_modeling":
+    if task.windows:
         windows = math.ceil(documents * tokens / context)
         return seconds(row, size, Text(windows, context, row.batch_size), (blocks, 0, 1, 0), rate)
     # The head runs at the last tokens alone.
     reading = seconds(row, size, Text(documents, min(tokens, context), row.batch_size), (blocks, 0, 0, 0), rate)
-    if row.task != "question_answering":
-        return reading
-    return reading + MAX_NEW_TOKENS * seconds(row, size, Text(documents, 1, row.batch_size), (blocks, 0, 1, 0), rate)
+    return reading + task.generated * seconds(row, size, Text(documents, 1, row.batch_size), (blocks, 0, 1, 0), rate)
 
 
 def _documents(row: Row) -> int:
@@ -184,7 +182,7 @@ def memory(row: Row, size: Size, batch: int, methods: Iterable[str]) -> int:
     logits = tokens * size.vocabulary
     kept = tokens * (8 * size.width + (size.width + 4 * size.attended + 3 * size.inner) * each)
     attention = tokens * (tokens // batch) * size.heads * (4 + each)
-    needed = [running + (logits * (each + 8) if row.task == "language_modeling" else 0)]
+    needed = [running + (logits * (each + 8) if task_named(row.task).windows else 0)]
     for method in methods:
         _, backwards, head, _ = work(method, size.blocks, selection.count_of(row.remove, size.blocks))
         per_block = (kept + (attention if method_named(method).keeps_attention else 0)) if backwards else 0
