@@ -17,6 +17,7 @@ class Architecture:
     bound_to_depth: a flag of the config under which what a block computes depends on its index, so that it cannot move.
     norm_first: whether branches normalise what they read, and nothing follows their sum with the residual stream; or
     the flag of the config that says so.
+    relevance: whether the rules of `avss.engine.relevance` cover every step of its forward pass.
     """
 
     blocks: str
@@ -24,23 +25,28 @@ class Architecture:
     mlp: str
     bound_to_depth: str | None = None
     norm_first: bool | str = True
+    relevance: bool = False
 
     def normalises_first(self, config) -> bool:
         """Whether a block of this model hands its input on unchanged when both of its branches add nothing."""
         return getattr(config, self.norm_first) if isinstance(self.norm_first, str) else self.norm_first
 
 
-_LLAMA = Architecture("layers", "self_attn.o_proj", "mlp.down_proj")
+_LLAMA = Architecture("layers", "self_attn.o_proj", "mlp.down_proj", relevance=True)
 
 # Keyed by `config.model_type` of transformers.
 ARCHITECTURES = {
-    "bert": Architecture("encoder.layer", "attention.output.dense", "output.dense", norm_first=False),
-    "distilbert": Architecture("transformer.layer", "attention.out_lin", "ffn.lin2", norm_first=False),
-    "gpt2": Architecture("h", "attn.c_proj", "mlp.c_proj", bound_to_depth="scale_attn_by_inverse_layer_idx"),
-    "gpt_neox": Architecture("layers", "attention.dense", "mlp.dense_4h_to_h"),
+    "bert": Architecture("encoder.layer", "attention.output.dense", "output.dense", norm_first=False, relevance=True),
+    "distilbert": Architecture("transformer.layer", "attention.out_lin", "ffn.lin2", norm_first=False, relevance=True),
+    "gpt2": Architecture(
+        "h", "attn.c_proj", "mlp.c_proj", bound_to_depth="scale_attn_by_inverse_layer_idx", relevance=True
+    ),
+    "gpt_neox": Architecture("layers", "attention.dense", "mlp.dense_4h_to_h", relevance=True),
     "llama": _LLAMA,
     "mistral": _LLAMA,
-    "opt": Architecture("decoder.layers", "self_attn.out_proj", "fc2", norm_first="do_layer_norm_before"),
+    "opt": Architecture(
+        "decoder.layers", "self_attn.out_proj", "fc2", norm_first="do_layer_norm_before", relevance=True
+    ),
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
     "stablelm": _LLAMA,

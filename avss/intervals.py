@@ -14,17 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from avss.errors import InputError, look_up
+from avss.errors import InputError
+from avss.metrics import metric_named
 
-
-def _perplexity(nats):
-    with np.errstate(over="ignore"):
-        return np.exp(nats)
-
-
-# How numerators and denominators over documents become a metric's value.
-RATIO = {"perplexity": _perplexity} | dict.fromkeys(("accuracy", "f1", "exact_match"), lambda ratio: ratio)
-HIGHER_IS_BETTER = {metric: metric != "perplexity" for metric in RATIO}
 RESAMPLES = 2000
 
 
@@ -35,11 +27,7 @@ def value(metric: str, numerator: ArrayLike, denominator: ArrayLike) -> float:
     `resampled` does.
     """
     top, bottom = _outcomes(numerator, denominator)
-    return float(_metric(metric)(top.sum() / bottom.sum()))
-
-
-def _metric(metric: str) -> Callable:
-    return look_up("metric", metric, RATIO)
+    return float(metric_named(metric).ratio(top.sum() / bottom.sum()))
 
 
 def _outcomes(numerator: ArrayLike, denominator: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -78,7 +66,7 @@ def resampled(metric: str, numerator: NDArray, denominator: NDArray, seed: int =
     for outcomes that are not finite, negative denominators, lengths that differ, no documents, and documents so few
     that nothing is scored in one of the resamples.
     """
-    ratio, (numerator, denominator) = _metric(metric), _outcomes(numerator, denominator)
+    ratio, (numerator, denominator) = metric_named(metric).ratio, _outcomes(numerator, denominator)
     bottom = denominator.reshape(len(denominator), -1)
     top = numerator.reshape(len(numerator), -1)
     values = []
@@ -111,7 +99,7 @@ def interval(metric: str, numerator: NDArray, denominator: NDArray, seed: int = 
 
     Raises `InputError` as `resampled` does.
     """
-    _metric(metric)
+    metric_named(metric)
     if len(_outcomes(numerator, denominator)[0]) == 1:
         return float("nan"), float("nan")
     return bounds(resampled(metric, numerator, denominator, seed))
@@ -231,5 +219,5 @@ def retention(metric: str, pruned: float | NDArray, original: float | NDArray) -
     0 for an infinite perplexity after removal. nan where the original is 0, infinite or nan: nothing is there to keep.
     """
     whole = np.where(np.isfinite(original) & (original != 0), original, np.nan)
-    kept = pruned / whole if look_up("metric", metric, HIGHER_IS_BETTER) else whole / pruned
+    kept = pruned / whole if metric_named(metric).higher_is_better else whole / pruned
     return kept if kept.ndim else float(kept)

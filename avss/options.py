@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from avss import __version__
+from avss.tasks.catalogue import TASKS
 
 # Tokens a document where no task shows it.
 PLAIN_CONTEXT = 128
@@ -15,6 +16,8 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="avss", description="Layer importance of transformers, and pruning by it.")
     whole.add_argument("--version", action="version", version=f"avss {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    *first, last = TASKS
+    tasks = f"{', '.join(first)} or {last}"
     anything = "hub id, folder, file or embedded name"
 
     def command(name: str, summary: str) -> argparse.ArgumentParser:
@@ -59,7 +62,7 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     )
     scoring.add_argument(
         "--task",
-        help="show documents as this task does, with its labels: sentiment, question_answering or language_modeling "
+        help=f"show documents as this task does, with its labels: {tasks} "
         "(default: plain text; for methods that need a classifier's labels, sentiment)",
     )
     scoring.add_argument("--samples", type=int, default=512, help="documents (default: %(default)s)")
@@ -80,7 +83,7 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     evaluating = command("evaluate", "Measure a model on a task.")
     with_model(evaluating)
     with_data(evaluating)
-    evaluating.add_argument("--task", required=True, help="sentiment, question_answering or language_modeling")
+    evaluating.add_argument("--task", required=True, help=tasks)
     evaluating.add_argument("--samples", type=int, help="documents (default: all)")
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")

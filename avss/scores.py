@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 from avss import equations, selection
 from avss.errors import InputError
 from avss.files import write_whole
+from avss.methods.catalogue import METHODS, column_of
 from avss.moments import Moments, magnitude_quantile
 from avss.outputs import check_space, checked_output
 from avss.reading import Reading
-
-# The column that `values` reads, by method; other methods have one column, named after themselves.
-VALUE_COLUMN = {"avss": "normalized_avss"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class LayerScores:
     moments: tuple[Moments, ...] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
-        column = VALUE_COLUMN.get(self.method, self.method)
+        column = column_of(self.method)
         if column not in self.table:
             raise InputError(f"table of scores has no column {column}; method {self.method} keeps its scores there")
         finite = np.isfinite(pd.to_numeric(self.table[column], errors="coerce").to_numpy(np.float64))
@@ -55,7 +53,7 @@ class LayerScores:
     @property
     def values(self) -> NDArray[np.float64]:
         """The scores, (M,) float64, higher = more important."""
-        return self.table[VALUE_COLUMN.get(self.method, self.method)].to_numpy(np.float64)
+        return self.table[column_of(self.method)].to_numpy(np.float64)
 
     def lowest(self, k_or_fraction: int | float) -> list[int]:
         """The least important layers, least important first: an int is a number of layers, a float a share of them.
@@ -180,10 +178,7 @@ def _facts_of(path: Path, table: pd.DataFrame) -> dict:
 
 def _method_of(path: Path, table: pd.DataFrame) -> str:
     """The method that a header names. Raises `InputError` unless it is one."""
-    # Imported here, as methods import this module.
-    from avss.methods import METHODS
-
-    named = [name for name in METHODS if VALUE_COLUMN.get(name, name) in table]
+    named = [name for name in METHODS if column_of(name) in table]
     if len(named) != 1:
         raise InputError(
             f"{path} is not a table of layer scores that names its method (columns: {', '.join(table)}; methods among "

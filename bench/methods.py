@@ -27,15 +27,6 @@ from avss.runs.provenance import now, peak_memory_mb
 from avss.runs.provenance import provenance as provenance_of
 
 BARE = "bare"
-# The most that a method may take, in bare passes over M blocks; those without a line have no target.
-TARGETS = {
-    "avss": lambda blocks: 1.10,
-    "block_influence": lambda blocks: 1.10,
-    "gbis": lambda blocks: 4,
-    "taylor": lambda blocks: 4,
-    "lrp": lambda blocks: 4,
-    "leave_one_out": lambda blocks: 0.55 * blocks + 1,
-}
 
 
 def model_of(arguments: argparse.Namespace) -> PreTrainedModel:
@@ -89,7 +80,7 @@ def measure(name: str, model, batches, bare_peak: float, arguments: argparse.Nam
     ratios = sorted(scored / bare for bare, scored in pairs)
     peak = peak_memory(name, arguments)
     ratio = statistics.median(ratios)
-    target = TARGETS[name](arguments.blocks) if name in TARGETS else None
+    target = METHODS[name].target and METHODS[name].target(arguments.blocks)
     return {
         "method": name,
         "repeats": len(pairs),

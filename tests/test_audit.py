@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from avss.errors import InputError
+from avss.methods.catalogue import BASELINES
 from avss.report import audit, comparisons
 from avss.report.audit import ask, findings, load_claims, printed_source, verdict
-from avss.report.checks import BASELINES, CHECKS, Margin, Source
+from avss.report.checks import CHECKS, Margin, Source
 from avss.report.figures.style import style
 from avss.report.figures.table_1 import table_1
 from avss.store import Store

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import wraps
 from pathlib import Path
 
 import pandas as pd
@@ -126,13 +127,14 @@ def test_a_second_run_adds_nothing_and_a_new_seed_only_its_own_cells(row, tmp_pa
 
 def test_the_longest_documents_are_scored_first(row, tmp_path, monkeypatch):
     """So that memory that does not suffice runs out at once."""
-    method, widths = METHODS["avss"], []
+    scored, widths = METHODS["avss"].function, []
 
-    def watched(model, batches, *more, **options):
+    @wraps(scored)
+    def watched(model, batches, **options):
         widths.extend(batch["input_ids"].shape[1] for batch in batches)
-        return method.function(model, batches, *more, **options)
+        return scored(model, batches, **options)
 
-    monkeypatch.setitem(METHODS, "avss", replace(method, function=watched))
+    monkeypatch.setattr("avss.methods.avss.score", watched)
     run_row(replace(row, methods=("avss",), seeds=1, batch_size=2), "p", Store(tmp_path / "results"))
     assert len(set(widths)) > 1
     assert widths == sorted(widths, reverse=True)
@@ -142,7 +144,7 @@ def test_an_operation_that_cannot_be_done_fails_its_cells_alone(row, tmp_path, m
     def undone(*_, **__):
         raise RuntimeError("no kernel for this\ndtype")
 
-    monkeypatch.setitem(METHODS, "avss", replace(METHODS["avss"], function=undone))
+    monkeypatch.setattr("avss.methods.avss.score", undone)
     store = Store(tmp_path / "results")
     run_row(replace(row, methods=("avss", "last"), seeds=1), "p", store)
     status = store.observations().set_index("method")["status"]

@@ -61,7 +61,7 @@ def test_scoring_leaves_the_model_as_it_was():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda model: avss.score(model, None, "gbist"), "method 'gbist' is not known; choose one of avss, random"),
+        (lambda model: avss.score(model, None, "gbist"), "method 'gbist' is not known; choose one of gbis, lrp"),
         (lambda model: avss.score(model, None), "method avss needs batches"),
         (lambda model: avss.score(model, None, "random", speed=1), "no option speed; its options: seed"),
         (lambda model: avss.score(model, None, "last", seed=1), "no option seed; its options: none"),

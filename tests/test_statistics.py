@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as npst
 
 from avss import intervals
 from avss.errors import InputError
+from avss.metrics import METRICS
 
 
 def plain_bootstrap(statistic, documents, resamples=4000):
@@ -122,7 +123,7 @@ outcomes = counts.flatmap(
 
 
 @settings(deadline=None, max_examples=40)
-@given(outcomes, st.sampled_from(list(intervals.RATIO)))
+@given(outcomes, st.sampled_from(list(METRICS)))
 def test_an_interval_of_any_outcomes_lies_around_values_that_documents_can_give(outcome, metric):
     low, high = intervals.interval(metric, *outcome)
     single = [
@@ -132,7 +133,7 @@ def test_an_interval_of_any_outcomes_lies_around_values_that_documents_can_give(
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(100, 400), st.integers(0, 2**32 - 1), st.sampled_from(list(intervals.RATIO)))
+@given(st.integers(100, 400), st.integers(0, 2**32 - 1), st.sampled_from(list(METRICS)))
 def test_the_interval_contains_the_estimate(n, seed, metric):
     generator = np.random.default_rng(seed)
     bottom = generator.integers(1, 30, n).astype(float)
@@ -142,7 +143,7 @@ def test_the_interval_contains_the_estimate(n, seed, metric):
 
 
 @settings(deadline=None, max_examples=40)
-@given(outcomes, st.data(), st.sampled_from(list(intervals.RATIO)))
+@given(outcomes, st.data(), st.sampled_from(list(METRICS)))
 def test_a_paired_difference_turned_round_changes_its_sign(outcome, data, metric):
     top, bottom = outcome
     other = data.draw(npst.arrays(np.float64, len(top), elements=st.floats(0, 40)), label="other")

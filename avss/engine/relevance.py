@@ -30,14 +30,10 @@ from transformers.activations import ACT2FN
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.pytorch_utils import Conv1D
 
-from avss.architectures import architecture_of
+from avss.architectures import ARCHITECTURES, architecture_of
 from avss.errors import InputError
 
 SOFTMAX = ("taylor", "constant")
-# Families whose forward holds no other step than those below; that relevance is conserved in each is tested.
-FAMILIES = frozenset(
-    ("bert", "distilbert", "gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2", "qwen3", "stablelm")
-)
 
 
 def halved(product: Tensor) -> Tensor:
@@ -122,11 +118,9 @@ def attnlrp(model: nn.Module, softmax: str = "taylor") -> Iterator[None]:
     """
     if softmax not in SOFTMAX:
         raise InputError(f"softmax is {softmax!r}; choose one of {', '.join(SOFTMAX)}")
-    architecture_of(model)
-    if model.config.model_type not in FAMILIES:
-        raise InputError(
-            f"lrp has no rules for model family {model.config.model_type!r}; it has for {', '.join(sorted(FAMILIES))}"
-        )
+    if not architecture_of(model).relevance:
+        known = ", ".join(family for family, names in ARCHITECTURES.items() if names.relevance)
+        raise InputError(f"lrp has no rules for model family {model.config.model_type!r}; it has for {known}")
     found = (getattr(module, "config", None) for module in model.modules())
     configs = {id(config): config for config in found if hasattr(config, "_attn_implementation")}.values()
     with ExitStack() as stack:

@@ -14,7 +14,6 @@ from torch import Tensor
 from avss.architectures import blocks_of
 from avss.engine.observe import checked, evaluating, hooked, uncached
 from avss.errors import InputError
-from avss.methods.base import Method
 from avss.methods.block_influence import cosines
 from avss.progress import progress
 from avss.reading import Reading
@@ -76,13 +75,3 @@ def _distances(model, batches, window: int) -> tuple[np.ndarray, np.ndarray, int
 def _angles(states: Tensor, apart: int) -> Tensor:
     """arccos(cos) / pi between hidden states `apart` blocks apart, (M + 1, B, F) to (M + 1 - apart, B)."""
     return cosines(states[:-apart], states[apart:]).clamp(-1, 1).arccos() / torch.pi
-
-
-METHOD = Method(
-    "angular",
-    score,
-    "Gromov et al. 2024, The Unreasonable Ineffectiveness of the Deeper Layers, arXiv 2403.17887; as scores ours",
-    "angle between what enters and leaves a window of blocks, at the last token",
-    reads_text=True,
-    options=("window",),
-)

@@ -1,7 +1,6 @@
 """AVSS: activation variance over sparsity, Eqs. 1 to 9 of the paper, under an explicit reading."""
 
 from avss.engine.observe import observe
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_moments
 
 
@@ -12,14 +11,3 @@ def score(model, batches, reading, epsilons=(), histogram=False) -> LayerScores:
     one before it, however important that is; on `block_update` it scores 0.
     """
     return from_moments(observe(model, batches, reading, epsilons=epsilons, histogram=histogram), reading)
-
-
-METHOD = Method(
-    "avss",
-    score,
-    "Song et al. 2024, arXiv 2411.02117, Eqs. 1-9",
-    "variance of the activations over the share of them near zero",
-    reads_text=True,
-    options=("epsilons", "histogram"),
-    split=True,
-)

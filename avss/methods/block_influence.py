@@ -10,7 +10,6 @@ from torch import Tensor
 from avss.architectures import blocks_of
 from avss.engine.observe import CHUNK, checked, evaluating, hooked, uncached
 from avss.errors import InputError
-from avss.methods.base import Method
 from avss.progress import progress
 from avss.reading import Reading
 from avss.scores import LayerScores, from_values
@@ -61,12 +60,3 @@ def score(model, batches, reading) -> LayerScores:
         if not value < float("inf"):
             raise InputError(f"block {block} has NaN or infinite activations; load the model in a wider dtype")
     return from_values("block_influence", values, documents=int(documents), tokens=int(tokens))
-
-
-METHOD = Method(
-    "block_influence",
-    score,
-    "Men et al. 2024, ShortGPT, arXiv 2403.03853",
-    "one minus the cosine of the block's input and output",
-    reads_text=True,
-)

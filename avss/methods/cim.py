@@ -10,7 +10,6 @@ import numpy as np
 
 from avss.architectures import blocks_of
 from avss.engine.ablation import ablate
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
 
@@ -27,14 +26,3 @@ def score(model, batches, reading, cache=None, key=None) -> LayerScores:
     gated = np.stack([np.tile(probability[0], (layers, 1)), *np.split(probability[1:], 2)])
     values = np.ptp(gated, axis=0).mean(1)
     return from_values("cim", values, documents=len(found.count), tokens=found.tokens)
-
-
-METHOD = Method(
-    "cim",
-    score,
-    "baseline of the paper, not defined there; after Främling 2022, arXiv 2202.07292, adaptation ours",
-    "swing of the gold probability as the block is gated by 0, 1/2 and 1",
-    reads_text=True,
-    reads_labels=True,
-    options=("cache", "key"),
-)

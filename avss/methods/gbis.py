@@ -8,7 +8,6 @@ norm over tokens and features together) and Loss the document's mean nats a scor
 from torch import Tensor
 
 from avss.engine.gradients import gradient_pass
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
 
@@ -26,13 +25,3 @@ def score(model, batches, reading) -> LayerScores:
     found = gradient_pass(model, batches, lambda gold: gold.loss, _norm)
     values = (found.values / found.scored).mean(1)
     return from_values("gbis", values, documents=len(found.scored), tokens=found.tokens)
-
-
-METHOD = Method(
-    "gbis",
-    score,
-    "baseline of the paper, not defined there; definition ours",
-    "norm of the gradient of the loss at the block's output",
-    reads_text=True,
-    reads_labels=True,
-)

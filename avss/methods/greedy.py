@@ -7,7 +7,6 @@ import numpy as np
 
 from avss.architectures import blocks_of
 from avss.engine.ablation import ablate
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 from avss.selection import count_of
 
@@ -36,14 +35,3 @@ def score(model, batches, reading, remove=None, cache=None, key=None) -> LayerSc
         values[removed] = turn
         documents, tokens = len(found.count), found.tokens
     return from_values("greedy", values, documents=documents, tokens=tokens)
-
-
-METHOD = Method(
-    "greedy",
-    score,
-    "Song et al. 2024, SLEB, arXiv 2402.09025; as a score a layer ours",
-    "the turn in which the block is removed, the least harmful first",
-    reads_text=True,
-    reads_labels=True,
-    options=("remove", "cache", "key"),
-)

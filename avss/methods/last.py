@@ -3,7 +3,6 @@
 import numpy as np
 
 from avss.architectures import blocks_of
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
 
@@ -11,6 +10,3 @@ def score(model, batches, reading) -> LayerScores:
     """M for the first layer down to 1 for the last."""
     layers = len(blocks_of(model))
     return from_values("last", np.arange(layers, 0, -1))
-
-
-METHOD = Method("last", score, "control", "the deepest layers go first")

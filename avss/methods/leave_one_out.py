@@ -9,7 +9,6 @@ import numpy as np
 
 from avss.architectures import blocks_of
 from avss.engine.ablation import ablate
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
 
@@ -23,14 +22,3 @@ def score(model, batches, reading, cache=None, key=None) -> LayerScores:
     whole, *without = found.mean_loss
     values = np.array(without) - whole
     return from_values("leave_one_out", values, documents=len(found.count), tokens=found.tokens)
-
-
-METHOD = Method(
-    "leave_one_out",
-    score,
-    "Song et al. 2024, SLEB, arXiv 2402.09025; Kim et al. 2024, Shortened LLaMA, arXiv 2402.02834",
-    "loss increase when the block is skipped",
-    reads_text=True,
-    reads_labels=True,
-    options=("cache", "key"),
-)

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from avss.engine.gradients import gradient_pass
 from avss.engine.relevance import attnlrp
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
 
@@ -35,14 +34,3 @@ def score(model, batches, reading, softmax="taylor") -> LayerScores:
     with attnlrp(model, softmax):
         found = gradient_pass(model, batches, lambda gold: gold.logit.sum(1), _branch_share)
     return from_values("lrp", found.values.mean(1), documents=len(found.scored), tokens=found.tokens)
-
-
-METHOD = Method(
-    "lrp",
-    score,
-    "baseline of the paper, not defined there; rules of Achtibat et al. 2024, AttnLRP, arXiv 2402.05602; score ours",
-    "share of the gold logit's relevance in what the block adds",
-    reads_text=True,
-    reads_labels=True,
-    options=("softmax",),
-)

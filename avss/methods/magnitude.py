@@ -3,7 +3,6 @@
 import torch
 
 from avss.architectures import blocks_of
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
 
@@ -16,6 +15,3 @@ def score(model, batches, reading) -> LayerScores:
             total = sum(parameter.abs().sum(dtype=torch.float64).item() for parameter in parameters)
             values.append(total / sum(parameter.numel() for parameter in parameters))
     return from_values("magnitude", values)
-
-
-METHOD = Method("magnitude", score, "classic; over blocks our choice", "mean absolute weight of the block")

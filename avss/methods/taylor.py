@@ -9,7 +9,6 @@ is taken here in the block's update, which needs no gradient of a parameter, and
 from torch import Tensor
 
 from avss.engine.gradients import gradient_pass
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
 
@@ -26,13 +25,3 @@ def score(model, batches, reading) -> LayerScores:
     found = gradient_pass(model, batches, lambda gold: gold.loss, _change)
     values = (found.values / found.scored).mean(1)
     return from_values("taylor", values, documents=len(found.scored), tokens=found.tokens)
-
-
-METHOD = Method(
-    "taylor",
-    score,
-    "Ma et al. 2023, LLM-Pruner, arXiv 2305.11627; Kim et al. 2024, Shortened LLaMA, arXiv 2402.02834; form ours",
-    "first-order change of the loss when the block is skipped",
-    reads_text=True,
-    reads_labels=True,
-)

@@ -1,20 +1,67 @@
-"""The metrics of the tasks as modules of the `evaluate` library, shipped here so that none comes from the network.
+"""All facts of every metric, and the modules of the `evaluate` library that compute them, without a network.
 
 `evaluate.load(str(path_of("f1")))` loads one; `evaluate` copies it into its own cache of modules, keyed by content.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from avss.errors import InputError, look_up
 
+Number = TypeVar("Number", float, NDArray[np.float64])
 FOLDER = Path(__file__).parent
-# Metric: the module that computes it, perhaps beside others.
-MODULES = {"accuracy": "accuracy", "perplexity": "perplexity", "f1": "squad", "exact_match": "squad"}
+
+
+def _itself(ratio: Number) -> Number:
+    return ratio
+
+
+def _perplexity(nats: Number) -> Number:
+    # A perplexity above the range of float64 is infinite, which is no reason for a warning.
+    with np.errstate(over="ignore"):
+        return np.exp(nats)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The facts of one metric.
+
+    label: its name for readers. module: the `evaluate` module in this folder that computes it. digits: the decimals
+    that the paper's Table 1 prints. ratio: turns the sum of numerators over the sum of denominators into the value.
+    """
+
+    name: str
+    label: str
+    module: str
+    digits: int = 4
+    ratio: Callable[[Number], Number] = _itself
+    higher_is_better: bool = True
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "accuracy", "accuracy"),
+        Metric("perplexity", "perplexity", "perplexity", digits=3, ratio=_perplexity, higher_is_better=False),
+        Metric("f1", "F1", "squad"),
+        Metric("exact_match", "exact_match", "squad"),
+    )
+}
+
+
+def metric_named(name: str) -> Metric:
+    """The metric, or `InputError` naming those that exist."""
+    return look_up("metric", name, METRICS)
 
 
 def path_of(metric: str) -> Path:
     """The file of the `evaluate` module that computes a metric. Raises `InputError` for one that none computes."""
-    module = look_up("metric", metric, MODULES)
+    module = metric_named(metric).module
     return FOLDER / module / f"{module}.py"
 
 

@@ -15,11 +15,11 @@ import pandas as pd
 import yaml
 
 from avss.errors import InputError, look_up
+from avss.methods.catalogue import BASELINES
+from avss.metrics import METRICS
 from avss.report.checks import (
     ANYONE,
-    BASELINES,
     CHECKS,
-    DIGITS,
     FAILS,
     HOLDS,
     OPEN,
@@ -315,7 +315,7 @@ def table_1_table(store: Store) -> Text:
 
 def _score(line: NamedTuple) -> str:
     if line.source == PRINTED:
-        return spell(line.value, digits=DIGITS[line.metric])
+        return spell(line.value, digits=METRICS[line.metric].digits)
     # An interval may break, so that seven columns of them fit the page.
     return spell(line.value, line.low, line.high).replace("\u00a0", " ")
 

@@ -15,18 +15,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from avss import intervals
-from avss.intervals import HIGHER_IS_BETTER
+from avss.methods.catalogue import BASELINES
+from avss.metrics import METRICS
 from avss.report.comparisons import ALPHA, label
 from avss.report.tables import NOT_MEASURED, percent, spell
 
-BASELINES = ("gbis", "lrp", "cim")
 HOLDS, FAILS, OPEN = "holds", "fails", "open"
 # Of whom a check can be asked.
 ANYONE, THE_MODELS, THE_TABLE = "table and any model", "table and the paper's own models", "table alone"
 # By what the importance of a block is told.
 TRUTH = "leave_one_out"
-# Decimals that Table 1 prints.
-DIGITS = {metric: 4 if better else 3 for metric, better in HIGHER_IS_BETTER.items()}
 
 
 class Margin(NamedTuple):
@@ -67,7 +65,7 @@ class Case(NamedTuple):
 
 def direction(metric: str) -> int:
     """1 where more of the metric is better, -1 where less is."""
-    return 1 if HIGHER_IS_BETTER[metric] else -1
+    return 1 if METRICS[metric].higher_is_better else -1
 
 
 def above(low: float, high: float, bar: float = 0) -> str:
@@ -131,7 +129,7 @@ def _best(source: Source, lines: pd.DataFrame, *, others: Iterable[str] = BASELI
 
 
 def _score(score: NamedTuple) -> str:
-    return _told(score.value, score.low, score.high, score.n, DIGITS[score.metric])
+    return _told(score.value, score.low, score.high, score.n, METRICS[score.metric].digits)
 
 
 def _lead(margin: Margin) -> str:

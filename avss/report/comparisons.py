@@ -13,7 +13,8 @@ import pandas as pd
 
 from avss import intervals
 from avss.errors import InputError
-from avss.scores import VALUE_COLUMN
+from avss.methods import catalogue
+from avss.metrics import METRICS
 from avss.store import Store
 
 FIRST_ROW = "sst2-distilbert"
@@ -23,23 +24,9 @@ PRINTED = "printed"
 HEADINGS = {PRINTED: "paper, as printed"}
 # Profiles and methods in the order in which they are shown; others follow.
 PROFILES = ("reference", "mini")
-METHODS = (
-    "original",
-    "gbis",
-    "lrp",
-    "cim",
-    "avss",
-    "taylor",
-    "block_influence",
-    "angular",
-    "leave_one_out",
-    "greedy",
-    "magnitude",
-    "random",
-    "last",
-)
-# Metrics and methods that readers know by another name than the code's.
-NAMES = {"f1": "F1"} | {method: method.upper() for method in ("gbis", "lrp", "cim", "avss")}
+METHODS = ("original", *catalogue.METHODS)
+# The names of metrics and methods for readers.
+NAMES = {entry.name: entry.label for entry in (*METRICS.values(), *catalogue.METHODS.values())}
 ALPHA = 0.05
 CLAIMED_RETENTION = 0.9
 
@@ -260,7 +247,7 @@ def _differences(store: Store, row: str, state: tuple) -> pd.DataFrame:
     lines = []
     for profile in _profiles(store, row):
         denominator = profile.outcomes["none"][1]
-        for against in (("random", "none"), ("last", "none"), ("avss", "paper")):
+        for against in (*((control, "none") for control in catalogue.CONTROLS), ("avss", "paper")):
             for cell in profile.cells:
                 if against not in profile.cells or cell in (against, ("original", "none")):
                     continue
@@ -283,7 +270,7 @@ def _verdict(metric: str, difference: float, low: float, high: float, p: float) 
         return "same outcomes"
     if not p <= ALPHA:
         return "not told apart"
-    return "better" if (difference > 0) == intervals.HIGHER_IS_BETTER[metric] else "worse"
+    return "better" if (difference > 0) == METRICS[metric].higher_is_better else "worse"
 
 
 def agreement(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
@@ -294,7 +281,7 @@ def agreement(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     """
     cells = current(store, row)[["profile", "run", "method", "reading", "seed"]]
     layers = cells.merge(store.layers(row=row))
-    layers = layers[layers["quantity"] == layers["method"].map(lambda method: VALUE_COLUMN.get(method, method))]
+    layers = layers[layers["quantity"] == layers["method"].map(catalogue.column_of)]
     lines = []
     for profile, part in layers.groupby("profile", sort=False):
         scores = {

@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from avss.intervals import HIGHER_IS_BETTER
+from avss.methods.catalogue import CONTROLS, method_named
+from avss.metrics import METRICS
 from avss.reading import PRESETS
 from avss.report.comparisons import (
     CLAIMED_RETENTION,
@@ -29,6 +30,7 @@ from avss.report.comparisons import (
     table_1,
 )
 from avss.store import Store
+from avss.tasks.catalogue import TASKS
 
 NOT_MEASURED = "not measured"
 
@@ -182,7 +184,7 @@ def agreement_table(store: Store, row: str = FIRST_ROW, against: str = "AVSS") -
 
 def claim_table(store: Store, row: str = FIRST_ROW) -> Text:
     """What the paper claims or implies of this row, and what each source says: holds, does not hold, or open."""
-    controls = {"random": "beats random removal", "last": "beats removing the deepest"}
+    controls = {name: f"beats {method_named(name).control}" for name in CONTROLS}
     verdicts = {"better": "holds", "worse": "does not hold", "same outcomes": "does not hold, same outcomes"}
     compared = differences(store, row).query("method == 'avss' and against in @controls")
     table: dict[str, dict[str, str]] = {}
@@ -317,7 +319,7 @@ def _best(part: pd.DataFrame) -> str:
     if pruned.empty:
         return ""
     values = pruned["value"]
-    best = pruned[values == (values.max() if HIGHER_IS_BETTER[pruned["metric"].iloc[0]] else values.min())]
+    best = pruned[values == (values.max() if METRICS[pruned["metric"].iloc[0]].higher_is_better else values.min())]
     # A name may break after its underscore, so that the last column fits the page.
     names = ", ".join(label(line.method, line.reading).replace("_", "_\u200b") for line in best.itertuples())
     return f"{names}: {spell(*best.iloc[0][['value', 'low', 'high']])}"
@@ -348,6 +350,5 @@ def reading_table(store: Store) -> Text:
 
 # Those that pages include, by the name of their file; the notebooks call the others too.
 TABLES = {function.__name__: function for function in (claim_table, glance_table, reading_table)} | {
-    f"rows_table-{task}": partial(rows_table, task=task)
-    for task in ("sentiment", "language_modeling", "question_answering")
+    f"rows_table-{task}": partial(rows_table, task=task) for task in TASKS
 }

@@ -28,7 +28,8 @@ from avss.runs.batch_sizes import BatchSizes
 from avss.runs.provenance import forget_peak, now, peak_memory_mb, provenance
 from avss.scores import LayerScores
 from avss.store import Run, Store, key_of, layers_text
-from avss.tasks import Outcome, task_named
+from avss.tasks import task_named
+from avss.tasks.base import Outcome
 
 # Raised by one whenever the same inputs would give another number; it is part of every key.
 PROTOCOL = 2

@@ -18,20 +18,17 @@ from torch import nn
 from avss import data, models, selection
 from avss.architectures import architecture_of, blocks_of
 from avss.errors import InputError
+from avss.methods.catalogue import Work, method_named
 from avss.models import DTYPES
 from avss.reading import Reading
-from avss.report.benchmarks import WORK
 from avss.runs import preflight
 from avss.runs.experiment import Row, cells, usable_data
-from avss.tasks import task_named
-from avss.tasks.question_answering import MAX_NEW_TOKENS
+from avss.tasks.catalogue import task_named
 
 # The share of a device's matrix rate that a model reaches.
 UTILISATION = 0.5
 # The share of an accelerator's free memory that a device map fills.
 KEPT = 0.9
-# Methods that choose the same layers on every seed.
-SEEDLESS = ("last", "magnitude")
 ASSUMPTIONS = (
     f"time: {UTILISATION:.0%} of the matrix rate; every document as long as the profile says, at most its context; "
     "every choice of layers another one; without downloads and loading",
@@ -113,19 +110,9 @@ def size_of(model: nn.Module) -> Size:
     )
 
 
-def heads(method: str, blocks: int) -> tuple[int, int]:
-    """How often a method runs the head on a batch, forwards and backwards, in a model of M blocks."""
-    if method in ("gbis", "lrp", "taylor"):
-        return 1, 1
-    return {"leave_one_out": blocks + 1, "cim": 2 * blocks + 1}.get(method, 0), 0
-
-
-def work(method: str, blocks: int, remove: int | float) -> tuple[int, int, int, int]:
-    """What a method runs on a batch: blocks forwards and backwards, then the head forwards and backwards."""
-    if method == "greedy":
-        left = range(blocks, blocks - selection.count_of(remove, blocks), -1)
-        return sum((n - 1) * (n + 2) // 2 for n in left), 0, sum(left), 0
-    return *WORK.get(method, lambda m: (0, 0))(blocks), *heads(method, blocks)
+def work(method: str, blocks: int, removed: int) -> Work:
+    """The runs of a method on one batch, in a model of M blocks of which it removes so many, or all but one."""
+    return method_named(method).work(blocks, min(removed, blocks - 1))
 
 
 def seconds(row: Row, size: Size, text: Text, runs: tuple[int, int, int, int], rate: Rate) -> float:
@@ -140,35 +127,34 @@ def seconds(row: Row, size: Size, text: Text, runs: tuple[int, int, int, int], r
 
 
 def scoring_seconds(row: Row, size: Size, rate: Rate) -> float:
-    """All methods on all seeds, each selection rule anew; leave-one-out finds what CIM has run before."""
-    total = 0.0
+    """All methods on all seeds, each selection rule anew; a method whose losses are cached by another runs nothing."""
+    total, removed = 0.0, selection.count_of(row.remove, size.blocks)
     for method, reading, rule, _ in cells(row)[1:]:
-        if method == "leave_one_out" and rule == "lowest" and "cim" in row.methods:
+        if rule == "lowest" and method_named(method).cached_by in row.methods:
             continue
         text = _calibration(row, reading)
-        for turn in range(selection.count_of(row.remove, size.blocks) if rule == "iterative" else 1):
-            total += seconds(row, size, text, work(method, size.blocks - turn, row.remove), rate)
+        for turn in range(removed if rule == "iterative" else 1):
+            total += seconds(row, size, text, work(method, size.blocks - turn, removed), rate)
     return total
 
 
 def evaluation_seconds(row: Row, size: Size, rate: Rate) -> float:
     """The whole model once, and one without layers for every choice that may be another."""
-    choices = {(*cell, 0 if cell[0] in SEEDLESS else seed) for *cell, seed in cells(row)[1:]}
+    choices = {(*cell, seed if method_named(cell[0]).depends_on_seed else 0) for *cell, seed in cells(row)[1:]}
     fewer = size.blocks - selection.count_of(row.remove, size.blocks)
     return sum(_one_evaluation(row, size, blocks, rate) for blocks in (size.blocks, *[fewer] * len(choices)))
 
 
 def _one_evaluation(row: Row, size: Size, blocks: int, rate: Rate) -> float:
-    documents, context = _documents(row), row.context or task_named(row.task).context
+    documents, task = _documents(row), task_named(row.task)
+    context = row.context or task.context
     tokens = row.tokens or context
-    if row.task == "language_modeling":
+    if task.windows:
         windows = math.ceil(documents * tokens / context)
         return seconds(row, size, Text(windows, context, row.batch_size), (blocks, 0, 1, 0), rate)
     # The head runs at the last tokens alone.
     reading = seconds(row, size, Text(documents, min(tokens, context), row.batch_size), (blocks, 0, 0, 0), rate)
-    if row.task != "question_answering":
-        return reading
-    return reading + MAX_NEW_TOKENS * seconds(row, size, Text(documents, 1, row.batch_size), (blocks, 0, 1, 0), rate)
+    return reading + task.generated * seconds(row, size, Text(documents, 1, row.batch_size), (blocks, 0, 1, 0), rate)
 
 
 def _documents(row: Row) -> int:
@@ -196,10 +182,10 @@ def memory(row: Row, size: Size, batch: int, methods: Iterable[str]) -> int:
     logits = tokens * size.vocabulary
     kept = tokens * (8 * size.width + (size.width + 4 * size.attended + 3 * size.inner) * each)
     attention = tokens * (tokens // batch) * size.heads * (4 + each)
-    needed = [running + (logits * (each + 8) if row.task == "language_modeling" else 0)]
+    needed = [running + (logits * (each + 8) if task_named(row.task).windows else 0)]
     for method in methods:
-        _, backwards, head, _ = work(method, size.blocks, row.remove)
-        per_block = (kept + (attention if method == "lrp" else 0)) if backwards else 0
+        _, backwards, head, _ = work(method, size.blocks, selection.count_of(row.remove, size.blocks))
+        per_block = (kept + (attention if method_named(method).keeps_attention else 0)) if backwards else 0
         of_logits = logits * (each + (16 if backwards else 8)) if head else 0
         needed.append(running + size.blocks * per_block + of_logits)
     return size.parameters * each + max(needed)

@@ -1,68 +1,15 @@
-"""The registry of tasks, and `evaluate`, the one door to all of them. A new task is a new file and a new line here."""
+"""The tasks: `catalogue` holds their facts, each file its functions, and `evaluate` is the one door to all of them."""
 
-from torch import nn
-
-from avss import intervals, metrics
-from avss.data import load_data, sample, usable_rows
-from avss.errors import InputError, look_up
-from avss.tasks import language_modeling, question_answering, sentiment
-from avss.tasks.base import Outcome, Task
-
-# In this order their columns are looked for where no task is named: a context comes before the title that it has.
-TASKS: dict[str, Task] = {
-    module.TASK.name: module.TASK for module in (sentiment, question_answering, language_modeling)
-}
+from avss.tasks.catalogue import TASKS, Task, task_named
 
 
-def task_named(name: str) -> Task:
-    """The task, or `InputError` naming those that exist."""
-    return look_up("task", name, TASKS)
+def __getattr__(name: str):
+    # Tables and profiles read the catalogue where torch is not installed.
+    if name != "evaluate":
+        raise AttributeError(f"module 'avss.tasks' has no attribute {name!r}")
+    from avss.tasks.evaluation import evaluate
+
+    return evaluate
 
 
-def evaluate(
-    model: nn.Module,
-    tokenizer,
-    task: str,
-    data,
-    *,
-    split: str | None = None,
-    column: str | None = None,
-    samples: int | None = None,
-    context: int | None = None,
-    batch_size: int = 32,
-    seed: int = 0,
-) -> dict:
-    """How well `model` does `task` on `data`.
-
-    data: a `datasets.Dataset`, or a name as `avss.load_data` takes it, with its split. column: the text column, by
-    default the usual one of the task. samples: documents drawn by `seed` (None: all). context: tokens a document or
-    window has. Returns `task`, `metric`, `value`, `n` (documents), `low` and `high` (95 % bootstrap interval over
-    documents), `also` (what else the metric's module computes, by name), `data`, `protocol`. Raises `InputError` for
-    an unknown task, unusable data, or a model that cannot do the task.
-    """
-    chosen = task_named(task)
-    name = data if isinstance(data, str) else "data"
-    if split is not None and not isinstance(data, str):
-        raise InputError(f"split {split!r} is of no use beside a Dataset, which is one; leave it out")
-    dataset = load_data(data, split) if isinstance(data, str) else data
-    dataset, column = usable_rows(dataset, chosen.columns, column, name)
-    dataset = sample(dataset, samples, seed)
-    outcome = chosen.measure(
-        model, tokenizer, dataset, column, context=context or chosen.context, batch_size=batch_size
-    )
-    values = metrics.compute(chosen.metric, outcome.predictions, outcome.references)
-    low, high = intervals.interval(chosen.metric, outcome.numerator, outcome.denominator)
-    return {
-        "task": task,
-        "metric": chosen.metric,
-        "value": values.pop(chosen.metric),
-        "n": len(outcome.numerator),
-        "low": low,
-        "high": high,
-        "also": values,
-        "data": name,
-        "protocol": outcome.protocol,
-    }
-
-
-__all__ = ["TASKS", "Outcome", "Task", "evaluate", "task_named"]
+__all__ = ["TASKS", "Task", "evaluate", "task_named"]

@@ -1,12 +1,10 @@
 """What a task measures: one numerator and one denominator a document, so that any resample can be valued."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from avss.data import Example
 
 
 @dataclass(frozen=True)
@@ -23,23 +21,3 @@ class Outcome:
     protocol: str
     predictions: Sequence
     references: Sequence
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task, by two functions that both raise `InputError` for data or a model that they cannot use.
-
-    measure(model, tokenizer, dataset, text_column, *, context, batch_size) -> Outcome.
-    examples(model, tokenizer, dataset, text_column, context) -> list[Example]: documents as the task shows them to
-    the model, with the right labels, for methods that need labels.
-    columns: names under which the text is looked for, in order. extra: further columns that the result depends on.
-    context: tokens a document or window has where the user does not say.
-    """
-
-    name: str
-    metric: str
-    columns: tuple[str, ...]
-    extra: tuple[str, ...]
-    measure: Callable[..., Outcome]
-    examples: Callable[..., list[Example]]
-    context: int

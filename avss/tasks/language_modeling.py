@@ -9,7 +9,7 @@ from avss.engine.gold import is_causal
 from avss.engine.observe import evaluating
 from avss.errors import InputError
 from avss.progress import progress
-from avss.tasks.base import Outcome, Task
+from avss.tasks.base import Outcome
 
 
 def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
@@ -70,14 +70,3 @@ def examples(model, tokenizer, dataset: Dataset, column: str, context: int | Non
 def _check(model) -> None:
     if not is_causal(model):
         raise InputError(f"task language_modeling needs a causal language model, {type(model).__name__} is none")
-
-
-TASK = Task(
-    name="language_modeling",
-    metric="perplexity",
-    columns=("text", "content", "sentence", "title"),
-    extra=(),
-    measure=measure,
-    examples=examples,
-    context=512,
-)

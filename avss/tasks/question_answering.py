@@ -10,11 +10,12 @@ from avss.engine.observe import evaluating
 from avss.errors import InputError
 from avss.metrics.answers import best, f1
 from avss.progress import progress
-from avss.tasks.base import Outcome, Task
+from avss.tasks.base import Outcome
+from avss.tasks.catalogue import TASKS
 from avss.tasks.prompts import common_prefix, encode, fitted
 
 PROMPT = "{context}\nQuestion: {question}\nAnswer:"
-MAX_NEW_TOKENS = 32
+MAX_NEW_TOKENS = TASKS["question_answering"].generated
 
 
 def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
@@ -67,7 +68,7 @@ def _usable(model, dataset: Dataset) -> Dataset:
     """The rows with a question and with answers of SQuAD's form: a dictionary whose `text` is a list of strings."""
     if not is_causal(model):
         raise InputError(f"task question_answering needs a causal language model, {type(model).__name__} is none")
-    lacking = [name for name in TASK.extra if name not in dataset.column_names]
+    lacking = [name for name in TASKS["question_answering"].extra if name not in dataset.column_names]
     if lacking:
         raise InputError(
             f"task question_answering needs the columns of SQuAD and {' and '.join(lacking)} is missing; "
@@ -141,14 +142,3 @@ def _ends(model, tokenizer) -> set[int]:
     """EOS of the tokenizer, and those that the checkpoint adds (a chat model has several)."""
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     return {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
-
-
-TASK = Task(
-    name="question_answering",
-    metric="f1",
-    columns=("context",),
-    extra=("question", "answers"),
-    measure=measure,
-    examples=examples,
-    context=512,
-)

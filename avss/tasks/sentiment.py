@@ -17,7 +17,7 @@ from avss.engine.gold import UNSCORED, is_causal, is_classifier
 from avss.engine.observe import evaluating
 from avss.errors import InputError
 from avss.progress import progress
-from avss.tasks.base import Outcome, Task
+from avss.tasks.base import Outcome
 from avss.tasks.labels import class_names, with_classes
 from avss.tasks.prompts import common_prefix, fitted
 
@@ -197,14 +197,3 @@ def _rounding(head: nn.Module, hidden: Tensor, logits: Tensor, token: Tensor) ->
     bias = 0 if head.bias is None else head.bias[index].to(logits.device, torch.float32)
     narrow = logits.gather(1, token[:, None])[:, 0].float()
     return narrow - (torch.linalg.vecdot(hidden.float(), weight) + bias)
-
-
-TASK = Task(
-    name="sentiment",
-    metric="accuracy",
-    columns=("sentence", "text", "review"),
-    extra=("label",),
-    measure=measure,
-    examples=examples,
-    context=128,
-)

@@ -3,7 +3,6 @@
 import numpy as np
 
 from avss.architectures import blocks_of
-from avss.methods.base import Method
 from avss.scores import LayerScores, from_values
 
 
@@ -11,6 +10,3 @@ def score(model, batches, reading, seed=0) -> LayerScores:
     """A random permutation of 1..M as scores; the same seed gives the same order."""
     layers = len(blocks_of(model))
     return from_values("random", 1 + np.random.Generator(np.random.PCG64(seed)).permutation(layers))
-
-
-METHOD = Method("random", score, "control", "a seeded random order", options=("seed",))

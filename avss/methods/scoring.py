@@ -1,0 +1,47 @@
+"""`score`, the one door to all methods."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from avss.errors import InputError
+from avss.methods.catalogue import method_named
+from avss.reading import Reading
+from avss.scores import LayerScores
+
+
+def score(
+    model: nn.Module,
+    batches: Iterable[dict] | None,
+    method: str = "avss",
+    reading: Reading | str = "paper",
+    **options,
+) -> LayerScores:
+    """The importance of every layer of `model`, by `method`.
+
+    batches: dicts of tensors (B, T) with `input_ids` and `attention_mask`, and `labels` where a method needs them;
+    may be None for methods that read no text. reading: what the equations leave open (methods other than avss ignore
+    it). options: the method's own, such as `seed` for `random`. Raises `InputError` for an unknown method, reading or
+    option, and for batches or activations that cannot be used.
+
+    A model may be split over devices (`device_map="auto"`). Where it fits on one, several processes can share the
+    batches, one an accelerator, on one machine or many:
+
+        torchrun --nproc-per-node 4 -m avss.cli score MODEL --data DATA --out scores.csv
+
+    or a script of one's own in place of `-m avss.cli`, also under `accelerate launch`. All processes call `score` with
+    the same batches, of which each runs its part, and all get the same scores as one process would
+    (`avss.engine.parallel`). That holds for methods with `split`, which is avss; with the others every process runs all
+    batches.
+    """
+    chosen, reading = method_named(method), Reading.parse(reading)
+    known = chosen.options
+    unknown = set(options) - set(known)
+    if unknown:
+        known = ", ".join(name for name in known if name != "reading") or "none"
+        raise InputError(f"method {method} has no option {', '.join(sorted(unknown))}; its options: {known}")
+    if chosen.reads_text and batches is None:
+        raise InputError(f"method {method} needs batches of text; give an iterable of dicts of tensors")
+    if "reading" in known:
+        options["reading"] = reading
+    return chosen.function(model, batches, **options)

@@ -1,0 +1,75 @@
+"""All facts of every task. A new task is a new file and an entry here.
+
+The functions of a task stand in its own file. They are imported on first use, so this module needs no torch.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from avss.errors import look_up
+
+if TYPE_CHECKING:
+    from avss.data import Example
+    from avss.tasks.base import Outcome
+
+
+@dataclass(frozen=True)
+class Task:
+    """The facts of one task.
+
+    name: what users type, and the name of its file in `avss/tasks`. metric: an entry of `avss.metrics.METRICS`.
+    columns: names under which the text is looked for, in order. extra: further columns that the result depends on.
+    context: tokens a document or window has where the user does not say. windows: it cuts the text into windows and
+    runs the head at every token; otherwise the head runs at the last tokens alone. generated: the most tokens that
+    it generates for a document.
+    """
+
+    name: str
+    metric: str
+    columns: tuple[str, ...]
+    extra: tuple[str, ...]
+    context: int
+    windows: bool = False
+    generated: int = 0
+
+    @property
+    def _module(self) -> ModuleType:
+        return importlib.import_module(f"avss.tasks.{self.name}")
+
+    @property
+    def measure(self) -> "Callable[..., Outcome]":
+        """measure(model, tokenizer, dataset, text_column, *, context, batch_size) -> Outcome.
+
+        Raises `InputError` for data or a model that it cannot use.
+        """
+        return self._module.measure
+
+    @property
+    def examples(self) -> "Callable[..., list[Example]]":
+        """examples(model, tokenizer, dataset, text_column, context) -> list[Example].
+
+        The documents as the task shows them to the model, with the right labels, for methods that need labels. Raises
+        `InputError` as `measure`.
+        """
+        return self._module.examples
+
+
+# In this order their columns are looked for where no task is named: a context comes before the title that it has.
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task("sentiment", "accuracy", ("sentence", "text", "review"), ("label",), context=128),
+        Task("question_answering", "f1", ("context",), ("question", "answers"), context=512, generated=32),
+        Task(
+            "language_modeling", "perplexity", ("text", "content", "sentence", "title"), (), context=512, windows=True
+        ),
+    )
+}
+
+
+def task_named(name: str) -> Task:
+    """The task, or `InputError` naming those that exist."""
+    return look_up("task", name, TASKS)
