@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 from avss import __version__, selection
-from avss.errors import InputError
+from avss.errors import InputError, is_panic
 from avss.files import checked_output, write_whole
 from avss.runs.batch_sizes import is_out_of_memory
 
@@ -309,6 +309,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("avss: interrupted; nothing was written", file=sys.stderr)
         return 130
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        reason = " ".join(str(error).split())
+        print(f"avss: error: the tokenizer gave up ({reason}); give a folder with another tokenizer", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
