@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 
 from avss import __version__, selection
-from avss.errors import InputError
+from avss.errors import InputError, is_panic
 from avss.files import write_whole
 from avss.options import PLAIN_CONTEXT, parser
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
@@ -334,6 +334,10 @@ def main(arguments: list[str] | None = None) -> int:
         ways = [way for option, way in LESS_MEMORY.items() if hasattr(parsed, option)] or ["a larger device"]
         reason = " ".join(str(error).split()[:12])
         return _failed(f"memory ran out ({reason} ...); give {' or '.join(ways)}")
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        return _failed(f"the tokenizer gave up ({error}); give a folder with another tokenizer")
 
 
 if __name__ == "__main__":

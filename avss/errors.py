@@ -15,3 +15,8 @@ def look_up(what: str, name: str, table: Mapping[str, Entry]) -> Entry:
     if name not in table:
         raise InputError(f"{what} {name!r} is not known; choose one of {', '.join(table)}")
     return table[name]
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library written in Rust, such as tokenizers, gave up. Its exception is no `Exception`, and unnamed."""
+    return type(error).__name__ == "PanicException"

@@ -1,81 +1,57 @@
 """A model's name (hub id, folder, or embedded name) to a model and its tokenizer. Safetensors only, no remote code."""
 
-import json
-import os
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError, safe_open
+import transformers
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForMultipleChoice,
-    AutoModelForNextSentencePrediction,
-    AutoModelForPreTraining,
-    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
-from avss import mini
+from avss import checkpoint
+from avss.architectures import ARCHITECTURES
 from avss.engine.parallel import own_device
-from avss.errors import InputError, look_up
-from avss.files import clear_leftovers, may_be_hub_id, sha256
+from avss.errors import InputError, is_panic, look_up
+from avss.hub import at_hand, config_folder, fetched, on_hub, resolve
+from avss.identity import COMMIT, identity_of, revision_of, weights_digest
+from avss.runs.batch_sizes import is_out_of_memory
 
-EMBEDDED = "mini/"
+__all__ = [
+    "ATTENTION",
+    "DEVICE_MAPS",
+    "DTYPES",
+    "at_hand",
+    "identity_of",
+    "load_model",
+    "on_hub",
+    "resolve",
+    "revision_of",
+    "skeleton",
+    "weights_digest",
+]
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-AUTO_CLASSES = {
-    "ForSequenceClassification": AutoModelForSequenceClassification,
-    "ForCausalLM": AutoModelForCausalLM,
-    "LMHeadModel": AutoModelForCausalLM,
-    "ForMaskedLM": AutoModelForMaskedLM,
-    "ForTokenClassification": AutoModelForTokenClassification,
-    "ForQuestionAnswering": AutoModelForQuestionAnswering,
-    "ForMultipleChoice": AutoModelForMultipleChoice,
-    "ForNextSentencePrediction": AutoModelForNextSentencePrediction,
-    "ForPreTraining": AutoModelForPreTraining,
-}
+# The dtype that the checkpoint itself has.
+OWN_DTYPE = "auto"
+AUTO_CLASSES = {"ForSequenceClassification": AutoModelForSequenceClassification, "ForCausalLM": AutoModelForCausalLM}
+AUTO_CLASSES["LMHeadModel"] = AutoModelForCausalLM
 # How attention may be computed; the last needs a package of its own.
 ATTENTION = ("eager", "sdpa", "flash_attention_2")
 # How accelerate may spread a model over the devices there are.
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
-# One of them is in every checkpoint that can be loaded here: weights in one file, or the index of several.
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-
-
-def resolve(name: str) -> str:
-    """The folder of an embedded or local model, or the hub id unchanged; variables such as $AVSS_MODELS are expanded.
-
-    Raises `InputError` for an unset variable, a folder without a config, and an unknown or damaged embedded model.
-    """
-    expanded = os.path.expanduser(os.path.expandvars(name))
-    if "$" in expanded:
-        raise InputError(f"model {name}: the variable is not set; set it to the folder that holds the models")
-    if expanded.startswith(EMBEDDED):
-        return str(mini.folder(expanded.removeprefix(EMBEDDED)))
-    path = Path(expanded)
-    if path.parent.is_dir() and not path.exists():
-        clear_leftovers(path.parent)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise InputError(f"model folder {name} has no config.json; give a folder made by save_pretrained")
-        return expanded
-    if not may_be_hub_id(expanded):
-        raise InputError(
-            f"model {name} does not exist; give a hub id (owner/name), a folder, or one of "
-            f"{', '.join(EMBEDDED + known for known in mini.names())}"
-        )
-    return expanded
 
 
 def load_model(
@@ -89,51 +65,149 @@ def load_model(
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     """The model in evaluation mode and its tokenizer.
 
-    name: hub id, folder, or embedded (`mini/distilbert`). The class (classifier, causal LM, plain encoder) is read
-    from the checkpoint's config. dtype: float32, bfloat16 or float16. device: a torch device, by default a GPU where
-    there is one. device_map: in place of a device, how accelerate spreads the blocks, one of `DEVICE_MAPS`.
-    attn_implementation: one of `ATTENTION` (None: the class's own choice). Raises `InputError` where the model cannot
-    be had: no such model or device, no safetensors, gated without a token, no network, a missing package; and where a
-    device map would leave weights outside of the devices, where not all methods find them.
+    name: hub id, folder, or embedded (`mini/distilbert`). The class is the one that the checkpoint's config names.
+    dtype: float32, bfloat16, float16, or `auto` for the one that most of the checkpoint's weights have. device: a torch
+    device, by default a GPU where there is one. device_map: in place of a device, how accelerate spreads the blocks,
+    one of `DEVICE_MAPS`. attn_implementation: one of `ATTENTION` (None: the class's own choice).
+
+    The network is used only for a hub model that the cache does not hold whole. Raises `InputError` where the model
+    cannot be had: no such model or device, no safetensors, gated without a token, no network, a missing package;
+    where its folder is damaged or its config wrong; where its weights are not those of its class, one by one; where
+    its tokenizer has ids beyond its embedding; and where a device map would leave weights outside of the devices,
+    where not all methods find them.
     """
-    torch_dtype = look_up("dtype", dtype, DTYPES)
+    torch_dtype = look_up("dtype", dtype, DTYPES | {OWN_DTYPE: None})
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
     if device_map is not None:
         look_up("device_map", device_map, dict.fromkeys(DEVICE_MAPS))
+    if attn_implementation is not None:
+        look_up("attn_implementation", attn_implementation, dict.fromkeys(ATTENTION))
     device = device or own_device()
     try:
-        torch.empty(1, device=device).tolist()
-    except (RuntimeError, AssertionError, ImportError) as error:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"device {device} cannot be used ({_first_line(str(error))}); give another, such as cpu"
+            f"device {device} cannot be used ({checkpoint.reason(error)}); give another, such as cpu"
         ) from error
-    where = resolve(name)
-    common = {"revision": revision or "main", "trust_remote_code": False}
+    where = Path(resolve(name))
+    commit = None
+    if not where.is_dir():
+        where = fetched(name, revision)
+        commit = where.name
+    found = checkpoint.read(name, where)
     stated = {"device_map": device_map, "attn_implementation": attn_implementation}
     stated = {option: value for option, value in stated.items() if value is not None}
-    try:
-        config = AutoConfig.from_pretrained(where, **common)
-        model = _auto_class(config).from_pretrained(
-            where, config=config, dtype=torch_dtype, use_safetensors=True, **stated, **common
+    local = {"local_files_only": True, "trust_remote_code": False}
+    with _blaming(name):
+        config = AutoConfig.from_pretrained(where, **local)
+        if config.model_type in ARCHITECTURES:
+            # A config that leaves the depth out gets that of its class.
+            checkpoint.check_depth(name, found, "num_hidden_layers", config.num_hidden_layers)
+        hollow = _on_meta(config)
+        checkpoint.check_size(name, found, hollow)
+        tokenizer = AutoTokenizer.from_pretrained(where, **local)
+        _check_vocabulary(name, hollow, tokenizer)
+        model, loading = _class_of(config).from_pretrained(
+            where,
+            config=config,
+            dtype=torch_dtype or found.dtype() or OWN_DTYPE,
+            use_safetensors=True,
+            # Weights of another shape are reported by `check_keys`, together with all others that do not fit.
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **stated,
+            **local,
         )
-        tokenizer = AutoTokenizer.from_pretrained(where, **common)
-    except (ImportError, OSError, ValueError, SafetensorError) as error:
-        raise InputError(_explained(name, error)) from error
-    if not device_map:
-        return model.eval().to(device), tokenizer
+    checkpoint.check_keys(name, model, loading)
+    if commit:
+        setattr(model, COMMIT, commit)
     offloaded = [parameter for parameter in model.parameters() if parameter.is_meta]
     if offloaded:
         raise InputError(
             f"model {name} does not fit into the memory of the devices ({len(offloaded)} of its parameters are left "
             f"out); give a narrower dtype, free their memory, or run it on more or larger devices"
         )
-    return model.eval(), tokenizer
+    model = model.eval() if device_map else model.eval().to(device)
+    if config.model_type in ARCHITECTURES:
+        with _blaming(name), torch.no_grad():
+            model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device))
+    return model, tokenizer
 
 
-def _auto_class(config: PreTrainedConfig) -> type:
-    architecture = (config.architectures or [""])[0]
-    return next((auto for suffix, auto in AUTO_CLASSES.items() if architecture.endswith(suffix)), AutoModel)
+@contextmanager
+def _blaming(name: str) -> Iterator[None]:
+    """Any error in here is the fault of the model's folder, and is raised as an `InputError`.
+
+    Inside are calls of transformers alone, and checks of their outcome. A damaged folder makes it raise errors of
+    every type, so none can be left out. Memory that runs out is no fault of the folder.
+    """
+    loading = logging.getLogger("transformers.modeling_utils")
+    # Its table of keys would come before our one line about them.
+    loading.addFilter(_is_error)
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException as error:
+        ran_out = isinstance(error, RuntimeError) and is_out_of_memory(error)
+        if ran_out or not (isinstance(error, Exception) or is_panic(error)):
+            raise
+        raise InputError(_explained(name, error)) from error
+    finally:
+        loading.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+def _explained(name: str, error: BaseException) -> str:
+    next_step = "install it" if isinstance(error, ImportError) else "check its config, or fetch it again"
+    return f"model {name} cannot be loaded ({checkpoint.reason(error)}); {next_step}"
+
+
+def _class_of(config: PreTrainedConfig) -> type:
+    """The class that a config names where transformers has it for this family, else the nearest Auto class."""
+    named = (config.architectures or [""])[0]
+    found = getattr(transformers, named, None)
+    if isinstance(found, type) and issubclass(found, PreTrainedModel) and found.config_class is type(config):
+        return found
+    return next((auto for suffix, auto in AUTO_CLASSES.items() if named.endswith(suffix)), AutoModel)
+
+
+def _on_meta(config: PreTrainedConfig) -> nn.Module:
+    kind = _class_of(config)
+    make = kind._from_config if issubclass(kind, PreTrainedModel) else kind.from_config
+    with torch.device("meta"):
+        return make(config, dtype=config.dtype).eval()
+
+
+def _check_vocabulary(name: str, model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises `InputError` for a tokenizer with ids beyond the model's embedding, or one that cannot read a word."""
+    tokenizer("a")
+    rows = model.get_input_embeddings().num_embeddings
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= rows:
+        raise InputError(
+            f"the tokenizer of model {name} has ids up to {largest}, and the model's embedding has {rows} rows; "
+            f"give the tokenizer that the model was trained with"
+        )
+
+
+def stored_dtype(name: str) -> str:
+    """The dtype of a checkpoint's floating-point weights, a key of `DTYPES`; float32 where there are several.
+
+    Raises `InputError` as `load_model` for files that cannot be read, and for weights of no such dtype.
+    """
+    where = Path(resolve(name))
+    found = set(checkpoint.read(name, where if where.is_dir() else fetched(name)).dtypes.values())
+    names = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+    other = {dtype for dtype in found - set(names) if dtype.startswith("F")}
+    if other:
+        raise InputError(f"model {name} stores {', '.join(sorted(other))}; name the dtype to use, such as float32")
+    chosen = found & set(names)
+    return names[chosen.pop()] if len(chosen) == 1 else "float32"
 
 
 def skeleton(name: str, *, dtype: str = "float32", revision: str | None = None, shape: dict | None = None) -> nn.Module:
@@ -142,76 +216,11 @@ def skeleton(name: str, *, dtype: str = "float32", revision: str | None = None, 
     shape: what the checkpoint's `config.json` says, `model_type` and `architectures` among it (None: that file is
     read, from the folder or the hub). Raises `InputError` for a config that cannot be had, or of no known class.
     """
-    where = resolve(name) if shape is None else name
-    try:
+    if shape is None:
+        folder = config_folder(name, revision)
+    with _blaming(name):
         if shape is None:
-            config = AutoConfig.from_pretrained(where, revision=revision or "main", trust_remote_code=False)
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         else:
             config = AutoConfig.for_model(**shape)
-        with torch.device("meta"):
-            return _auto_class(config).from_config(config, dtype=config.dtype).eval()
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(_explained(name, error)) from error
-
-
-def stored_dtype(name: str) -> str:
-    """The dtype of a checkpoint's floating-point weights, a key of `DTYPES`; float32 where there are several.
-
-    Raises `InputError` where the weights cannot be had, or are of no such dtype.
-    """
-    names = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-    found = set()
-    try:
-        for file in _weight_files(resolve(name)):
-            with safe_open(file, "pt") as tensors:
-                found |= {tensors.get_slice(key).get_dtype() for key in tensors.keys()}  # noqa: SIM118
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise InputError(_explained(name, error)) from error
-    other = {dtype for dtype in found - set(names) if dtype.startswith("F")}
-    if other:
-        raise InputError(f"model {name} stores {', '.join(sorted(other))}; name the dtype to use, such as float32")
-    chosen = found & set(names)
-    return names[chosen.pop()] if len(chosen) == 1 else "float32"
-
-
-def _weight_files(where: str) -> list[str]:
-    """The safetensors files of a folder or, downloaded, of a hub id. Raises `OSError` where there are none."""
-    try:
-        return [cached_file(where, WEIGHTS[0])]
-    except OSError:
-        index = cached_file(where, WEIGHTS[1])
-    parts = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()
-    return [cached_file(where, part) for part in sorted(set(parts))]
-
-
-def on_hub(name: str) -> bool:
-    """Whether this names a model of the hub. Raises `InputError` as `resolve`."""
-    return not Path(resolve(name)).is_dir()
-
-
-def at_hand(name: str, revision: str | None = None) -> bool:
-    """Whether weights of the hub lie in its cache, so that neither network nor token is needed."""
-    found = (try_to_load_from_cache(name, file, revision=revision) for file in WEIGHTS)
-    return any(isinstance(path, str) for path in found)
-
-
-def revision_of(model: nn.Module) -> str:
-    """What pins the weights: the hub commit, or the SHA-256 of the local safetensors file(s), twelve digits."""
-    commit = getattr(model.config, "_commit_hash", None)
-    if commit:
-        return commit[:12]
-    files = sorted(Path(model.config._name_or_path).glob("*.safetensors"))
-    return "+".join(sha256(file)[:12] for file in files) or "unknown"
-
-
-def _explained(name: str, error: Exception) -> str:
-    text = str(error)
-    if "gated" in text.lower() or "401" in text or "403" in text:
-        return f"model {name} is gated; accept its licence at huggingface.co/{name} and log in with `hf auth login`"
-    if "safetensors" in text.lower():
-        return f"model {name} has no usable safetensors weights ({_first_line(text)}); convert it, or fetch it again"
-    return f"model {name} cannot be loaded ({_first_line(text)}); check the name, the folder and the network"
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0].rstrip(".") if text.strip() else "no reason given"
+        return _on_meta(config)

@@ -5,7 +5,7 @@ import os
 import huggingface_hub
 import pytest
 import torch
-from transformers import AutoConfig
+from transformers import AutoConfig, LlamaForCausalLM
 
 import avss
 from avss import mini, models
@@ -50,12 +50,13 @@ def test_a_model_of_which_a_part_would_be_left_outside_of_the_devices_is_refused
     accelerate = pytest.importorskip("accelerate")
     folder = saved("llama")
 
-    class Offloading:
-        @staticmethod
-        def from_pretrained(where, **options):
-            return accelerate.cpu_offload(tiny("llama"), execution_device="cpu")
+    class Offloading(LlamaForCausalLM):
+        @classmethod
+        def from_pretrained(cls, where, **options):
+            loading = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
+            return accelerate.cpu_offload(tiny("llama"), execution_device="cpu"), loading
 
-    monkeypatch.setattr(models, "_auto_class", lambda config: Offloading)
+    monkeypatch.setattr(models, "_class_of", lambda config: Offloading)
     with pytest.raises(InputError, match=r"does not fit into the memory of the devices \(\d+ of its parameters"):
         avss.load_model(str(folder), device_map="auto")
 
@@ -63,6 +64,11 @@ def test_a_model_of_which_a_part_would_be_left_outside_of_the_devices_is_refused
 def test_a_device_map_that_there_is_not_is_refused(saved):
     with pytest.raises(InputError, match="device_map 'everywhere'"):
         avss.load_model(str(saved("llama")), device_map="everywhere")
+
+
+def test_a_kernel_of_attention_that_there_is_not_is_refused(saved):
+    with pytest.raises(InputError, match="attn_implementation 'flash_attention_9'"):
+        avss.load_model(str(saved("llama")), attn_implementation="flash_attention_9")
 
 
 def test_a_skeleton_has_the_class_and_the_parameters_but_no_weights(saved, family):

@@ -231,7 +231,9 @@ def test_what_is_in_the_cache_needs_neither_network_nor_token_nor_disk(bare, tmp
     row = HUB.row("squad-llama-8b")
     folder = tmp_path / "hub" / "models--meta-llama--Llama-3.1-8B" / "snapshots" / row.revision
     folder.mkdir(parents=True)
-    (folder / "model.safetensors.index.json").write_text("{}")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}')
+    for file in ("config.json", "model-1.safetensors", "tokenizer.json"):
+        (folder / file).write_text("")
     kept = tmp_path / "datasets" / "avss" / "rajpurkar%2Fsquad" / "default" / row.data_revision
     for split in (row.calibration, row.evaluation):
         (kept / split).mkdir(parents=True)

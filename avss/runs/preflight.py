@@ -34,8 +34,9 @@ def problems(rows: Sequence["Row"]) -> list[str]:
         if data.on_hub(row.data)
         and not data.at_hand(row.data, row.data_config, row.data_revision, (row.calibration, row.evaluation))
     }
-    unreachable = _unreachable()
-    if unreachable and (checkpoints or sources):
+    # Rows whose models and data are at hand need no hub.
+    unreachable = _unreachable() if checkpoints or sources else None
+    if unreachable:
         found.append(
             f"the hub {constants.ENDPOINT} cannot be reached ({unreachable}) and is needed for "
             f"{', '.join([*checkpoints, *sources])}; connect to it, or fetch them elsewhere and copy the caches "
