@@ -85,8 +85,8 @@ def load_model(
         look_up("attn_implementation", attn_implementation, dict.fromkeys(ATTENTION))
     device = device or own_device()
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device).tolist()
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise InputError(
             f"device {device} cannot be used ({checkpoint.reason(error)}); give another, such as cpu"
         ) from error
