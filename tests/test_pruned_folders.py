@@ -86,10 +86,22 @@ def test_a_pruned_model_keeps_its_class_and_its_head(world, name, family):
     assert all(torch.equal(tensor, found.state_dict()[key]) for key, tensor in model.state_dict().items())
 
 
-def test_a_class_that_would_lose_its_head_is_refused(world, capsys):
-    save(hf.GPT2DoubleHeadsModel(tiny("gpt2").config), world / "m")
+def test_a_model_with_two_heads_keeps_both(world):
+    torch.manual_seed(0)
+    model = hf.GPT2DoubleHeadsModel(tiny("gpt2").config).eval()
+    save(model, world / "m")
+    assert prune(world / "m", world / "p") == 0
+    found, info = hf.GPT2DoubleHeadsModel.from_pretrained(world / "p", output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert torch.equal(found.multiple_choice_head.summary.weight, model.multiple_choice_head.summary.weight)
+
+
+def test_a_class_that_transformers_does_not_know_is_refused(world, capsys):
+    save(hf.GPT2Model(tiny("gpt2").config), world / "m")
+    config = json.loads((world / "m/config.json").read_text())
+    (world / "m/config.json").write_text(json.dumps(config | {"architectures": ["GPT2WithMyHead"]}))
     assert prune(world / "m", world / "p") == 2
-    assert "is a GPT2DoubleHeadsModel, which loads as GPT2Model and would lose its head" in capsys.readouterr().err
+    assert "is a GPT2WithMyHead, which loads as GPT2Model and would lose its head" in capsys.readouterr().err
     assert not (world / "p").exists()
 
 

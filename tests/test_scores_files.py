@@ -74,7 +74,7 @@ def test_every_number_comes_back_exactly(tmp_path_factory, values):
     [
         ("layer,index,rank\n0,1,1\n1,2,2\n", "names its method .*methods among them: none"),
         ("layer,my score\n0,1\n1,2\n", "names its method"),
-        ("layer,magnitude,taylor\n0,1,2\n1,2,1\n", "methods among them: magnitude, taylor"),
+        ("layer,magnitude,taylor\n0,1,2\n1,2,1\n", "methods among them: taylor, magnitude"),
         ("layer,magnitude,magnitude\n0,1,2\n1,2,1\n", "two columns 'magnitude'"),
         ("layer,magnitude\n0,1\n0,2\n", "layer 0 is not one of 0 to 1, or is there twice"),
         ("layer,magnitude\n0,1\n3,2\n", "layer 3 is not one of 0 to 1"),
