@@ -28,7 +28,7 @@ DRAWING := matplotlib numpy pandas pyyaml scipy seaborn
 
 .PHONY: figures
 figures: .venv-figures/.ready
-	.venv-figures/bin/python -m avss.report.figures results _build/figures
+	.venv-figures/bin/python -m avss.report results _build/figures
 
 .venv-figures/.ready: requirements.lock
 	$(PYTHON) -m venv .venv-figures

@@ -4,12 +4,13 @@
 # config: profile=NAME runs profiles/NAME.yaml (default: mini). failed=shown leaves out the notebooks that did not run
 # to their end: a page in place of each says why.
 
-import json
 import os
 import re
 from pathlib import Path
 
 import yaml
+
+from avss.report import cards, tables
 
 PROFILE = config.get("profile", "mini")
 SHOW_FAILED = config.get("failed") == "shown"
@@ -52,33 +53,21 @@ def task_of(row):
 
 
 def title_of(row):
-    return "{dataset}, {model}".format(**ROWS[row])
+    return cards.title_of(ROWS[row])
 
 
 def not_executed(page):
     """Why the notebook of this page is not there, as a red box."""
     row = ROW_PAGES.get(page)
-    log = Path(f"build/logs/{ROWS[row]['profile']}-{row}.log" if row else f"build/logs/{page}.log")
-    reason = "It was not started, because what it needs failed."
-    if log.is_file() and not Path(PAGES[page]).is_file():
-        reason = "\n".join(log.read_text().rstrip().split("\n")[-20:])
-    return f":::{{admonition}} Not executed\n:class: danger\n```text\n{reason}\n```\n:::"
+    log = f"build/logs/{ROWS[row]['profile']}-{row}.log" if row else f"build/logs/{page}.log"
+    return cards.not_executed(Path(log), Path(PAGES[page]))
 
 
 def card_of(row):
     page = f"rows/{row}"
     if page in FAILED:
-        return f"::::{{grid-item}}\n**{title_of(row)}**\n\n{not_executed(page)}\n::::"
-    drawn = "\n".join(
-        f""":::{{image}} /book/executed/figures/{row}/card-{row}.{theme}.svg
-:class: only-{theme}
-:alt: The blocks that each of the paper's methods and a random choice removed, and the share of the score that was kept.
-:::"""
-        for theme in ("light", "dark")
-    )
-    return f"""::::{{grid-item-card}} {{doc}}`{title_of(row)} <executed/{page}>`
-{drawn}
-::::"""
+        return cards.card_of_failure(title_of(row), not_executed(page))
+    return cards.card(row, title_of(row))
 
 
 def run_of(row):
@@ -98,33 +87,7 @@ NEEDED = {page: [run, run_of(FIRST["sentiment"])] if page in EQUATIONS else [run
 FAILED = [page for page, runs in NEEDED.items() if SHOW_FAILED and not all(Path(run).is_file() for run in runs)]
 EXECUTED = [page for page in PAGES if page not in FAILED]
 FIGURES = [f"book/executed/figures/{row}" for page, row in ROW_PAGES.items() if page in EXECUTED]
-TABLES = expand(
-    "book/executed/figures/{table}.md",
-    table=[
-        "claim_table",
-        "main_claims_table",
-        "glance_table",
-        "reading_table",
-        "rows_table-sentiment",
-        "rows_table-language_modeling",
-        "rows_table-question_answering",
-        "table_1_table",
-        "audit_table",
-        "check_table",
-        "coverage_table",
-        "runs_table",
-        "readings_runs_table",
-        "pruning_table",
-        "pruning_basis",
-        "methods_table",
-        "methods_basis",
-        "target_table",
-        "scoring_table-width",
-        "scoring_table-shape",
-        "sharing_table",
-        "speed_basis",
-    ],
-)
+TABLES = expand("book/executed/figures/{table}.md", table=tables.TABLES)
 # Of each task, the rows that have pages of their own.
 CARDS = {task: [row for row in ROWS if task_of(row) == task and row != FIRST[task]] for task in FIRST}
 EXECUTE = (
@@ -225,9 +188,7 @@ if FAILED:
         run:
             page = wildcards.page
             title = title_of(ROW_PAGES[page]) if page in ROW_PAGES else page.capitalize()
-            cell = {"id": "failed", "cell_type": "markdown", "metadata": {}, "source": f"# {title}\n\n{not_executed(page)}"}
-            notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-            Path(output[0]).write_text(json.dumps(notebook))
+            Path(output[0]).write_text(cards.page_of_failure(title, not_executed(page)))
 
 
 rule figures:
@@ -241,7 +202,7 @@ rule figures:
     wildcard_constraints:
         row="|".join(ROWS),
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.report.figures results book/executed/figures {wildcards.row}" + DONE
+        "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures {wildcards.row}" + DONE
 
 
 rule tables:
@@ -256,7 +217,7 @@ rule tables:
         TABLES,
         directory("book/executed/figures/book"),
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.report.figures results book/executed/figures book tables"
+        "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures book tables"
 
 
 # A card for every row that has a page of its own.
@@ -265,9 +226,9 @@ rule cards:
         "book/executed/figures/cards-{task}.md",
     params:
         # Part of the parameters so that another set of rows, or of failures, writes the file anew.
-        cards=lambda wildcards: "\n".join(map(card_of, CARDS[wildcards.task])),
+        cards=lambda wildcards: cards.grid(map(card_of, CARDS[wildcards.task])),
     run:
-        Path(output[0]).write_text(f":::::{{grid}} 1 1 2 2\n:gutter: 3\n\n{params.cards}\n:::::\n")
+        Path(output[0]).write_text(params.cards)
 
 
 rule book:

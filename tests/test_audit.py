@@ -12,14 +12,19 @@ import pytest
 import yaml
 
 from avss.errors import InputError
-from avss.methods.catalogue import BASELINES
-from avss.report import audit, comparisons
-from avss.report.audit import ask, findings, load_claims, printed_source, verdict
-from avss.report.checks import CHECKS, Margin, Source
+from avss.report import audit
+from avss.report.audit import ask, findings, load_claims, verdict
+from avss.report.cases import Margin, Source
+from avss.report.checks import CHECKS
 from avss.report.figures.style import style
 from avss.report.figures.table_1 import table_1
+from avss.report.snapshot import Results
+from avss.report.sources import printed_source
+from avss.report.table1 import BASELINES, PRINTED_TABLE, printed_table
+from avss.report.tables import audit as tables
+from avss.report.tables.table_1 import table_1_table
 from avss.store import Store
-from tests.test_figures import PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
+from tests.stores import PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
 
 # Two data sets, two models each.
 LINES = pd.DataFrame(
@@ -146,7 +151,7 @@ def test_the_printed_table_and_the_text(printed, claim, expected):
 
 
 def test_every_printed_number_is_taken_as_it_is(printed):
-    table = comparisons.table_1()
+    table = printed_table()
     known = printed_source()
     for number, line in table.iterrows():
         assert known.scores[number, "avss"].low == known.scores[number, "avss"].high == line["avss"]
@@ -165,7 +170,7 @@ def test_retention_lies_above_where_its_whole_interval_does():
 
 def test_retention_turns_round_for_perplexity(store):
     """`fill` gives a token the loss (3 - 2 * share) / 2, and retention is exp of the difference of the losses."""
-    cases = {finding.source: finding for finding in findings(store) if finding.claim.id == "keeps-over-90"}
+    cases = {finding.source: finding for finding in findings(Results(store)) if finding.claim.id == "keeps-over-90"}
     told = {case.name: case for case in cases["mini"].cases}["HackerNews, LLama-7B: AVSS"]
     before, after = (3 - 2 * share for share in (0.9, 0.875))
     assert told.numbers.startswith(f"{np.exp((before - after) / 2):.3f} [")
@@ -321,7 +326,10 @@ def write(path, **changes):
         ({"rows": {"genre": "novel"}}, "claim one: column 'genre' is not known"),
         ({"rows": {"dataset": "WikiText"}}, "claim one is about no row of Table 1"),
         ({"colour": "red"}, "claim one: check best does not take {'colour': 'red'}"),
-        ({"check": "largest_lead", "by": "model", "value": "GPT-2"}, "claim one: check largest_lead does not take"),
+        ({"check": "largest_lead", "by": "model", "value": "GPT-2"}, "claim one: value 'GPT-2' is not known"),
+        ({"check": "largest_lead", "by": "genre", "value": "A"}, "claim one: by 'genre' is not known"),
+        ({"check": "retention", "methods": ["avs"], "share": 0.9}, "claim one: methods 'avs' is not known"),
+        ({"check": "retention", "methods": ["avss"]}, "claim one: check retention does not take"),
     ],
 )
 def test_a_claim_that_makes_no_sense_is_refused_in_one_line(tmp_path, changes, message):
@@ -341,7 +349,7 @@ def test_two_claims_of_one_name_are_refused(tmp_path):
 
 
 def test_measured_rows_are_judged_and_the_others_are_not_measured(store):
-    found = {finding.claim.id: finding for finding in findings(store) if finding.source == "mini"}
+    found = {finding.claim.id: finding for finding in findings(Results(store)) if finding.source == "mini"}
     best = found["best-in-all-tasks"]
     assert best.verdict == "partial", "two rows of twelve are not all of them"
     assert rows_of(best.cases, "holds") == ["SST-2, DistilBERT"]
@@ -356,7 +364,7 @@ def test_an_interval_across_the_bound_reproduces_nothing(tmp_path):
     """AVSS keeps 0.8 of 0.9 on 40 documents, and CIM loses one document."""
     made = Store(tmp_path / "results")
     fill(made, "mini", removed=REMOVED | {("avss", "paper"): ["2"] * SEEDS, ("cim", "none"): ["1"] * SEEDS})
-    found = {finding.claim.id: finding for finding in findings(made) if finding.source == "mini"}
+    found = {finding.claim.id: finding for finding in findings(Results(made)) if finding.source == "mini"}
     low, high = map(float, re.findall(r"(0\.\d+)[],]", found["keeps-over-90"].cases[0].numbers))
     assert low < 0.9 < high
     assert found["keeps-over-90"].verdict == "open"
@@ -369,14 +377,14 @@ def test_scores_of_the_papers_models_are_asked_of_no_other(tmp_path):
     made = Store(tmp_path / "results")
     for profile in ("mini", "paper"):
         fill(made, profile, **PERPLEXITY_ROW)
-    asked = {(finding.claim.id, finding.source): finding.verdict for finding in findings(made)}
+    asked = {(finding.claim.id, finding.source): finding.verdict for finding in findings(Results(made))}
     assert asked["language-modelling-value", "mini"] == "not asked"
     assert asked["language-modelling-value", "paper"] == "contradicted"
     assert {asked["three-data-sets", profile] for profile in ("mini", "paper")} == {"not asked"}
 
 
 def test_the_audit_is_a_table_with_the_cases_below(store):
-    text = audit.audit_table(store)
+    text = tables.audit_table(Results(store))
     claims = load_claims()
     table, *folded = text.split(":::{dropdown} ")
     assert len(table.strip().splitlines()) == 2 + len(claims)
@@ -386,24 +394,24 @@ def test_the_audit_is_a_table_with_the_cases_below(store):
         "partial: holds in 9 of 12, fails in 3",
         "partial: holds in 1 of 12, fails in 1 (rows measured: 2 of 12)",
     ]
-    assert set(CHECKS) == {line.split("`")[1] for line in audit.check_table(store).splitlines()[2:]}
+    assert set(CHECKS) == {line.split("`")[1] for line in tables.check_table(Results(store)).splitlines()[2:]}
 
 
 def test_the_main_claims_are_those_of_the_audit(store):
-    assert set(audit.MAIN) <= {claim.id for claim in audit.load_claims()}
-    lines = audit.main_claims_table(store).splitlines()
-    whole = audit.audit_table(store).splitlines()
-    for line, claim in zip(lines[2:], audit.MAIN, strict=True):
+    assert set(tables.MAIN) <= {claim.id for claim in audit.load_claims()}
+    lines = tables.main_claims_table(Results(store)).splitlines()
+    whole = tables.audit_table(Results(store)).splitlines()
+    for line, claim in zip(lines[2:], tables.MAIN, strict=True):
         first, *verdicts = [cell.strip() for cell in line.strip("|").split("|")]
         same = next(cells for cells in whole if cells.startswith(f"| {first} |"))
         assert [cell.strip() for cell in same.strip("|").split("|")][2:] == verdicts, claim
 
 
 def test_table_1_is_as_printed_digit_for_digit(store):
-    text = audit.table_1_table(store)
+    text = table_1_table(Results(store))
     by_row = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
     as_printed = [line[1:6] for line in by_row if line[0].startswith("**")]
-    text = comparisons.PRINTED_TABLE.read_text().splitlines()[1:]
+    text = PRINTED_TABLE.read_text().splitlines()[1:]
     assert as_printed == [line.split(",")[5:10] for line in text]
     assert by_row[0][0] == "**SST-2, DistilBERT**, accuracy, 16.67%"
     assert by_row[1][0] == "mini, `data`, 16.67\u00a0% (10.00\u00a0% of the parameters)"
@@ -413,7 +421,7 @@ def test_table_1_is_as_printed_digit_for_digit(store):
 
 def test_the_figure_has_twelve_rows_and_says_what_was_not_measured(store):
     with mpl.rc_context(style("light")):
-        figure, data = table_1(store)
+        figure, data = table_1(Results(store))
         figure.draw_without_rendering()
         drawn = figure.get_tightbbox()
     printed, mini = figure.axes

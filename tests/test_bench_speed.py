@@ -11,8 +11,11 @@ import pytest
 import torch
 
 import avss
-from avss.report.figures import speed
+from avss.report import speed
+from avss.report.figures import speed as figures
 from avss.report.figures.style import style
+from avss.report.snapshot import Results
+from avss.report.tables import speed as tables
 from avss.store import Store
 from tests.conftest import ragged, tiny
 
@@ -107,10 +110,10 @@ def store(tmp_path) -> Store:
     return Store(tmp_path / "results")
 
 
-@pytest.mark.parametrize("function", [speed.cost_of_scoring, speed.growth_of_scoring, speed.shared_prefixes])
+@pytest.mark.parametrize("function", [figures.cost_of_scoring, figures.growth_of_scoring, figures.shared_prefixes])
 def test_figures_come_with_the_data_that_they_plot(store, function):
     with mpl.rc_context(style("dark")):
-        figure, data = function(store)
+        figure, data = function(Results(store))
     assert len(figure.axes)
     assert set(data["measured on"]) == {"slate"}
     assert not data[["low", "high"]].isna().any(axis=None)
@@ -120,17 +123,17 @@ def test_shapes_of_an_accelerator_are_drawn_and_judged(store, tmp_path):
     rows = [line("shape", speed.LARGEST, way, ratio, 4) for way, ratio in (("bare", 1.0), ("avss", 1.04))]
     write(tmp_path, "scoring", [row | {"waits_per_batch": 1.0} for row in rows], accelerator="a card")
     with mpl.rc_context(style("light")):
-        figure, data = speed.scoring_at_real_shapes(store)
+        figure, data = figures.scoring_at_real_shapes(Results(store))
     assert len(figure.axes) == 1
     assert set(data["measured on"]) == {"a card"}
-    table = speed.target_table(store)
+    table = tables.target_table(Results(store))
     assert "at most 1.03 | not measured | 1.04 [1.03,\u00a01.05], does not hold |" in table
     waits = "waits for the accelerator in a batch beyond a bare pass's, shape of LLama-8B: at most 0"
     assert f"{waits} | not measured | 0, holds |" in table
 
 
 def test_targets_are_judged_by_what_was_measured(store):
-    table = speed.target_table(store)
+    table = tables.target_table(Results(store))
     assert "width 512 and more: at most 1.05 | 1.02 [1.01,\u00a01.03], holds |" in table
     assert "at most 0.01 | 0.0004, holds |" in table
     assert "times as fast: at least 1 | 1.08, holds |" in table
@@ -141,12 +144,12 @@ def test_targets_are_judged_by_what_was_measured(store):
 
 
 def test_tables_show_limits_load_and_counts(store):
-    assert "| matrix products, GFLOP/s | 200 | 200 |" in speed.speed_basis(store)
-    assert "| load average before and after | 0.1 and 1.5 | 0.1 and 1.5 |" in speed.speed_basis(store)
+    assert "| matrix products, GFLOP/s | 200 | 200 |" in tables.speed_basis(Results(store))
+    assert "| load average before and after | 0.1 and 1.5 | 0.1 and 1.5 |" in tables.speed_basis(Results(store))
     assert "| width 512 | AVSS | 1.02 [1.01,\u00a01.03] |  | 0.40 | 0.04\u00a0% | 4 | 50\u00a0%, 1.0\u00a0% |" in (
-        speed.scoring_table(store, "width")
+        tables.scoring_table(Results(store), "width")
     )
-    assert "| 528 and 1024 | 1.94 |" in speed.sharing_table(store)
+    assert "| 528 and 1024 | 1.94 |" in tables.sharing_table(Results(store))
 
 
 def test_a_sweep_from_several_files_is_one_line_in_order(store):
@@ -154,7 +157,7 @@ def test_a_sweep_from_several_files_is_one_line_in_order(store):
     content = {"setting": {}, "rows": rows, "provenance": PROVENANCE}
     (store.root.parent / "bench" / "results" / "scoring-cpu-more.json").write_text(json.dumps(content))
     with mpl.rc_context(style("light")):
-        figure, _ = speed.growth_of_scoring(store)
+        figure, _ = figures.growth_of_scoring(Results(store))
     drawn = [list(each.get_xdata()) for each in figure.axes[0].lines]
     assert [512, 1024, 2048] in drawn
     assert all(points == sorted(points) for points in drawn)
@@ -163,19 +166,24 @@ def test_a_sweep_from_several_files_is_one_line_in_order(store):
 def test_a_single_round_has_no_quartiles(store, tmp_path):
     rows = [line("width", 64, way, ratio, 4) | {"repeats": 1} for way, ratio in (("bare", 1.0), ("avss", 1.04))]
     write(tmp_path, "scoring", rows)
-    assert "| width 64 | AVSS | 1.04 |" in speed.scoring_table(store, "width")
+    assert "| width 64 | AVSS | 1.04 |" in tables.scoring_table(Results(store), "width")
     with mpl.rc_context(style("light")):
-        figure, data = speed.cost_of_scoring(store)
+        figure, data = figures.cost_of_scoring(Results(store))
         figure.savefig(tmp_path / "figure.svg")
     assert data[["low", "high"]].isna().all(axis=None)
 
 
 def test_without_files_nothing_is_measured(tmp_path):
     nothing = Store(tmp_path / "results")
-    functions = (speed.cost_of_scoring, speed.growth_of_scoring, speed.scoring_at_real_shapes, speed.shared_prefixes)
+    functions = (
+        figures.cost_of_scoring,
+        figures.growth_of_scoring,
+        figures.scoring_at_real_shapes,
+        figures.shared_prefixes,
+    )
     for function in functions:
         with mpl.rc_context(style("light")):
-            figure, data = function(nothing)
+            figure, data = function(Results(nothing))
         assert [text.get_text() for text in figure.texts] == ["not measured"]
         assert data.empty
-    assert {table(nothing) for table in speed.TABLES.values()} == {"Not measured.\n"}
+    assert {table(Results(nothing)) for table in tables.TABLES.values()} == {"Not measured.\n"}

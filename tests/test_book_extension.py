@@ -17,8 +17,9 @@ from sphinx.util.docutils import docutils_namespace, patch_docutils
 from avss.report import figures
 from avss.report.cited import spoken
 from avss.report.comparisons import FIRST_ROW
+from avss.report.snapshot import Results
 from avss.store import Store
-from tests.test_figures import fill
+from tests.stores import fill
 
 ROOT = Path(__file__).parent.parent
 REGISTER = yaml.safe_load((ROOT / "book/figures.yml").read_text())
@@ -180,7 +181,7 @@ def test_the_good_book_builds_without_a_warning(good):
 
 
 def test_a_number_has_its_basis_as_tooltip_and_for_screen_readers(good):
-    text, basis = spoken(f"mini/{FIRST_ROW}/avss/retention .1%", Store(good.folder / "results"), good.folder)
+    text, basis = spoken(f"mini/{FIRST_ROW}/avss/retention .1%", Results(Store(good.folder / "results")))
     page = html.unescape(good.pages["index"])
     assert f'<span class="told-number" title="{basis}">{text}<span class="visually-hidden"> ({basis})</span>' in page
     assert f"n = 40, 3 seeds, run mini-{FIRST_ROW}" in basis

@@ -14,20 +14,20 @@ import avss
 from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods import METHODS
-from avss.methods.catalogue import Work
 from avss.report import benchmarks
 from avss.report.figures.cost import cost_of_methods, cost_of_pruning
 from avss.report.figures.style import style
+from avss.report.snapshot import Results
+from avss.report.tables import cost as tables
 from avss.store import Store
 from tests.conftest import labelled, ragged, tiny
-from tests.test_figures import cells
+from tests.stores import cells
 
 sys.path.append(str(Path(__file__).parent.parent / "bench"))
 import pruning as bench
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = 8
-READING = [name for name, method in METHODS.items() if method.reads_text]
 PROVENANCE = {
     "git_revision": "abc",
     "created": "2026-01-01T00:00:00Z",
@@ -82,7 +82,7 @@ def test_what_does_not_shrink_is_read_back_from_the_factor(rest, removed):
 
 def test_every_quantity_is_set_beside_the_whole_model(store):
     write(store, "pruning-cpu", [pruned(4), pruned(0), pruned(2)])
-    data = benchmarks.pruning(store)
+    data = benchmarks.pruning(Results(store))
     assert list(data["removed"].unique()) == [0, 2, 4]
     assert list(data["quantity"].unique()) == [*benchmarks.SIZES, *benchmarks.TIMES]
     assert (data.loc[data["removed"] == 0, "factor"] == 1).all()
@@ -101,18 +101,18 @@ def test_machines_stand_side_by_side(store):
         write(store, f"pruning-{device}", rows, **hardware)
         write(store, f"methods-{device}", [method_row("cim"), method_row("gbis")], **hardware)
     names = [f"{machine}, float32, 8 blocks of width 64" for machine in ("slate", "granite")]
-    assert list(benchmarks.pruning(store)["measured on"].unique()) == names
-    methods = benchmarks.methods(store)
+    assert list(benchmarks.pruning(Results(store))["measured on"].unique()) == names
+    methods = benchmarks.methods(Results(store))
     assert list(zip(methods["measured on"], methods["method"], strict=True)) == [
         (name, method) for name in names for method in ("gbis", "cim")
     ]
-    assert list(benchmarks.basis(store, "pruning")["load average"]) == ["0.5 to 0.25"] * 2
-    assert [benchmarks.pruning_table(store).count(name) for name in names] == [1, 1]
+    assert list(benchmarks.basis(Results(store), "pruning")["load average"]) == ["0.5 to 0.25"] * 2
+    assert [tables.pruning_table(Results(store)).count(name) for name in names] == [1, 1]
 
 
 def test_tables_tell_amounts_factors_and_what_lies_outside_the_blocks(store):
     write(store, "pruning-cpu", [pruned(0), pruned(2), pruned(4)])
-    table = benchmarks.pruning_table(store)
+    table = tables.pruning_table(Results(store))
     assert cells(table, "blocks") == ["all 8", "without 2", "without 4", "outside the blocks, %"]
     assert cells(table, "M / (M − k)") == ["1.00", "1.33", "2.00", ""]
     assert cells(table, "parameters") == ["1 million", "0.8 million: 1.25", "0.6 million: 1.67", "20.0"]
@@ -122,14 +122,14 @@ def test_tables_tell_amounts_factors_and_what_lies_outside_the_blocks(store):
 
 def test_a_method_that_was_measured_once_has_no_quartiles(store):
     write(store, "methods-cpu", [method_row("cim", 10) | {"repeats": 1}, method_row("gbis", 2)])
-    table = benchmarks.methods_table(store)
+    table = tables.methods_table(Results(store))
     assert cells(table, "GBIS") == ["2.00 [1.80,\u00a02.20]", "5", "2.0", "8", "8", "1.50"]
     assert cells(table, "CIM") == ["10.00", "1", "9.0", "72", "0", "1.50"]
 
 
-@pytest.mark.parametrize("name", benchmarks.TABLES)
+@pytest.mark.parametrize("name", tables.TABLES)
 def test_tables_of_nothing_say_so(store, name):
-    assert benchmarks.TABLES[name](store) == "not measured\n"
+    assert tables.TABLES[name](Results(store)) == "not measured\n"
 
 
 @pytest.mark.parametrize(
@@ -145,42 +145,41 @@ def test_tables_of_nothing_say_so(store, name):
 def test_a_file_that_cannot_be_true_is_named(store, change, message):
     path = write(store, "pruning-cpu", [pruned(0) | change])
     with pytest.raises(InputError, match=message) as error:
-        benchmarks.pruning(store)
+        benchmarks.pruning(Results(store))
     assert path.name in str(error.value)
 
 
 def test_a_damaged_file_and_a_file_without_rows_are_named(store):
     path = write(store, "methods-cpu", [])
     with pytest.raises(InputError, match="no rows"):
-        benchmarks.methods(store)
+        benchmarks.methods(Results(store))
     write(store, "methods-cpu", [{"method": "cim"}])
     with pytest.raises(InputError, match="repeats"):
-        benchmarks.methods(store)
+        benchmarks.methods(Results(store))
     path.write_text("{")
     with pytest.raises(InputError, match=path.name):
-        benchmarks.methods(store)
+        benchmarks.methods(Results(store))
 
 
 def test_a_method_without_a_count_says_where_to_add_it(store):
     write(store, "methods-cpu", [method_row("divination")])
-    with pytest.raises(InputError, match=r"add an entry to avss/methods/catalogue\.py"):
-        benchmarks.methods(store)
+    with pytest.raises(InputError, match="WORK"):
+        benchmarks.methods(Results(store))
 
 
-def test_every_method_that_reads_text_is_counted_and_no_other():
-    for method in METHODS.values():
-        assert (method.work(4, 1) != Work()) == method.reads_text, method.name
+def test_every_method_that_reads_text_is_counted():
+    assert set(benchmarks.WORK) == {name for name, method in METHODS.items() if method.reads_text}
 
 
 @pytest.mark.parametrize("family", ["llama", "distilbert"])
-@pytest.mark.parametrize("method", READING)
+@pytest.mark.parametrize("method", benchmarks.WORK)
 def test_methods_run_the_blocks_that_they_are_charged_for(method, family):
     model, runs = tiny(family), Counter()
     for block in blocks_of(model):
         block.register_forward_hook(lambda *_: runs.update(forwards=1))
         block.register_full_backward_hook(lambda *_: runs.update(backwards=1))
     avss.score(model, [labelled(family, ragged())], method)
-    assert (runs["forwards"], runs["backwards"]) == METHODS[method].work(4, 3)[:2]
+    assert (runs["forwards"], runs["backwards"]) == benchmarks.WORK[method](4)
 
 
 def test_the_benchmark_prunes_and_counts_every_byte():
@@ -226,9 +225,9 @@ def test_figures_of_cost_fit_the_page_also_where_nothing_is_measured(store, draw
         if measured:
             for device, hardware in (("cpu", {}), ("cuda", {"accelerator": "granite"})):
                 write(store, f"pruning-{device}", [pruned(0), pruned(2), pruned(4)], **hardware)
-                write(store, f"methods-{device}", [method_row(name, 9) for name in READING], **hardware)
+                write(store, f"methods-{device}", [method_row(name, 9) for name in benchmarks.WORK], **hardware)
         with mpl.rc_context(style("light")):
-            figure, data = draw(store)
+            figure, data = draw(Results(store))
             figure.draw_without_rendering()
             drawn = figure.get_tightbbox()
         assert data.empty is not measured
@@ -243,6 +242,6 @@ def test_committed_measurements_can_be_traced(path):
 
 
 def test_committed_measurements_can_be_read():
-    committed = Store(ROOT / "results")
+    committed = Results(Store(ROOT / "results"))
     assert set(benchmarks.pruning(committed)["quantity"]) == {*benchmarks.SIZES, *benchmarks.TIMES}
-    assert set(benchmarks.methods(committed)["method"]) == set(READING)
+    assert set(benchmarks.methods(committed)["method"]) == set(benchmarks.WORK)

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from avss.report.comparisons import FIRST_ROW, table_1
-from avss.report.coverage import coverage_table, runs_table
+from avss.report.comparisons import FIRST_ROW
+from avss.report.snapshot import Results
+from avss.report.table1 import printed_table
+from avss.report.tables.coverage import coverage_table, runs_table
 from avss.store import Store
-from tests.test_figures import DOCUMENTS, PERPLEXITY_ROW, REMOVED, SEEDS, fill
+from tests.stores import DOCUMENTS, PERPLEXITY_ROW, REMOVED, SEEDS, fill
 
 
 @pytest.fixture
@@ -25,8 +27,8 @@ def lines(table: str) -> list[list[str]]:
 
 
 def test_every_row_of_table_1_is_listed_with_every_profile(store):
-    found = lines(coverage_table(store))
-    paper = [f"{line.dataset}, {line.model}" for line in table_1().itertuples()]
+    found = lines(coverage_table(Results(store)))
+    paper = [f"{line.dataset}, {line.model}" for line in printed_table().itertuples()]
     assert list(dict.fromkeys(row for row, *_ in found)) == paper
     for row in paper:
         listed = [profile for name, profiles, *_ in found if name == row for profile in profiles.split(", ")]
@@ -38,7 +40,7 @@ def test_every_row_of_table_1_is_listed_with_every_profile(store):
 
 
 def test_what_was_measured_names_methods_readings_selections_seeds_and_n(store):
-    reference, mini = lines(coverage_table(store))[:2]
+    reference, mini = lines(coverage_table(Results(store)))[:2]
     every = "original, GBIS, AVSS, random, last"
     assert reference[:3] == ["SST-2, DistilBERT", "reference", every]
     assert reference[3:] == ["`paper`, `released-code`", "`lowest(1)`", f"1–{SEEDS}", str(DOCUMENTS), ""]
@@ -49,14 +51,14 @@ def test_what_was_measured_names_methods_readings_selections_seeds_and_n(store):
 def test_a_row_of_which_all_failed_is_no_gap(tmp_path):
     made = Store(tmp_path / "results")
     fill(made, "mini", removed={("original", "none"): ["none"]}, fails=(("original", 0),))
-    line = lines(coverage_table(made))[0]
+    line = lines(coverage_table(Results(made)))[0]
     assert line[:3] == ["SST-2, DistilBERT", "mini", "none"]
     assert line[-1] == "1 of 1: no room"
 
 
 def test_an_older_models_observations_do_not_count(store):
     fill(store, "mini", revision="bbbb", created="2026-02-01T00:00:00Z", removed={("original", "none"): ["none"]})
-    assert lines(coverage_table(store))[1][2] == "original"
+    assert lines(coverage_table(Results(store)))[1][2] == "original"
 
 
 def test_every_run_tells_when_how_long_on_what_and_with_which_code(store):
@@ -64,7 +66,7 @@ def test_every_run_tells_when_how_long_on_what_and_with_which_code(store):
     hardware = {"processor": "slate", "accelerator": "abacus", "threads": 4}
     known = {"seconds": 3725.4, "git_revision": "0123456789abcdef", "git_dirty": True, "hardware": hardware}
     path.write_text(json.dumps(json.loads(path.read_text()) | known))
-    table = runs_table(store)
+    table = runs_table(Results(store))
     found = {line[0]: line[1:] for line in lines(table)}
     assert found[f"`{path.stem}`"] == ["01 Jan 2026, 00:00", "1:02:05", "abacus", "4", "`0123456` with changes", "14"]
     unfinished = found[f"`mini-{FIRST_ROW}-20260101T000000Z`"]
@@ -79,4 +81,4 @@ def test_every_run_tells_when_how_long_on_what_and_with_which_code(store):
 
 
 def test_a_store_without_runs_has_an_empty_list(tmp_path):
-    assert lines(runs_table(Store(tmp_path))) == []
+    assert lines(runs_table(Results(Store(tmp_path)))) == []

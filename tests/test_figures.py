@@ -9,81 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avss import intervals
 from avss.errors import InputError
 from avss.report import comparisons, figures, tables
+from avss.report.__main__ import main
+from avss.report.figures import rows
 from avss.report.figures.style import style
+from avss.report.rendering import render
+from avss.report.snapshot import Results
+from avss.report.table1 import measured_rows
 from avss.store import Store
-
-DOCUMENTS, SEEDS, BLOCKS = 40, 3, 6
-# What each method removes on each seed, and the share of documents that the model then gets right.
-REMOVED = {
-    ("original", "none"): ["none"],
-    ("avss", "paper"): ["1"] * SEEDS,
-    ("avss", "released-code"): ["5"] * SEEDS,
-    ("random", "none"): ["2", "5", "1"],
-    ("last", "none"): ["5"] * SEEDS,
-}
-CORRECT = {"none": 0.9, "1": 0.875, "2": 0.8, "5": 0.5}
-PERPLEXITY_ROW = {
-    "row": "hackernews-llama-7b",
-    "task": "language_modeling",
-    "dataset": "HackerNews",
-    "model": "LLama-7B",
-    "metric": "perplexity",
-}
-
-
-def fill(
-    store: Store,
-    profile: str,
-    revision: str = "aaaa",
-    created: str = "2026-01-01T00:00:00Z",
-    *,
-    row: str = comparisons.FIRST_ROW,
-    task: str = "sentiment",
-    dataset: str = "SST-2",
-    model: str = "DistilBERT",
-    metric: str = "accuracy",
-    removed: dict = REMOVED,
-    blocks: int = BLOCKS,
-    fails: tuple = (),
-) -> None:
-    """One run of a row in which every number is known; every method scores the blocks by depth, `last` against it."""
-    configuration = {"dataset": dataset, "model": model}
-    facts = {"configuration": configuration, "hardware": {"processor": "slate"}, "protocol": "counting"}
-    run = store.start(profile, row, created, facts)
-    values = {}
-    for layers in dict.fromkeys(layers for sets in removed.values() for layers in sets):
-        correct = CORRECT.get(layers, 0.7)
-        hits = (np.arange(DOCUMENTS) < correct * DOCUMENTS).astype(float)
-        # As losses: the fewer are right, the higher.
-        outcome = (hits, np.ones(DOCUMENTS)) if metric != "perplexity" else (3 - 2 * hits, np.full(DOCUMENTS, 2.0))
-        run.add_outcome(f"{profile}{revision}-{layers}", *outcome)
-        values[layers] = intervals.value(metric, *outcome)
-    for (method, reading), sets in removed.items():
-        for seed, layers in enumerate(sets):
-            count = 0 if layers == "none" else 1 + layers.count("+")
-            status = "failed: no room" if (method, seed) in fails else "ok"
-            observation = {
-                **{"key": f"{row}{profile}{revision}{method}{reading}{seed}", "profile": profile, "row": row},
-                **{"task": task, "dataset": dataset, "data": "data", "data_fingerprint": "ffff"},
-                **{"model": "model", "revision": revision, "method": method, "reading": reading},
-                **{"selection": f"lowest({count})" if count else "none", "removed": layers},
-                **{"coalition": f"{profile}{revision}-{layers}", "layers": blocks, "share_of_layers": count / blocks},
-                **{"share_of_parameters": 0.1, "seed": seed, "samples": 8, "metric": metric},
-                **{"value": values[layers], "low": 0, "high": 1, "original": values["none"], "n": DOCUMENTS},
-                **{"seconds": 1, "peak_memory_mb": 1, "status": status},
-            }
-            known = {"row": row, "method": method, "reading": reading, "seed": seed}
-            quantities = ("variance", "sparsity", "normalized_avss") if method == "avss" else (method,)
-            scores = [
-                known | {"layer": layer, "quantity": quantity, "value": (1 + layer) * (-1 if method == "last" else 1)}
-                for layer in range(blocks)
-                for quantity in quantities
-                if method != "original"
-            ]
-            run.add([observation], scores if status == "ok" else [])
+from tests import stores
+from tests.stores import BLOCKS, PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
 
 
 @pytest.fixture
@@ -94,19 +30,13 @@ def store(tmp_path) -> Store:
     return made
 
 
-def cells(table: str, line: str) -> list[str]:
-    """The cells of the line of a Markdown table that starts with this text."""
-    found = next(text for text in table.splitlines() if text.startswith(f"| {line} |"))
-    return [cell.strip() for cell in found.strip("|").split("|")][1:]
-
-
 def test_figures_load_without_torch_and_transformers():
     code = "import sys, avss.report.figures; print(*{'torch', 'transformers', 'datasets'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
 
 
 def test_everything_is_rendered_twice_with_the_same_bytes(store, tmp_path):
-    first, second = (figures.render(store, tmp_path / name) for name in ("one", "two"))
+    first, second = (render(Results(store), tmp_path / name) for name in ("one", "two"))
     assert [path.name for path in first] == [path.name for path in second]
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
@@ -120,20 +50,20 @@ def test_everything_is_rendered_twice_with_the_same_bytes(store, tmp_path):
 def test_each_row_has_files_of_its_own(store, tmp_path, capsys):
     fill(store, "mini", **PERPLEXITY_ROW)
     row = PERPLEXITY_ROW["row"]
-    assert list(comparisons.measured_rows(store)) == [comparisons.FIRST_ROW, row]
-    assert figures.main([str(store.root), str(tmp_path / "out"), row]) == 0
+    assert list(measured_rows(Results(store))) == [comparisons.FIRST_ROW, row]
+    assert main([str(store.root), str(tmp_path / "out"), row]) == 0
     written = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.*")]
     assert len(written) == 4 * len(figures.ROW_FIGURES)
     assert all(str(path.parent) == row and f"-{row}." in path.name for path in written)
     plotted = pd.read_csv(tmp_path / "out" / row / f"retention-{row}.csv")
     assert set(plotted["metric"]) == {"perplexity"}
-    assert figures.main([str(store.root), str(tmp_path / "out"), "sst2-llama-1b"]) == 2
+    assert main([str(store.root), str(tmp_path / "out"), "sst2-llama-1b"]) == 2
     assert "results of row sst2-llama-1b are missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", figures.ROW_FIGURES)
 def test_light_and_dark_differ_in_colour_alone(store, name):
-    light, dark = (figures.svg(name, store, theme=theme) for theme in ("light", "dark"))
+    light, dark = (figures.svg(name, Results(store), theme=theme) for theme in ("light", "dark"))
     assert light != dark
     assert len(light) == len(dark)
     assert b"<text" not in light
@@ -151,7 +81,7 @@ def test_thirty_two_blocks_and_all_methods_are_legible(tmp_path):
     fill(made, "mini", **PERPLEXITY_ROW, removed=removed, blocks=32)
     for name, draw in figures.ROW_FIGURES.items():
         with mpl.rc_context(style("light")):
-            figure, _ = draw(made, PERPLEXITY_ROW["row"])
+            figure, _ = draw(Results(made), PERPLEXITY_ROW["row"])
             figure.draw_without_rendering()
             drawn = figure.get_tightbbox()
         assert figure.get_figwidth() <= 7, name
@@ -167,12 +97,12 @@ def test_thirty_two_blocks_and_all_methods_are_legible(tmp_path):
 
 
 def test_a_variance_that_spans_decades_has_a_logarithmic_scale(store):
-    panel = figures.variance_by_block(store)[0].axes[0]
+    panel = rows.variance_by_block(Results(store))[0].axes[0]
     assert panel.get_yscale() == "linear"
     for path in store.root.glob("mini/*/*.layers.csv"):
         table = pd.read_csv(path)
         path.write_text(table.assign(value=10.0 ** table["value"]).to_csv(index=False))
-    reference, mini = figures.variance_by_block(store)[0].axes
+    reference, mini = rows.variance_by_block(Results(store))[0].axes
     assert (reference.get_yscale(), mini.get_yscale()) == ("linear", "log")
 
 
@@ -180,14 +110,14 @@ def test_a_variance_that_spans_decades_has_a_logarithmic_scale(store):
 def test_one_profile_is_enough(tmp_path, profile):
     only = Store(tmp_path / "results")
     fill(only, profile)
-    assert all(figures.svg(name, only) for name in figures.ROW_FIGURES)
-    as_printed, measured = cells(tables.score_table(only), "AVSS")
+    assert all(figures.svg(name, Results(only)) for name in figures.ROW_FIGURES)
+    as_printed, measured = cells(tables.score_table(Results(only)), "AVSS")
     assert as_printed == "0.8891"
     assert measured.startswith("0.875\u00a0±\u00a00.000 [")
 
 
 def test_without_results_the_command_says_what_to_do(tmp_path, capsys):
-    assert figures.main([str(tmp_path / "nothing"), str(tmp_path / "out")]) == 2
+    assert main([str(tmp_path / "nothing"), str(tmp_path / "out")]) == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "make book" in message
@@ -195,14 +125,14 @@ def test_without_results_the_command_says_what_to_do(tmp_path, capsys):
 
 
 def test_what_was_not_measured_says_so(store):
-    table = tables.score_table(store)
+    table = tables.score_table(Results(store))
     assert cells(table, "GBIS") == ["0.8673", "not measured", "not measured"]
     assert cells(table, "random")[0] == "not measured"
     assert cells(table, "AVSS (released-code)")[0] == "not measured"
 
 
 def test_retention_is_the_share_of_the_original(store):
-    line = comparisons.summary(store).query("source == 'mini' and method == 'random'").iloc[0]
+    line = comparisons.summary(Results(store)).query("source == 'mini' and method == 'random'").iloc[0]
     assert line["value"] == pytest.approx(np.mean([0.8, 0.5, 0.875]))
     assert line["retention"] == pytest.approx(np.mean([0.8, 0.5, 0.875]) / 0.9)
     assert line["retention_low"] < line["retention"] < line["retention_high"]
@@ -212,7 +142,7 @@ def test_retention_is_the_share_of_the_original(store):
 def test_a_verdict_counts_the_choice_of_seeds(store):
     """Over documents alone AVSS beats these three random orders; over documents and seeds that is open."""
     data = (
-        comparisons.differences(store)
+        comparisons.differences(Results(store))
         .query("source == 'mini' and against == 'random'")
         .set_index(["method", "reading"])
     )
@@ -223,19 +153,21 @@ def test_a_verdict_counts_the_choice_of_seeds(store):
 
 
 def test_the_same_block_gives_the_same_outcomes(store):
-    data = comparisons.differences(store).query("source == 'mini' and against == 'AVSS' and reading == 'released-code'")
+    data = comparisons.differences(Results(store)).query(
+        "source == 'mini' and against == 'AVSS' and reading == 'released-code'"
+    )
     assert data["verdict"].item() == "worse"
-    same = comparisons.differences(store).query("source == 'mini' and method == 'last' and against == 'AVSS'")
+    same = comparisons.differences(Results(store)).query("source == 'mini' and method == 'last' and against == 'AVSS'")
     assert same["difference"].item() == data["difference"].item()
 
 
 def test_a_retrained_model_replaces_the_old_one(store):
     fill(store, "mini", revision="bbbb", created="2026-02-01T00:00:00Z")
-    newest = comparisons.current(store).query("profile == 'mini'")
+    newest = comparisons.lowest_removals(Results(store)).query("profile == 'mini'")
     assert set(newest["revision"]) == {"bbbb"}
     assert len(newest) == 1 + 4 * SEEDS
-    assert len(comparisons.current(store).query("profile == 'reference'")) == 1 + 4 * SEEDS
-    layers = comparisons.layer_values(store, "variance").query("profile == 'mini'")
+    assert len(comparisons.lowest_removals(Results(store)).query("profile == 'reference'")) == 1 + 4 * SEEDS
+    layers = comparisons.layer_values(Results(store), "variance").query("profile == 'mini'")
     assert set(layers["run"]) == set(newest["run"])
     assert len(layers) == 2 * BLOCKS
     assert set(layers["seeds"]) == {SEEDS}
@@ -245,12 +177,12 @@ def test_results_that_lack_outcomes_name_the_run(store):
     for path in store.root.glob("mini/*/*.outcomes.csv.gz"):
         path.unlink()
     with pytest.raises(InputError, match="mini-sst2-distilbert-20260101T000000Z"):
-        comparisons.summary(store)
+        comparisons.summary(Results(store))
 
 
 def test_twelve_rows_are_listed_whether_they_were_measured_or_not(store):
     fill(store, "mini", **PERPLEXITY_ROW)
-    listed = {task: tables.TABLES[f"rows_table-{task}"](store) for task in ("sentiment", "language_modeling")}
+    listed = {task: tables.TABLES[f"rows_table-{task}"](Results(store)) for task in ("sentiment", "language_modeling")}
     first = "[SST-2, DistilBERT](/book/executed/sentiment.ipynb)"
     source, removed, original, avss, random, best = cells(listed["sentiment"], first)
     assert (source, removed) == ("reference, `data`", "1 of 6")
@@ -262,7 +194,7 @@ def test_twelve_rows_are_listed_whether_they_were_measured_or_not(store):
     # Less is better, and a row that is not its task's first has a page of its own.
     link = "[HackerNews, LLama-7B](/book/executed/rows/hackernews-llama-7b.ipynb)"
     assert cells(listed["language_modeling"], link)[-1].startswith("AVSS: 1.868 [")
-    glance = tables.glance_table(store)
+    glance = tables.glance_table(Results(store))
     assert len(glance.splitlines()) == 2 + 12 + 1, "the first row has two sources"
     assert cells(glance, link)[:4] == ["mini, `data`", "1 of 6", "perplexity 1.822", "0.854"]
 
@@ -276,12 +208,12 @@ def test_data_is_known_by_its_folder_and_a_split_of_its_own():
 def test_methods_that_share_the_best_score_are_all_named(tmp_path):
     made = Store(tmp_path / "results")
     fill(made, "mini", removed=REMOVED | {("gbis", "none"): ["1"] * SEEDS})
-    line = cells(tables.rows_table(made, "sentiment"), "[SST-2, DistilBERT](/book/executed/sentiment.ipynb)")
+    line = cells(tables.rows_table(Results(made), "sentiment"), "[SST-2, DistilBERT](/book/executed/sentiment.ipynb)")
     assert line[-1].startswith("GBIS, AVSS: 0.875")
 
 
 def test_agreement_is_told_with_avss_and_with_other_seeds(store):
-    table = tables.agreement_table(store)
+    table = tables.agreement_table(Results(store))
     assert table.splitlines()[0].startswith("| Kendall's tau | mini: with AVSS | mini: with itself, other seeds |")
     same, reverse = "1.00 [1.00,\u00a01.00]", "−1.00 [−1.00,\u00a0−1.00]"
     assert cells(table, "AVSS") == ["", same] * 2
@@ -292,26 +224,26 @@ def test_agreement_is_told_with_avss_and_with_other_seeds(store):
 def test_a_seed_that_failed_is_named_and_breaks_nothing(tmp_path):
     made = Store(tmp_path / "results")
     fill(made, "mini", fails=(("random", 1),))
-    assert cells(tables.basis_table(made), "failed")[-1] == "random (observations: 1): no room"
-    assert cells(tables.agreement_table(made), "random")[0].startswith("1.00")
-    assert cells(tables.difference_table(made, "AVSS"), "random")[0].startswith("not told apart")
-    assert figures.svg("retention", made)
+    assert cells(tables.basis_table(Results(made)), "failed")[-1] == "random (observations: 1): no room"
+    assert cells(tables.agreement_table(Results(made)), "random")[0].startswith("1.00")
+    assert cells(tables.difference_table(Results(made), "AVSS"), "random")[0].startswith("not told apart")
+    assert figures.svg("retention", Results(made))
 
 
 @pytest.mark.filterwarnings("ignore:The BCa confidence interval")
 def test_a_model_that_never_answers_right_has_nothing_to_keep(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "CORRECT", dict.fromkeys(CORRECT, 0))
+    monkeypatch.setattr(stores, "CORRECT", dict.fromkeys(stores.CORRECT, 0))
     made = Store(tmp_path / "results")
     fill(made, "mini")
-    assert cells(tables.retention_table(made), "AVSS")[-1] == "not measured"
-    assert figures.svg("retention", made)
+    assert cells(tables.retention_table(Results(made)), "AVSS")[-1] == "not measured"
+    assert figures.svg("retention", Results(made))
 
 
 def test_blocks_removed_on_all_seeds_come_before_those_of_some(tmp_path):
     made = Store(tmp_path / "results")
     first = {("taylor", "none"): ["0+1"] * SEEDS, ("cim", "none"): ["0"] * SEEDS, ("lrp", "none"): ["0+1", "0", "0"]}
     fill(made, "mini", removed=REMOVED | first | {("gbis", "none"): ["0+3+4", "0+3+5", "0+3+5"]})
-    table = tables.removal_table(made)
+    table = tables.removal_table(Results(made))
     assert cells(table, "GBIS") == ["0, 3; on some seeds 4–5"]
     assert cells(table, "AVSS") == ["1"]
     assert cells(table, "random") == ["on some seeds 1–2, 5"]
@@ -323,7 +255,7 @@ def test_blocks_removed_on_all_seeds_come_before_those_of_some(tmp_path):
 
 
 def test_the_reading_table_shows_the_presets(store):
-    assert cells(tables.reading_table(store), "`population`") == ["`elements`", "`pooled_tokens`"]
+    assert cells(tables.reading_table(Results(store)), "`population`") == ["`elements`", "`pooled_tokens`"]
 
 
 def test_markdown_keeps_cells_whole(store):

@@ -8,6 +8,7 @@ import pytest
 
 from avss.report.figures import equations as drawn
 from avss.report.figures.style import WIDTH, style
+from avss.report.snapshot import Results
 from avss.store import Store
 
 FIGURES = (drawn.sparsity_by_block, drawn.deviation_by_block, drawn.score_by_block, drawn.cumulative_by_block)
@@ -34,7 +35,7 @@ def fill(store: Store, profile: str, name: str, row: tuple[str, str, str] = FIRS
             known = {"row": row[0], "method": "avss", "reading": reading, "seed": seed}
             observation = known | {
                 **{"key": f"{profile}{row[0]}{reading}{seed}", "profile": profile, "model": name, "revision": "aaaa"},
-                **{"data_fingerprint": "ffff", "selection": "lowest(1)", "removed": "1", "status": "ok"},
+                **{"data_fingerprint": "ffff", "selection": "lowest(1)", "removed": "1", "value": 0.5, "status": "ok"},
             }
             layers = [
                 known | {"layer": layer, "quantity": quantity, "value": value}
@@ -60,20 +61,20 @@ def of(data, **chosen) -> np.ndarray:
 
 
 def test_shares_are_means_over_the_seeds_with_lowest_and_highest(store):
-    _, data = drawn.sparsity_by_block(store)
+    _, data = drawn.sparsity_by_block(Results(store))
     shares = np.array([values / values.sum() for values in SPARSITY.values()])
     for model in ("encoder (reference)", "distilbert (mini)"):
         np.testing.assert_allclose(of(data, model=model, line="paper"), shares.mean(axis=0))
     part = data[(data["model"] == "distilbert (mini)") & (data["line"] == "paper")]
     np.testing.assert_allclose(part[["low", "high"]], np.stack([shares.min(0), shares.max(0)], 1))
-    _, data = drawn.score_by_block(store)
+    _, data = drawn.score_by_block(Results(store))
     means = of(data, model="distilbert (mini)", line="paper")
     np.testing.assert_allclose(means, [0.4, 0.1, 0.25, 0.25])
     np.testing.assert_allclose(of(data, model="distilbert (mini)", line="released-code"), means[::-1])
 
 
 def test_the_printed_deviation_follows_sparsity_and_ours_the_mean_share(store):
-    _, data = drawn.deviation_by_block(store)
+    _, data = drawn.deviation_by_block(Results(store))
     printed = np.mean([abs(s - s / s.sum()) for s in SPARSITY.values()], axis=0)
     np.testing.assert_allclose(of(data, model="distilbert (mini)", line="Eq. 6 as printed"), printed)
     share = np.mean([s / s.sum() for s in SPARSITY.values()], axis=0)
@@ -82,7 +83,7 @@ def test_the_printed_deviation_follows_sparsity_and_ours_the_mean_share(store):
 
 
 def test_the_printed_sum_rises_with_depth_and_ours_with_the_score(store):
-    _, data = drawn.cumulative_by_block(store)
+    _, data = drawn.cumulative_by_block(Results(store))
     printed = of(data, model="encoder (reference)", line="depth order (Eq. 9)")
     np.testing.assert_allclose(printed, [0.4, 0.5, 0.75, 1])
     # Blocks 1, 2, 3, 0 from the lowest score upwards; of equal scores the deeper one goes first.
@@ -93,7 +94,7 @@ def test_the_printed_sum_rises_with_depth_and_ours_with_the_score(store):
 def test_a_model_with_many_rows_has_one_panel(store):
     fill(store, "mini", "mini/llama-7b", SECOND)
     fill(store, "mini", "mini/distilbert", ("sst2-llama-1b", "SST-2", "LLama-1B"))
-    figure, data = drawn.score_by_block(store)
+    figure, data = drawn.score_by_block(Results(store))
     titles = [panel.get_title() for panel in figure.axes]
     assert titles == ["encoder (reference)", "distilbert (mini)", "llama-7b (mini)"]
     assert set(data.loc[data["model"] == "distilbert (mini)", "row"]) == {FIRST[0]}
@@ -105,7 +106,7 @@ def test_without_scores_of_blocks_the_figure_says_so(tmp_path, draw):
     fill(empty, "mini", "mini/distilbert")
     for path in empty.root.rglob("*.layers.csv"):
         path.unlink()
-    figure, data = draw(empty)
+    figure, data = draw(Results(empty))
     assert data.empty
     assert [text.get_text() for text in figure.texts] == ["not measured"]
 
@@ -115,7 +116,7 @@ def test_panels_fit_the_page_and_none_lies_on_another(store, draw):
     for number in range(3):
         fill(store, f"more{number}", "deep/llama", SECOND, repeat=8)
     with mpl.rc_context(style("light")):
-        figure, _ = draw(store)
+        figure, _ = draw(Results(store))
         figure.draw_without_rendering()
         box = figure.get_tightbbox()
         panels = [panel.get_tightbbox() for panel in figure.axes]

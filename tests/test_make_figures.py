@@ -11,8 +11,11 @@ import pytest
 from packaging.requirements import Requirement
 
 from avss.report import figures
+from avss.report.rendering import render
+from avss.report.snapshot import Results
+from avss.report.tables import TABLES
 from avss.store import Store
-from tests.test_figures import fill
+from tests.stores import fill
 
 ROOT = Path(__file__).parent.parent
 DRAWING = re.search(r"^DRAWING := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
@@ -50,14 +53,14 @@ def test_the_environment_lacks_torch(drawing):
 def test_figures_and_tables_have_the_same_bytes_without_torch(drawing, tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini")
-    here = figures.render(store, tmp_path / "here")
+    here = render(Results(store), tmp_path / "here")
     # Strings hash in another order, and the clock is in another zone.
     environment = os.environ | {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    command = [drawing, "-m", "avss.report.figures", store.root, tmp_path / "there"]
+    command = [drawing, "-m", "avss.report", store.root, tmp_path / "there"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     names = [path.relative_to(tmp_path / "here") for path in here]
     assert {path.relative_to(tmp_path / "there") for path in (tmp_path / "there").rglob("*.*")} == set(names)
-    assert len(names) == 4 * (len(figures.ROW_FIGURES) + len(figures.BOOK_FIGURES)) + len(figures.TABLES)
+    assert len(names) == 4 * (len(figures.ROW_FIGURES) + len(figures.BOOK_FIGURES)) + len(TABLES)
     for name in names:
         content = (tmp_path / "here" / name).read_bytes()
         assert content == (tmp_path / "there" / name).read_bytes(), name

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from avss.report.figures import TABLES
+from avss.report.tables import TABLES
 from avss.runs.experiment import cells, load_profile
 from avss.store import Store
 

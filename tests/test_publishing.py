@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 import avss
-from avss.cli import COMMANDS
-from avss.options import parser as command_parser
-from avss.report.comparisons import FIRST_ROW, table_1
+from avss.cli import _parser
+from avss.report.comparisons import FIRST_ROW
+from avss.report.table1 import printed_table
 from avss.runs.experiment import load_profile
 
 ROOT = Path(__file__).parent.parent
@@ -112,7 +112,7 @@ def test_on_a_cluster_each_row_is_a_job_with_its_own_resources():
 
 
 def test_pages_name_commands_that_exist():
-    parser, makefile = command_parser(COMMANDS), (ROOT / "Makefile").read_text()
+    parser, makefile = _parser(), (ROOT / "Makefile").read_text()
     for page in PAGES:
         for words in commands(page):
             if Path(words[0]).name == "avss":
@@ -155,7 +155,7 @@ def test_the_example_profile_is_one(tmp_path):
     (tmp_path / "mine.yaml").write_text(example)
     row = load_profile(tmp_path / "mine.yaml").rows[0]
     assert {"random", "last"} < set(row.methods)
-    assert len(table_1().query("dataset == @row.dataset and model == @row.model and task == @row.task")) == 1
+    assert len(printed_table().query("dataset == @row.dataset and model == @row.model and task == @row.task")) == 1
 
 
 def test_a_launched_notebook_is_the_one_in_the_repository(tmp_path):

@@ -16,6 +16,8 @@ from avss.methods import score
 from avss.reading import PRESETS, Reading
 from avss.report import readings
 from avss.report.figures.readings import sparsity_curves, varied_readings
+from avss.report.snapshot import Results
+from avss.report.tables import readings as tables
 from avss.store import Store
 from tests.conftest import ragged, tiny
 
@@ -33,7 +35,7 @@ def differing(one: str, other: str) -> list[str]:
 def main(tmp_path_factory) -> Store:
     """A main store without results, and inside it a row with a random order for every reading and seed, and a curve."""
     store, rng = Store(tmp_path_factory.mktemp("results")), np.random.default_rng(0)
-    inner = readings.readings_store(store)
+    inner = Results(store).readings.store
     facts = {"configuration": {"dataset": "SST-2", "model": "DistilBERT"}}
     run = inner.start("mini", ROW, "2026-01-01T00:00:00Z", facts)
     removed = ["none", *map(str, range(BLOCKS))]
@@ -79,8 +81,8 @@ def test_every_value_of_every_field_is_read_once():
 
 
 def test_every_reading_is_held_against_paper_on_the_same_sample(main):
-    store = readings.readings_store(main)
-    table = readings.compared(store, ROW).set_index("reading")
+    store = Results(main).readings.store
+    table = readings.compared(Results(store), ROW).set_index("reading")
     assert list(table.index) == list(readings.readings())
     layers = store.layers("mini", ROW).query("quantity == 'normalized_avss'").sort_values("layer")
     scores = {key: part["value"].to_numpy() for key, part in layers.groupby(["reading", "seed"])}
@@ -99,16 +101,16 @@ def test_every_reading_is_held_against_paper_on_the_same_sample(main):
 
 
 def test_tables_tell_each_divergence_and_selection(main):
-    store = readings.readings_store(main)
-    assert readings.comparison_table(store, ROW).count("\n| ") == 1 + len(readings.readings())
-    divergences = readings.divergence_table(store, ROW)
+    store = Results(main).readings.store
+    assert tables.comparison_table(Results(store), ROW).count("\n| ") == 1 + len(readings.readings())
+    divergences = tables.divergence_table(Results(store), ROW)
     assert all(f"| {name} = " in divergences for name in readings.DIVERGENCES)
-    assert readings.selection_table(store, ROW).count("released_code(0.25)") == len(PRESETS)
+    assert tables.selection_table(Results(store), ROW).count("released_code(0.25)") == len(PRESETS)
     assert f"of {len([r for r in readings.readings() if readings.axis_of(r)[0] in readings.FIELDS])} changes" in (
-        readings.findings(store, ROW)
+        tables.counted_changes(Results(store), ROW)
     )
-    assert "quantile:0.5" in readings.scale_table(store, ROW)
-    assert f"{ROW} (mini)" in readings.exponent_table(store)
+    assert "quantile:0.5" in tables.scale_table(Results(store), ROW)
+    assert f"{ROW} (mini)" in tables.exponent_table(Results(store))
 
 
 def test_the_curve_is_exact():
@@ -141,7 +143,7 @@ def test_a_curve_is_stored_once_and_the_newest_is_read(tmp_path):
     for key, moments in (("a", first), ("a", second), ("b", second)):
         readings.keep_curve(store, "mini", ROW, {"curve": key}, moments)
     assert len(store.provenances("mini", ROW)) == 2
-    stored, expected = readings.stored_curve(store, ROW), readings.curve(second)
+    stored, expected = readings.stored_curve(Results(store), ROW), readings.curve(second)
     np.testing.assert_array_equal(stored["epsilon"], expected["epsilon"])
     np.testing.assert_allclose(stored["sparsity"], expected["sparsity"], rtol=1e-8)
     spread = [second[layer].variance() ** 0.5 for layer in stored["layer"]]
@@ -194,9 +196,9 @@ def test_only_a_family_that_is_known_is_rescaled():
 
 @pytest.mark.parametrize("draw", [varied_readings, sparsity_curves])
 def test_figures_draw_what_is_stored_and_say_where_nothing_is(main, tmp_path, draw):
-    figure, data = draw(main)
+    figure, data = draw(Results(main))
     assert len(figure.axes) >= 2
     assert list(data["row"].unique()) == [ROW]
-    figure, data = draw(Store(tmp_path))
+    figure, data = draw(Results(Store(tmp_path)))
     assert data.empty
     assert "not measured" in [text.get_text() for text in figure.texts]

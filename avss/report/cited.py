@@ -7,12 +7,13 @@
     bench/methods-cpu/rows/method=lrp/time_ratio        in bench/results/methods-cpu.json
 
 After the address may follow a format of Python (`.2f`, `.1%`), ` with interval` and ` or not measured`, in this order.
-Only the last makes a number that no run has measured no error. Nothing here needs torch.
+Add ` or not measured` if the run may be missing; otherwise a missing run is an error. Nothing here needs torch.
 """
 
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,10 @@ import yaml
 
 from avss.errors import InputError, look_up
 from avss.files import ROOT
-from avss.methods.catalogue import CONTROLS
-from avss.report.comparisons import METHODS, PRINTED, differences, label, summary
-from avss.report.tables import NOT_MEASURED
-from avss.store import Store
+from avss.report.comparisons import METHODS, differences, label, summary
+from avss.report.markdown import NOT_MEASURED
+from avss.report.snapshot import Results
+from avss.report.table1 import PRINTED, printed_table
 
 BENCH = "bench"
 PROFILES = ROOT / "profiles"
@@ -37,7 +38,7 @@ QUANTITIES = {
     "share_of_parameters": ("share_of_parameters", None, None, ".1%"),
     "seeds": ("seeds", None, None, ".0f"),
     "n": ("n", None, None, ".0f"),
-} | {f"less_{other}": ("difference", "wide_low", "wide_high", "+.3f") for other in (*CONTROLS, "avss")}
+} | {f"less_{other}": ("difference", "wide_low", "wide_high", "+.3f") for other in ("random", "last", "avss")}
 _REQUEST = re.compile(
     r"(?P<address>\S+)(?: (?P<form>\+?,?(?:\.\d+)?[efg%]))?(?P<interval> with interval)?(?P<open> or not measured)?"
 )
@@ -73,40 +74,40 @@ def _spell(value: float, form: str) -> str:
     return format(value, form).replace("-", "−").replace("%", "\u00a0%")
 
 
-def spoken(request: str, store: Store, bench: Path) -> tuple[str, str]:
+def spoken(request: str, results: Results) -> tuple[str, str]:
     """What a page shows for a request, and on what it rests.
 
-    bench: folder of the benchmarks' files. Raises `InputError` for a request that cannot be read, an address that
-    leads nowhere, and a number that no run has measured, unless the request allows for that.
+    Raises `InputError` for a request that cannot be read, an address that leads nowhere, and a number that no run has
+    measured, unless the request allows for that.
     """
-    found = _REQUEST.fullmatch(" ".join(request.split()))
-    if not found:
+    match = _REQUEST.fullmatch(" ".join(request.split()))
+    if not match:
         raise InputError(f"{request!r} is no number; write an address, then for instance .2f; see avss.report.cited")
     try:
-        number = look_up_number(found["address"], store, bench)
+        number = look_up_number(match["address"], results)
     except NotMeasured as error:
-        if not found["open"]:
+        if not match["open"]:
             raise
         return NOT_MEASURED, str(error)
-    return number.text(found["form"], bool(found["interval"])), number.basis(found["form"])
+    return number.text(match["form"], bool(match["interval"])), number.basis(match["form"])
 
 
-def look_up_number(address: str, store: Store, bench: Path) -> Number:
+def look_up_number(address: str, results: Results) -> Number:
     """The number at an address. Raises `InputError`, and `NotMeasured` where only the run is missing."""
     profile, *rest = address.split("/")
     if profile == BENCH and len(rest) > 1:
-        return _benchmark(address, bench / f"{rest[0]}.json", rest[1:])
+        return _benchmark(address, results.benchmarks / f"{rest[0]}.json", rest[1:])
     if len(rest) not in (3, 4):
         raise InputError(f"{address!r} is no address; write profile/row/method/quantity, as avss.report.cited says")
     row, method, *reading, quantity = rest
     value, low, high, form = look_up("quantity", quantity, QUANTITIES)
-    _check_names(store, profile, row, method)
-    if store.observations(row=row).query("status == 'ok'").empty:
+    _check_names(results, profile, row, method)
+    if not (results.of(results.in_use, row)["status"] == "ok").any():
         raise NotMeasured(f"{address}: no run has measured row {row}")
-    lines = _cell(summary(store, row), profile, method, reading)
+    lines = _cell(summary(results, row), profile, method, reading)
     line = {} if lines.empty else lines.iloc[0].to_dict()
     if value == "difference":
-        compared = _cell(differences(store, row), profile, method, reading)
+        compared = _cell(differences(results, row), profile, method, reading)
         compared = compared[compared["against"] == label(quantity.removeprefix("less_"), "paper")]
         line |= {} if compared.empty else compared.iloc[0].to_dict()
     if pd.isna(line.get(value)):
@@ -117,18 +118,27 @@ def look_up_number(address: str, store: Store, bench: Path) -> Number:
     return Number(line[value], form, _source(line, value), line.get(low, np.nan), line.get(high, np.nan), interval)
 
 
-def _check_names(store: Store, profile: str, row: str, method: str) -> None:
+def _check_names(results: Results, profile: str, row: str, method: str) -> None:
     """A name that nothing bears is an error even where a number may be missing."""
+    profiles, rows, methods = _names(results)
+    look_up("profile", profile, dict.fromkeys(profiles))
+    look_up("row", row, dict.fromkeys(rows))
+    look_up("method", method, dict.fromkeys(methods))
+
+
+@cache
+def _names(results: Results) -> tuple[list[str], list[str], list[str]]:
+    """All profiles, rows and methods that are defined or stored."""
     rows = {
         (path.stem, entry["id"])
         for path in PROFILES.glob("*.yaml")
         for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["rows"]
     }
-    known = store.observations()
-    rows |= set(zip(known["profile"], known["row"], strict=True))
-    look_up("profile", profile, dict.fromkeys([PRINTED, *sorted({name for name, _ in rows})]))
-    look_up("row", row, dict.fromkeys(sorted({name for _, name in rows})))
-    look_up("method", method, dict.fromkeys([*METHODS, *known["method"]]))
+    stored = results.observations
+    rows |= set(zip(stored["profile"], stored["row"], strict=True))
+    rows |= {(PRINTED, line) for line in printed_table().get("id", [])}
+    profiles, ids = (sorted(names) for names in zip(*rows, strict=True))
+    return [PRINTED, *profiles], ids, [*METHODS, *stored["method"]]
 
 
 def _cell(table: pd.DataFrame, profile: str, method: str, reading: list[str]) -> pd.DataFrame:
@@ -169,11 +179,11 @@ def _benchmark(address: str, path: Path, keys: list[str]) -> Number:
 def _step(address: str, node: dict | list, key: str):
     name, chooses, value = key.partition("=")
     if chooses and isinstance(node, list):
-        found = [entry for entry in node if str(entry.get(name)) == value]
+        entries = [entry for entry in node if str(entry.get(name)) == value]
     elif isinstance(node, list):
-        found = node[int(key) : int(key) + 1] if key.isdigit() else []
+        entries = node[int(key) : int(key) + 1] if key.isdigit() else []
     else:
-        found = [node[key]] if isinstance(node, dict) and key in node else []
-    if len(found) != 1:
-        raise InputError(f"{address}: {key!r} leads to {len(found)} entries, not one")
-    return found[0]
+        entries = [node[key]] if isinstance(node, dict) and key in node else []
+    if len(entries) != 1:
+        raise InputError(f"{address}: {key!r} leads to {len(entries)} entries, not one")
+    return entries[0]

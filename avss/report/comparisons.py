@@ -1,34 +1,42 @@
 """What the figures plot and the tables show: summaries of a row of results beside the paper's printed numbers.
 
-Pure functions of the store, without torch. Intervals and differences come from `avss.intervals`.
+Pure functions of the results, without torch. Intervals and differences come from `avss.intervals`.
 """
 
 from collections import Counter
-from functools import lru_cache
+from functools import cache
 from itertools import combinations, combinations_with_replacement
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from avss import intervals
 from avss.errors import InputError
-from avss.methods import catalogue
-from avss.metrics import METRICS
-from avss.store import Store
+from avss.report.snapshot import CELL, Results
+from avss.report.table1 import PRINTED, printed_line
+from avss.scores import VALUE_COLUMN
 
 FIRST_ROW = "sst2-distilbert"
-# The paper's Table 1, as printed.
-PRINTED_TABLE = Path(__file__).parent / "table1.csv"
-PRINTED = "printed"
-HEADINGS = {PRINTED: "paper, as printed"}
 # Profiles and methods in the order in which they are shown; others follow.
 PROFILES = ("reference", "mini")
-METHODS = ("original", *catalogue.METHODS)
-# The names of metrics and methods for readers.
-NAMES = {entry.name: entry.label for entry in (*METRICS.values(), *catalogue.METHODS.values())}
+METHODS = (
+    "original",
+    "gbis",
+    "lrp",
+    "cim",
+    "avss",
+    "taylor",
+    "block_influence",
+    "angular",
+    "leave_one_out",
+    "greedy",
+    "magnitude",
+    "random",
+    "last",
+)
+# Metrics and methods that readers know by another name than the code's.
+NAMES = {"f1": "F1"} | {method: method.upper() for method in ("gbis", "lrp", "cim", "avss")}
 ALPHA = 0.05
-CLAIMED_RETENTION = 0.9
 
 
 def label(method: str, reading: str = "none") -> str:
@@ -37,13 +45,13 @@ def label(method: str, reading: str = "none") -> str:
     return name if reading in ("none", "paper") else f"{name} ({reading})"
 
 
-def retention(metric: str, value: float, original: float) -> float:
+def share_kept(metric: str, value: float, original: float) -> float:
     """`intervals.retention`, and nan where the original score is 0, so that there is nothing to keep."""
     return intervals.retention(metric, value, original) if original else np.nan
 
 
-def place(value: str, known: tuple[str, ...]) -> tuple[int, str]:
-    """A sort key: known values in their order, then others by name."""
+def sort_key(value: str, known: tuple[str, ...]) -> tuple[int, str]:
+    """Known values in their order, then others by name."""
     return (known.index(value), "") if value in known else (len(known), value)
 
 
@@ -56,23 +64,21 @@ def data_name(data: str, split: str | None) -> str:
     return name if split in (None, "validation", "test") else f"{name}/{split}"
 
 
-def observed(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
-    """The row's observations, one for each profile, method, reading, selection and seed, of the newest model and data
-    alone.
+@cache
+def successes(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
+    """The row's observations in use that succeeded, one for each profile, method, reading, selection and seed.
 
     Raises `InputError` where the row has no result yet.
     """
-    table = store.observations(row=row)
+    table = results.of(results.in_use, row)
     table = table[table["status"] == "ok"]
     if table.empty:
-        raise InputError(f"results of row {row} are missing under {store.root}; run `make book` first")
-    newest = table.groupby("profile")[["revision", "data_fingerprint"]].transform("last")
-    table = table[(table[["revision", "data_fingerprint"]] == newest).all(axis=1)]
-    table = table.drop_duplicates(["profile", "method", "reading", "selection", "seed"], keep="last")
+        raise InputError(f"results of row {row} are missing under {results.store.root}; run `make book` first")
+    table = table.drop_duplicates(["profile", *CELL], keep="last")
     order = [
         (
-            place(line.profile, PROFILES),
-            place(line.method, METHODS),
+            sort_key(line.profile, PROFILES),
+            sort_key(line.method, METHODS),
             line.reading != "paper",
             line.reading,
             not line.selection.startswith("lowest"),
@@ -84,62 +90,32 @@ def observed(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     return table.iloc[sorted(range(len(order)), key=order.__getitem__)].reset_index(drop=True)
 
 
-def current(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
-    """Of what is `observed`, the original models and the removals of the lowest layers."""
-    table = observed(store, row)
+def lowest_removals(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
+    """Of the `successes`, the original models and the removals of the lowest layers."""
+    table = successes(results, row)
     return table[table["selection"].str.startswith(("none", "lowest"))].reset_index(drop=True)
 
 
-def failures(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
-    """The row's observations that failed, on the models and data of those that are `observed`."""
-    table = store.observations(row=row)
-    measured = observed(store, row)[["profile", "revision", "data_fingerprint"]].drop_duplicates()
-    return table[table["status"] != "ok"].merge(measured)
-
-
-def table_1() -> pd.DataFrame:
-    """The paper's Table 1, as printed, one line a row; tasks by the names that they have in this package."""
-    table = pd.read_csv(PRINTED_TABLE)
-    return table.assign(task=table["task"].str.removesuffix(" classification").str.replace(" ", "_"))
-
-
-def printed(store: Store, row: str = FIRST_ROW) -> pd.Series:
-    """The line of the paper's Table 1 that this row of results belongs to."""
-    names = store.provenance(current(store, row)["run"].iloc[0])["configuration"]
-    table = table_1()
-    found = table[(table["dataset"] == names["dataset"]) & (table["model"] == names["model"])]
-    if found.empty:
-        raise InputError(f"{PRINTED_TABLE.name} has no row {names['dataset']}, {names['model']}; see profiles/*.yaml")
-    return found.iloc[0]
-
-
-def measured_rows(store: Store) -> dict[str, int]:
-    """The rows that have results, in the order of the paper's table, each with its line in `table_1`.
-
-    Raises `InputError` where there is no result at all.
-    """
-    table = store.observations()
-    names = table.loc[table["status"] == "ok", "row"].unique()
-    if not len(names):
-        raise InputError(f"results are missing under {store.root}; run `make book` first")
-    lines = {row: int(printed(store, row).name) for row in names}
-    return dict(sorted(lines.items(), key=lambda item: item[1]))
+def failures(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
+    """The row's observations in use that failed."""
+    table = results.of(results.in_use, row)
+    return table[table["status"] != "ok"]
 
 
 class _Profile:
     """One profile's lines of a row, and the per-document outcomes of what was removed."""
 
-    def __init__(self, store: Store, name: str, row: str, lines: pd.DataFrame):
+    def __init__(self, results: Results, name: str, lines: pd.DataFrame):
         self.name, self.metric, self.documents = name, lines["metric"].iloc[0], int(lines["n"].iloc[0])
-        split = store.provenance(lines["run"].iloc[-1])["configuration"].get("evaluation")
+        split = results.provenances[lines["run"].iloc[-1]]["configuration"].get("evaluation")
         self.data = data_name(lines["data"].iloc[-1], split)
         self.cells = dict(iter(lines.groupby(["method", "reading"], sort=False)))
-        known = store.outcomes(name, row)
+        stored = results.store.outcomes(name, lines["row"].iloc[0])
         self.outcomes = {}
         for line in lines.drop_duplicates("removed").itertuples():
-            if line.coalition not in known:
+            if line.coalition not in stored:
                 raise InputError(f"run {line.run} has no outcomes for removed={line.removed}; delete it and run again")
-            self.outcomes[line.removed] = known[line.coalition]
+            self.outcomes[line.removed] = stored[line.coalition]
 
         self.values = {key: intervals.value(self.metric, *parts) for key, parts in self.outcomes.items()}
         if self.documents > 1:
@@ -152,7 +128,7 @@ class _Profile:
         return float(np.average([self.values[key] for key in removed], weights=list(removed.values())))
 
     def retention(self, removed: Counter) -> float:
-        return retention(self.metric, self.mean(removed), self.values["none"])
+        return share_kept(self.metric, self.mean(removed), self.values["none"])
 
     def intervals(self, removed: Counter) -> tuple[float, float, float, float]:
         """95 % intervals over documents of `mean` and of `retention`: low, high, low, high."""
@@ -169,41 +145,37 @@ class _Profile:
         return [self.outcomes[removed][0] for removed in self.cells[cell]["removed"]]
 
 
-def _profiles(store: Store, row: str) -> list[_Profile]:
-    by_profile = current(store, row).groupby("profile", sort=False)
-    return [_Profile(store, name, row, lines) for name, lines in by_profile]
+@cache
+def _profiles(results: Results, row: str) -> list[_Profile]:
+    by_profile = lowest_removals(results, row).groupby("profile", sort=False)
+    return [_Profile(results, name, lines) for name, lines in by_profile]
 
 
-def _state(store: Store, row: str) -> tuple:
-    """Changes when the row's files do."""
-    return tuple((path.name, path.stat().st_mtime_ns) for path in sorted(store.root.glob(f"*/{row}/*")))
-
-
-def summary(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+@cache
+def summary(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """One line for each source (`printed`, then the profiles) and method.
 
     data: as in `data_name`. value, sd: mean and standard deviation over the seeds. low, high and retention_low,
     retention_high: 95 % bootstrap intervals over documents, for these seeds; the paper prints none.
     """
-    return _summary(store, row, _state(store, row)).copy()
-
-
-@lru_cache(maxsize=32)
-def _summary(store: Store, row: str, state: tuple) -> pd.DataFrame:
-    paper = printed(store, row)
-    lines = [
-        {
-            "source": PRINTED,
-            "method": method,
-            "reading": "none",
-            "metric": paper["metric"],
-            "value": paper[method],
-            "retention": retention(paper["metric"], paper[method], paper["original"]),
-        }
-        for method in METHODS
-        if method in paper
-    ]
-    for profile in _profiles(store, row):
+    paper = printed_line(results, row)
+    lines = (
+        []
+        if paper is None
+        else [
+            {
+                "source": PRINTED,
+                "method": method,
+                "reading": "none",
+                "metric": paper["metric"],
+                "value": paper[method],
+                "retention": share_kept(paper["metric"], paper[method], paper["original"]),
+            }
+            for method in METHODS
+            if method in paper
+        ]
+    )
+    for profile in _profiles(results, row):
         for (method, reading), part in profile.cells.items():
             removed, seeds = Counter(part["removed"]), len(part)
             low, high, retention_low, retention_high = profile.intervals(removed)
@@ -232,22 +204,18 @@ def _summary(store: Store, row: str, state: tuple) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def differences(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+@cache
+def differences(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """Each method's metric less that of the controls `random` and `last` and of AVSS, with 95 % paired intervals.
 
     low, high: over documents, for these seeds. wide_low, wide_high: over documents and seeds. p: of the same
     resamples, by Holm's correction for the methods that a profile compares with the same one. verdict: `better` or
     `worse` where p is at most 0.05, else `not told apart`; `same outcomes` where the wide interval is 0 alone.
     """
-    return _differences(store, row, _state(store, row)).copy()
-
-
-@lru_cache(maxsize=32)
-def _differences(store: Store, row: str, state: tuple) -> pd.DataFrame:
     lines = []
-    for profile in _profiles(store, row):
+    for profile in _profiles(results, row):
         denominator = profile.outcomes["none"][1]
-        for against in (*((control, "none") for control in catalogue.CONTROLS), ("avss", "paper")):
+        for against in (("random", "none"), ("last", "none"), ("avss", "paper")):
             for cell in profile.cells:
                 if against not in profile.cells or cell in (against, ("original", "none")):
                     continue
@@ -270,18 +238,19 @@ def _verdict(metric: str, difference: float, low: float, high: float, p: float) 
         return "same outcomes"
     if not p <= ALPHA:
         return "not told apart"
-    return "better" if (difference > 0) == METRICS[metric].higher_is_better else "worse"
+    return "better" if (difference > 0) == intervals.HIGHER_IS_BETTER[metric] else "worse"
 
 
-def agreement(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+@cache
+def agreement(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """Kendall's tau-b of the scores of all layers, one line for each profile and pair of methods.
 
     Of two methods: tau on the same seed. Of a method and itself: tau of two seeds. tau, low, high: mean, lowest and
     highest over the seeds, or pairs of seeds.
     """
-    cells = current(store, row)[["profile", "run", "method", "reading", "seed"]]
-    layers = cells.merge(store.layers(row=row))
-    layers = layers[layers["quantity"] == layers["method"].map(catalogue.column_of)]
+    cells = lowest_removals(results, row)[["profile", "run", "method", "reading", "seed"]]
+    layers = cells.merge(results.layers)
+    layers = layers[layers["quantity"] == layers["method"].map(lambda method: VALUE_COLUMN.get(method, method))]
     lines = []
     for profile, part in layers.groupby("profile", sort=False):
         scores = {
@@ -300,10 +269,10 @@ def agreement(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns.split())
 
 
-def layer_values(store: Store, quantity: str, row: str = FIRST_ROW, method: str = "avss") -> pd.DataFrame:
+def layer_values(results: Results, quantity: str, row: str = FIRST_ROW, method: str = "avss") -> pd.DataFrame:
     """One line for each profile, reading and layer: mean, lowest and highest value of the quantity over the seeds."""
-    cells = current(store, row)[["profile", "run", "method", "reading", "seed"]]
-    layers = store.layers(row=row)
+    cells = lowest_removals(results, row)[["profile", "run", "method", "reading", "seed"]]
+    layers = results.layers
     # By run too: an older model's layers may lie beside those in use.
     table = cells.merge(layers[(layers["method"] == method) & (layers["quantity"] == quantity)])
     grouped = table.groupby(["profile", "reading", "layer"], sort=False)
@@ -311,9 +280,9 @@ def layer_values(store: Store, quantity: str, row: str = FIRST_ROW, method: str 
     return made.assign(run=grouped["run"].agg(lambda runs: ", ".join(runs.unique()))).reset_index()
 
 
-def removals(store: Store, row: str = FIRST_ROW) -> pd.DataFrame:
+def removals(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """One line for each profile, method, reading, seed and removed layer; `layers` is the model's depth."""
-    table = current(store, row)
+    table = lowest_removals(results, row)
     table = table.loc[table["removed"] != "none", ["profile", "method", "reading", "seed", "removed", "layers", "run"]]
     table = table.assign(layer=table["removed"].str.split("+")).explode("layer")
     return table.astype({"layer": int}).drop(columns="removed").reset_index(drop=True)

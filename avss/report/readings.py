@@ -10,19 +10,16 @@ from dataclasses import fields, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erf
 
-from avss import intervals
 from avss.equations import standard_deviation
 from avss.moments import Moments
 from avss.reading import CHOICES, PRESETS, Reading
-from avss.report import comparisons
-from avss.report.comparisons import agreement, current, layer_values, observed, place, retention, summary
-from avss.report.tables import Text, markdown, runs_of, spell
+from avss.report.comparisons import agreement, lowest_removals, share_kept, sort_key, summary
+from avss.report.snapshot import Results
+from avss.report.table1 import PRINTED, measured_rows
 from avss.runs.provenance import now
 from avss.store import Store
 
-FOLDER = "readings"
 EPSILONS = (1e-5, 1e-4, 1e-3, 0.1, 1.0, "quantile:0.01", "quantile:0.1", "quantile:0.5")
 PAPER, RELEASED = PRESETS["paper"], PRESETS["released-code"]
 FIELDS = tuple(field.name for field in fields(Reading))
@@ -57,24 +54,19 @@ def axis_of(reading: str) -> tuple[str, str]:
     return "other", reading
 
 
-def label(axis: str, choice: str) -> str:
-    """What `axis_of` found, for readers."""
+def axis_label(axis: str, choice: str) -> str:
+    """An axis and a value on it, as readers see them."""
     if axis == ALL_BUT:
         return f"{axis} {choice}"
     return f"{axis} = {choice}" if choice else axis
 
 
-def readings_store(store: Store) -> Store:
-    """The store of these runs, which lies inside the main one."""
-    return Store(store.root / FOLDER)
+def measured(results: Results) -> list[str]:
+    """The rows that have results in this results, in the order of Table 1; none where nothing has run."""
+    return list(measured_rows(results)) if (results.in_use["status"] == "ok").any() else []
 
 
-def measured(store: Store) -> list[str]:
-    """The rows that have results in this store, in the order of Table 1; none where nothing has run."""
-    return list(comparisons.measured_rows(store)) if len(store.observations()) else []
-
-
-def compared(store: Store, row: str) -> pd.DataFrame:
+def compared(results: Results, row: str) -> pd.DataFrame:
     """What each reading changes in one row, one line for each profile and reading, in the order of `AXES`.
 
     tau, tau_low, tau_high: Kendall's tau-b of its scores and those of `paper` on the same calibration sample, mean,
@@ -82,21 +74,22 @@ def compared(store: Store, row: str) -> pd.DataFrame:
     retention, retention_low, retention_high, n, seeds, run: as in `comparisons.summary`. worst, best: the lowest and
     highest retention of a single seed.
     """
-    kept = summary(store, row).query("method == 'avss' and source != @comparisons.PRINTED")
-    taus = agreement(store, row).query("method == other == 'avss' and reading == 'paper'")
+    scores = summary(results, row)
+    scores = scores[(scores["method"] == "avss") & (scores["source"] != PRINTED)]
+    taus = agreement(results, row).query("method == other == 'avss' and reading == 'paper'")
     taus = taus[["source", "other_reading", "tau", "low", "high", "pairs"]]
     taus = taus.set_axis(["source", "reading", "tau", "tau_low", "tau_high", "pairs"], axis=1)
-    kept = kept.drop(columns=["method", "value", "sd", "low", "high"]).merge(taus, how="left")
-    single = current(store, row).query("method == 'avss'")
-    kept_by = [retention(line.metric, line.value, line.original) for line in single.itertuples()]
-    ends = single.assign(kept=kept_by, source=single["profile"]).groupby(["source", "reading"])["kept"]
-    kept = kept.merge(ends.agg(worst="min", best="max").reset_index())
-    found = [axis_of(reading) for reading in kept["reading"]]
-    table = pd.DataFrame(found, columns=["axis", "choice"]).join(kept)
-    known = readings()
+    scores = scores.drop(columns=["method", "value", "sd", "low", "high"]).merge(taus, how="left")
+    single = lowest_removals(results, row).query("method == 'avss'")
+    shares = [share_kept(line.metric, line.value, line.original) for line in single.itertuples()]
+    ends = single.assign(share=shares, source=single["profile"]).groupby(["source", "reading"])["share"]
+    scores = scores.merge(ends.agg(worst="min", best="max").reset_index())
+    axes = [axis_of(reading) for reading in scores["reading"]]
+    table = pd.DataFrame(axes, columns=["axis", "choice"]).join(scores)
+    order_of_readings = readings()
     order = sorted(
         range(len(table)),
-        key=lambda line: (place(table["axis"][line], AXES), place(table["reading"][line], known)),
+        key=lambda line: (sort_key(table["axis"][line], AXES), sort_key(table["reading"][line], order_of_readings)),
     )
     return table.iloc[order].reset_index(drop=True)
 
@@ -116,7 +109,7 @@ def curve(moments: Iterable[Moments]) -> pd.DataFrame:
 
 
 def keep_curve(store: Store, profile: str, row: str, facts: dict, moments: list[Moments]) -> None:
-    """Add the `curve` of these moments, and the variances (Eq. 1), to the store, unless it has that of `facts`.
+    """Add the `curve` of these moments, and the variances (Eq. 1), to the results, unless it has that of `facts`.
 
     facts: provenance, in which `curve` is the key of all that determines the moments.
     """
@@ -134,9 +127,9 @@ def keep_curve(store: Store, profile: str, row: str, facts: dict, moments: list[
     store.start(profile, row, now(), facts).add([], lines)
 
 
-def stored_curve(store: Store, row: str) -> pd.DataFrame:
+def stored_curve(results: Results, row: str) -> pd.DataFrame:
     """The newest curve of each profile: profile, layer, epsilon, sparsity, std, run; no line where there is none."""
-    layers = store.layers(row=row)
+    layers = results.of(results.layers, row)
     kept = layers[layers["quantity"].str.startswith(_CURVE)]
     kept = kept[kept["run"] == kept.groupby("profile")["run"].transform("max")]
     kept = kept.assign(epsilon=kept["quantity"].str.removeprefix(_CURVE).astype(float), sparsity=kept["value"])
@@ -153,157 +146,3 @@ def exponents(curve: pd.DataFrame, shares: ArrayLike) -> NDArray[np.float64]:
     """
     share, epsilon = np.log(curve["sparsity"]), np.log(curve["epsilon"])
     return np.interp(np.log(shares), share, 2 + np.gradient(share, epsilon))
-
-
-def _spelled(line, name: str, digits: int = 3) -> str:
-    return spell(*(getattr(line, f"{name}{end}") for end in ("", "_low", "_high")), digits=digits)
-
-
-def _shown(lines: pd.DataFrame, note: str) -> Text:
-    """The table, without the profiles where there is only one."""
-    return markdown(lines.drop(columns=["profile"] if lines["profile"].nunique() == 1 else []), note=note)
-
-
-def comparison_table(store: Store, row: str) -> Text:
-    """`compared` for readers."""
-    table = compared(store, row)
-    lines = pd.DataFrame(
-        {
-            "profile": table["source"],
-            "reading": [label(line.axis, line.choice) for line in table.itertuples()],
-            "τ with `paper`": [_spelled(line, "tau", 2) for line in table.itertuples()],
-            "blocks removed (seeds)": table["removed"],
-            "retention": [_spelled(line, "retention") for line in table.itertuples()],
-            "single seeds": [_span(line.worst, line.best) for line in table.itertuples()],
-        }
-    )
-    note = (
-        f"Row `{row}`. In brackets: after τ the lowest and the highest value over the seeds (for `paper`: over pairs "
-        f"of seeds), after retention its 95 % interval over documents (n = {_counts(table['n'])}), which does not "
-        f"cover the choice of seeds. {_runs(table)}"
-    )
-    return _shown(lines, note)
-
-
-def _span(low: float, high: float) -> str:
-    return f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
-
-
-def _counts(column: pd.Series) -> str:
-    return ", ".join(f"{count:.0f}" for count in column.unique())
-
-
-def _runs(table: pd.DataFrame) -> str:
-    """The runs behind a table, each named once."""
-    runs = dict.fromkeys(run for listed in table["run"] for run in listed.split(", "))
-    return f"Runs: {', '.join(f'`{run}`' for run in runs)}."
-
-
-def findings(store: Store, row: str) -> Text:
-    """How much the changes of one field matter in a row, counted; one sentence or two for each profile."""
-    lines = []
-    for source, table in compared(store, row).groupby("source", sort=False):
-        base = table[table["axis"] == "paper"].iloc[0]
-        # A reading that failed on some seeds is no mean over the same samples.
-        alone = table[table["axis"].isin(FIELDS) & (table["seeds"] == base.seeds)]
-        apart = (alone["retention_low"] > base.retention_high) | (alone["retention_high"] < base.retention_low)
-        worst, best = (alone.sort_values("retention").iloc[end] for end in (0, -1))
-        lines.append(
-            f"- `{row}`, {source}: of {len(alone)} changes of one field, {(alone['tau_high'] < base.tau_low).sum()} "
-            f"move the order further on every seed than another calibration sample does on any, and "
-            f"{(alone['removed'] != base.removed).sum()} remove other blocks on some seed. Retention is "
-            f"{base.retention:.3f} under `paper`; it runs from {worst.retention:.3f} "
-            f"({label(worst.axis, worst.choice)}) to {best.retention:.3f} ({label(best.axis, best.choice)}), and in "
-            f"{apart.sum()} of the changes its interval does not touch that of `paper`."
-        )
-    return Text("\n".join(lines))
-
-
-def divergence_table(store: Store, row: str) -> Text:
-    """What each divergence of `released-code` changes: made alone in `paper`, and left out of `released-code`."""
-    table = compared(store, row)
-    lines = []
-    for source, part in table.groupby("source", sort=False):
-        known = part.set_index("reading")
-        whole = {"divergence": "none", "alone": PAPER.name, "left out": RELEASED.name}
-        readings = [whole] + [
-            {
-                "divergence": f"{name} = {getattr(RELEASED, name)}",
-                "alone": replace(PAPER, **{name: getattr(RELEASED, name)}).name,
-                "left out": replace(RELEASED, **{name: getattr(PAPER, name)}).name,
-            }
-            for name in DIVERGENCES
-        ]
-        for names in readings:
-            cells = {"profile": source, "divergence": names["divergence"]}
-            for way in ("alone", "left out"):
-                # nan, which is shown as not measured, where it has not run.
-                line = known.reindex([names[way]]).iloc[0]
-                cells |= {f"τ, {way}": _spelled(line, "tau", 2), f"retention, {way}": _spelled(line, "retention")}
-            lines.append(cells)
-    note = f"Row `{row}`, n = {_counts(table['n'])} documents. In the line `none`: `paper` itself, and `released-code`."
-    return _shown(pd.DataFrame(lines), note)
-
-
-def selection_table(store: Store, row: str) -> Text:
-    """What was removed by other rules than `lowest`, one line for each set of blocks."""
-    table = observed(store, row)
-    table = table[~table["selection"].str.startswith(("none", "lowest"))]
-    seeds = table.groupby(["profile", "reading", "selection"])["seed"].transform("nunique")
-    lines = [
-        {
-            "profile": profile,
-            "reading": reading,
-            "selection": rule,
-            "blocks removed": runs_of(map(int, removed.split("+"))) if removed != "none" else "none",
-            "seeds": f"{len(part)} of {seeds[part.index[0]]}",
-            part["metric"].iloc[0]: spell(*part[["value", "low", "high"]].iloc[0]),
-        }
-        for (profile, reading, rule, removed), part in table.groupby(
-            ["profile", "reading", "selection", "removed"], sort=False
-        )
-    ]
-    whole = ", ".join(f"{value:.3f}" for value in table["original"].unique())
-    note = (
-        f"Row `{row}`, with 95 % intervals over n = {_counts(table['n'])} documents; with all blocks {whole}. "
-        f"{_runs(table)}"
-    )
-    return _shown(pd.DataFrame(lines), note)
-
-
-def scale_table(store: Store, row: str) -> Text:
-    """AVSS against the standard deviation alone and against depth, by epsilon; means over the seeds."""
-    table = compared(store, row)
-    scores, spreads = (
-        layer_values(store, quantity, row).set_index(["profile", "reading", "layer"])["mean"]
-        for quantity in ("normalized_avss", "std")
-    )
-    lines = []
-    for line in table[table["axis"].isin(["paper", "epsilon"])].itertuples():
-        own, spread = scores[line.source, line.reading], spreads[line.source, line.reading]
-        lines.append(
-            {
-                "profile": line.source,
-                "epsilon": line.choice or str(PAPER.epsilon),
-                "highest σ / lowest": f"{spread.max() / spread.min():.2f}",
-                "τ of AVSS and σ": spell(intervals.kendall_tau(own, spread), digits=2),
-                "τ of AVSS and depth": spell(intervals.kendall_tau(own, own.index), digits=2),
-            }
-        )
-    blocks = len(spread) if lines else 0
-    return _shown(pd.DataFrame(lines), f"Row `{row}`, n = {blocks} blocks. {_runs(table)}")
-
-
-def exponent_table(store: Store, shares: tuple[float, ...] = (0.001, 0.01, 0.1, 0.5, 0.9)) -> Text:
-    """The `exponents` of a Gaussian and of the rows whose curves are stored: mean, lowest and highest block."""
-    epsilon = np.geomspace(1e-4, 4, 200)
-    shapes = {"Gaussian": [pd.DataFrame({"epsilon": epsilon, "sparsity": erf(epsilon / np.sqrt(2))})]}
-    for row in measured(store):
-        for profile, curve in stored_curve(store, row).groupby("profile", sort=False):
-            shapes[f"{row} ({profile})"] = [part for _, part in curve.groupby("layer")]
-    table = pd.DataFrame({"S": [f"{share:g}" for share in shares]})
-    for name, curves in shapes.items():
-        found = np.array([exponents(curve, shares) for curve in curves])
-        ends = (found.min(0), found.max(0)) if len(found) > 1 else ()
-        table[name] = [spell(*line, digits=2) for line in zip(found.mean(0), *ends, strict=True)]
-    return markdown(table, note="Mean over the blocks, and in brackets the lowest and the highest block.")

@@ -10,10 +10,10 @@ number alone.
 A decimal (`0.95`, `.5`, `1e-6`) that stands bare in a page, a notebook's Markdown cell, a caption or an alt text is a
 warning, so that it fails a build with `-W`. Allowed are:
 
-- what the two roles write;
+- text that the two roles write;
 - code, which is how a constant of a definition or a version is written, and mathematics;
 - links, cross-references and citations;
-- what code cells put out, docstrings, and tables that pages include from `book/executed/figures`;
+- outputs of code cells, docstrings, and tables that pages include from `book/executed/figures`;
 - versions in three parts or joined to a name (Llama-3.2), and numbers of things: Section, Table, Figure, Appendix,
   Python, arXiv.
 """
@@ -30,6 +30,7 @@ from sphinx.util.docutils import ReferenceRole, SphinxRole
 
 from avss.errors import InputError
 from avss.report.cited import spoken
+from avss.report.snapshot import Results
 from avss.store import Store
 
 RESULTS, BENCH, GENERATED = "results", "bench/results", "book/executed/figures"
@@ -64,9 +65,8 @@ class told(nodes.inline):
 
 class NumberRole(SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        root = Path(self.env.srcdir)
         try:
-            text, basis = spoken(self.text, Store(root / RESULTS), root / BENCH)
+            text, basis = spoken(self.text, self.env.app.avss_snapshot)
         except InputError as error:
             return [_failed(self, str(error))], []
         return [told(self.rawtext, text, basis=basis)], []
@@ -157,7 +157,8 @@ def _check(app: Sphinx, document: nodes.document) -> None:
 
 
 def _state(app: Sphinx, config) -> None:
-    """Pages are read again when there are other results than before."""
+    """One snapshot of the results for all pages, which are read again when there are other results than before."""
+    app.avss_snapshot = Results(Store(Path(app.srcdir) / RESULTS))
     files = [path for folder in (RESULTS, BENCH) for path in (Path(app.srcdir) / folder).rglob("*") if path.is_file()]
     config.avss_results = sorted(f"{path.relative_to(app.srcdir)} {path.stat().st_mtime_ns}" for path in files)
 

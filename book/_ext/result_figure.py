@@ -40,9 +40,9 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from avss.errors import InputError
-from avss.report.comparisons import FIRST_ROW, current, printed
+from avss.report.comparisons import FIRST_ROW, lowest_removals
 from avss.report.figures import BOOK_FIGURES, ROW_FIGURES
-from avss.store import Store
+from avss.report.table1 import configuration
 
 FOLDER = "/book/executed/figures"
 REGISTER = "book/figures.yml"
@@ -118,9 +118,9 @@ class ResultFigure(SphinxDirective):
             drawn += [nodes.Text(" at revision "), nodes.literal("", self.config.avss_revision)]
         title, runs = entry["title"], []
         if row:
-            store = Store(Path(self.env.srcdir) / "results")
-            paper, runs = printed(store, row), list(current(store, row)["run"].unique())
-            title = f"{title}: {paper['dataset']}, {paper['model']}"
+            results = self.env.app.avss_snapshot
+            names, runs = configuration(results, row), list(lowest_removals(results, row)["run"].unique())
+            title = f"{title}: {names['dataset']}, {names['model']}"
         data = [nodes.literal("", name) for name in runs or [entry["data"]]]
         cite = disclosure(summary="Cite this figure")
         bibtex = self._bibtex(name, title, runs, label)

@@ -10,21 +10,21 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 from avss.report import benchmarks
 from avss.report.benchmarks import SIZES, TIMES
 from avss.report.comparisons import label
-from avss.report.figures.style import WIDTH
-from avss.report.tables import NOT_MEASURED, spell
-from avss.store import Store
+from avss.report.figures.style import WIDTH, nothing_measured
+from avss.report.markdown import spell
+from avss.report.snapshot import Results
 
 _MARKERS = ("o", "s", "^", "D")
 
 
-def cost_of_pruning(store: Store) -> tuple[Figure, pd.DataFrame]:
+def cost_of_pruning(results: Results) -> tuple[Figure, pd.DataFrame]:
     """How many times smaller and faster a model is without k of its M blocks, beside M / (M - k).
 
     Points are sizes, or medians of measured speed-ups; bars are quartiles over the rounds.
     """
-    data = benchmarks.pruning(store)
+    data = benchmarks.pruning(results)
     if data.empty:
-        return _nothing(data)
+        return nothing_measured(data)
     data.insert(4, "share", data["removed"] / data["blocks"])
     series, most = list(data["measured on"].unique()), data["share"].max()
     figure = Figure(figsize=(WIDTH, 4.2))
@@ -50,15 +50,15 @@ def cost_of_pruning(store: Store) -> tuple[Figure, pd.DataFrame]:
     return figure, data
 
 
-def cost_of_methods(store: Store) -> tuple[Figure, pd.DataFrame]:
+def cost_of_methods(results: Results) -> tuple[Figure, pd.DataFrame]:
     """What each method that reads text takes beside a bare forward pass: time and peak memory.
 
     Points are medians, bars quartiles; a hollow mark is what the counted blocks alone would take. The numbers written
     at the side are those of the first series.
     """
-    data = benchmarks.methods(store)
+    data = benchmarks.methods(results)
     if data.empty:
-        return _nothing(data)
+        return nothing_measured(data)
     series, names = list(data["measured on"].unique()), list(data["method"].unique())
     figure = Figure(figsize=(WIDTH, 1.3 + 0.27 * len(names)))
     times, memory = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
@@ -101,9 +101,3 @@ def _marker(number: int) -> str:
 def _legend(figure: Figure, series: list[str]) -> None:
     marks = [Line2D([], [], color=_ink(n), marker=_marker(n), linestyle="") for n in range(len(series))]
     figure.legend(marks, series, loc="outside upper left", frameon=False)
-
-
-def _nothing(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    figure = Figure(figsize=(WIDTH, 0.6))
-    figure.text(0.5, 0.5, NOT_MEASURED, ha="center", va="center")
-    return figure, data

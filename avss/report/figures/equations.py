@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from avss.report.comparisons import current, layer_values, measured_rows
-from avss.report.figures.style import WIDTH, colour
-from avss.report.tables import NOT_MEASURED
-from avss.store import Store
+from avss.report.comparisons import layer_values, lowest_removals
+from avss.report.figures.style import WIDTH, colour, nothing_measured
+from avss.report.snapshot import Results
+from avss.report.table1 import measured_rows
 
 # The share that the paper and the authors' scripts prune to.
 MASS = 0.25
@@ -26,33 +26,33 @@ _LINES = (
 )
 
 
-def sparsity_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
+def sparsity_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Eq. 5 of every block by reading: mean over the seeds, bars from lowest to highest; the level line is 1/M."""
-    data = _layers(store, "normalized_sparsity").rename(columns={"reading": "line"})
+    data = _layers(results, "normalized_sparsity").rename(columns={"reading": "line"})
     return _draw(data, "normalised sparsity (Eq. 5)", _equal_share), data
 
 
-def deviation_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
+def deviation_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Eq. 6 of every block as printed, and the distance of Eq. 5 from 1/M; reading `paper`, means over the seeds."""
-    printed, shares = (_paper(store, quantity) for quantity in ("sparsity_deviation", "normalized_sparsity"))
+    printed, shares = (_paper(results, quantity) for quantity in ("sparsity_deviation", "normalized_sparsity"))
     blocks = shares.groupby("model")["layer"].transform("size")
     ours = shares.assign(line="distance from 1/M (ours)", mean=(shares["mean"] - 1 / blocks).abs())
     data = pd.concat([printed.assign(line="Eq. 6 as printed"), ours], ignore_index=True)
     return _draw(data, "deviation of sparsity"), data
 
 
-def score_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
+def score_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Eq. 8 of every block by reading: mean over the seeds, bars from lowest to highest; the level line is 1/M."""
-    data = _layers(store, "normalized_avss").rename(columns={"reading": "line"})
+    data = _layers(results, "normalized_avss").rename(columns={"reading": "line"})
     return _draw(data, "normalised AVSS (Eq. 8)", _equal_share), data
 
 
-def cumulative_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
+def cumulative_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Eq. 9 of every block in depth order, as printed, and where the blocks are summed from the lowest score upwards.
 
     Reading `paper`, of the means over the seeds; the level line is a quarter.
     """
-    shares = _paper(store, "normalized_avss")
+    shares = _paper(results, "normalized_avss")
     orders = {
         "depth order (Eq. 9)": shares.sort_values("layer"),
         "lowest score first (ours)": shares.sort_values(["mean", "layer"], ascending=[True, False]),
@@ -62,21 +62,21 @@ def cumulative_by_block(store: Store) -> tuple[Figure, pd.DataFrame]:
     return _draw(data, "cumulative AVSS", lambda blocks: MASS), data
 
 
-def _layers(store: Store, quantity: str) -> pd.DataFrame:
+def _layers(results: Results, quantity: str) -> pd.DataFrame:
     """`layer_values` of each model on the first of its rows; `model` is its name with the profile."""
     parts = []
-    for row in measured_rows(store):
-        names = current(store, row).groupby("profile")["model"].first()
-        part = layer_values(store, quantity, row)
+    for row in measured_rows(results):
+        names = lowest_removals(results, row).groupby("profile")["model"].first()
+        part = layer_values(results, quantity, row)
         models = [f"{Path(names[profile]).name} ({profile})" for profile in part["profile"]]
         parts.append(part.assign(row=row, model=models))
     data = pd.concat(parts, ignore_index=True).astype({"mean": float})
     return data[data["row"] == data.groupby("model")["row"].transform("first")].reset_index(drop=True)
 
 
-def _paper(store: Store, quantity: str) -> pd.DataFrame:
+def _paper(results: Results, quantity: str) -> pd.DataFrame:
     """The means of the reading `paper` alone."""
-    return _layers(store, quantity).query("reading == 'paper'").drop(columns=["reading", "low", "high"])
+    return _layers(results, quantity).query("reading == 'paper'").drop(columns=["reading", "low", "high"])
 
 
 def _equal_share(blocks: int) -> float:
@@ -86,9 +86,7 @@ def _equal_share(blocks: int) -> float:
 def _draw(data: pd.DataFrame, ylabel: str, level: Callable[[int], float] | None = None) -> Figure:
     """A panel a model: `mean` by block, one line for each `line`, and the level that suits its number of blocks."""
     if data.empty:
-        figure = Figure(figsize=(WIDTH, 0.5))
-        figure.text(0.5, 0.5, NOT_MEASURED, ha="center", va="center")
-        return figure
+        return nothing_measured(data)[0]
     models, looks = data["model"].unique(), dict(zip(data["line"].unique(), cycle(_LINES), strict=False))
     columns = min(3, len(models))
     rows = math.ceil(len(models) / columns)

@@ -8,34 +8,27 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import erf
 
-from avss.report.figures.style import WIDTH, colour
-from avss.report.readings import PAPER, compared, label, measured, readings_store, stored_curve
-from avss.report.tables import NOT_MEASURED
-from avss.store import Store
+from avss.report.figures.style import WIDTH, colour, nothing_measured
+from avss.report.readings import PAPER, axis_label, compared, measured, stored_curve
+from avss.report.snapshot import Results
 
 _LINE = 0.27
 # Rows are told apart by the shape of their points, as colours stand for profiles.
 _MARKS = (("o", None), ("s", "none"), ("^", None), ("D", "none"))
 
 
-def _all_rows(store: Store, table) -> pd.DataFrame:
+def _all_rows(results: Results, table) -> pd.DataFrame:
     """What `table` gives for each row that has runs with varied readings, one under the other."""
-    inner = readings_store(store)
-    parts = [part.assign(row=row) for row in measured(inner) if len(part := table(inner, row))]
+    rows = measured(results.readings)
+    parts = [part.assign(row=row) for row in rows if len(part := table(results.readings, row))]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _empty() -> tuple[Figure, pd.DataFrame]:
-    figure = Figure(figsize=(WIDTH, 1))
-    figure.text(0.5, 0.5, NOT_MEASURED, ha="center")
-    return figure, pd.DataFrame(columns=["row"])
-
-
-def varied_readings(store: Store) -> tuple[Figure, pd.DataFrame]:
+def varied_readings(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Order and retention under each reading: tau with `paper` (bars: lowest and highest seed), retention (95 %)."""
-    data = _all_rows(store, compared)
+    data = _all_rows(results, compared)
     if data.empty:
-        return _empty()
+        return nothing_measured(pd.DataFrame(columns=["row"]))
     lines = data.drop_duplicates("reading")
     # A gap between the axes.
     steps = [0, *(1 if one == other else 1.7 for one, other in pairwise(lines["axis"]))]
@@ -62,7 +55,7 @@ def varied_readings(store: Store) -> tuple[Figure, pd.DataFrame]:
             )
     panels[0].set(title="order of the blocks", xlabel="Kendall's τ with `paper`", xlim=(-1.05, 1.05))
     panels[1].set(title="what pruning keeps", xlabel="retention")
-    panels[0].set_yticks(list(heights.values()), [label(line.axis, line.choice) for line in lines.itertuples()])
+    panels[0].set_yticks(list(heights.values()), [axis_label(line.axis, line.choice) for line in lines.itertuples()])
     panels[0].set_ylim(max(heights.values()) + 0.6, -0.6)
     for panel, whole in zip(panels, (0, 1), strict=True):
         panel.axvline(whole, color=mpl.rcParams["ytick.color"], linewidth=0.9, zorder=0)
@@ -73,14 +66,14 @@ def varied_readings(store: Store) -> tuple[Figure, pd.DataFrame]:
     return figure, data
 
 
-def sparsity_curves(store: Store) -> tuple[Figure, pd.DataFrame]:
+def sparsity_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
     """S(epsilon) of every block, and AVSS against the scale, both in units of epsilon; one line of panels a row.
 
     Dashed: a Gaussian centred at 0, whose AVSS grows with the third power of its scale where epsilon is small.
     """
-    data = _all_rows(store, stored_curve)
+    data = _all_rows(results, stored_curve)
     if data.empty:
-        return _empty()
+        return nothing_measured(pd.DataFrame(columns=["row"]))
     data["scale"] = data["std"] / data["epsilon"]
     data["scaled_avss"] = data["scale"] ** 2 / data["sparsity"]
     sources = list(dict.fromkeys(zip(data["profile"], data["row"], strict=True)))

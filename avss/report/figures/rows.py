@@ -8,32 +8,29 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
-from avss.methods.catalogue import BASELINES
-from avss.metrics import METRICS
-from avss.report import comparisons
+from avss import intervals
 from avss.report.comparisons import (
-    CLAIMED_RETENTION,
     FIRST_ROW,
-    HEADINGS,
     METHODS,
     NAMES,
-    PRINTED,
     agreement,
-    current,
     label,
     layer_values,
-    place,
+    lowest_removals,
     removals,
+    share_kept,
+    sort_key,
     summary,
 )
 from avss.report.figures.style import WIDTH, colour
-from avss.report.tables import percent, spell
-from avss.store import Store
+from avss.report.markdown import percent, spell
+from avss.report.snapshot import Results
+from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED
 
 # Height of a line of text in a list of methods.
 _LINE = 0.235
 # The paper's methods and the control, which every row has.
-CARD = (*BASELINES, "avss", "random")
+CARD = ("gbis", "lrp", "cim", "avss", "random")
 # A quantity that spans more than this is drawn on a logarithmic scale.
 _DECADES = 50
 
@@ -46,9 +43,9 @@ def _spread(heights: list[float], gap: float) -> list[float]:
     return placed
 
 
-def variance_by_block(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
+def variance_by_block(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Eq. 1 of every block by reading, one panel a profile: mean over the seeds, bars from the lowest to highest."""
-    data = layer_values(store, "variance", row)
+    data = layer_values(results, "variance", row)
     profiles = data["profile"].unique()
     figure = Figure(figsize=(WIDTH, 2.6))
     panels = figure.subplots(1, len(profiles), squeeze=False)[0]
@@ -89,11 +86,11 @@ def _block_ticks(panel, depth: int) -> None:
     panel.set_xticks(range(0, depth, max(1, depth // 8)))
 
 
-def retention(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
+def retention(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Share of the original score that is left after removal, by method: the paper's numbers, then each profile's."""
-    data = summary(store, row).query("method != 'original'").reset_index(drop=True)
+    data = summary(results, row).query("method != 'original'").reset_index(drop=True)
     data.insert(1, "name", [label(line.method, line.reading) for line in data.itertuples()])
-    observed = current(store, row)
+    observed = lowest_removals(results, row)
     sources, names = data["source"].unique(), _methods(data)
     figure = Figure(figsize=(WIDTH, 0.95 + _LINE * len(names)))
     panels = figure.subplots(1, len(sources), sharex=True, sharey=True, squeeze=False)[0]
@@ -102,7 +99,7 @@ def retention(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]
         _list_methods(panel, names, HEADINGS.get(source, source))
     metric = NAMES.get(data["metric"].iloc[0], data["metric"].iloc[0])
     share = f"share of the original {metric} that is kept"
-    if not METRICS[data["metric"].iloc[0]].higher_is_better:
+    if not intervals.HIGHER_IS_BETTER[data["metric"].iloc[0]]:
         share = f"retention: original {metric} / {metric} after removal"
     lines = f"(lines: the original, and {percent(CLAIMED_RETENTION)} of it)"
     figure.supxlabel(f"{share} {lines}", fontsize=mpl.rcParams["axes.labelsize"])
@@ -116,7 +113,7 @@ def _points(panel, part: pd.DataFrame, observed: pd.DataFrame, names: list[str])
         panel.plot([line.retention_low, line.retention_high], [height] * 2, color=ink, linewidth=1.6)
         panel.plot(line.retention, height, "o", color=ink)
         same = observed[["profile", "method", "reading"]].eq([line.source, line.method, line.reading]).all(axis=1)
-        kept = {comparisons.retention(s.metric, s.value, s.original) for s in observed[same].itertuples()}
+        kept = {share_kept(s.metric, s.value, s.original) for s in observed[same].itertuples()}
         if len(kept) > 1:
             panel.plot(sorted(kept), [height] * len(kept), "|", color=ink, markersize=7)
         panel.text(1.02, height, spell(line.retention), transform=panel.get_yaxis_transform(), va="center_baseline")
@@ -132,7 +129,7 @@ def _methods(data: pd.DataFrame) -> list[str]:
 
 
 def _rank(column: pd.Series) -> pd.Series:
-    return column.map(lambda value: place(value, METHODS) if column.name == "method" else (value != "paper", value))
+    return column.map(lambda value: sort_key(value, METHODS) if column.name == "method" else (value != "paper", value))
 
 
 def _list_methods(panel, names: list[str], title: str) -> None:
@@ -141,9 +138,9 @@ def _list_methods(panel, names: list[str], title: str) -> None:
     panel.tick_params(axis="y", length=0)
 
 
-def removed_layers(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
+def removed_layers(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Which blocks each method removed: the height of a bar is the share of the seeds that removed the block."""
-    data = removals(store, row)
+    data = removals(results, row)
     data.insert(1, "name", [label(line.method, line.reading) for line in data.itertuples()])
     profiles, names = data["profile"].unique(), _methods(data)
     figure = Figure(figsize=(WIDTH, 0.85 + _LINE * len(names)))
@@ -168,16 +165,16 @@ def _strips(panel, part: pd.DataFrame, names: list[str]) -> None:
     panel.spines[["left", "bottom"]].set_visible(False)
 
 
-def card(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
+def card(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """The paper's methods and a random choice at a glance: which blocks they removed, and what was kept.
 
     Of the first profile that measured the row: removals as in `removed_layers`, retention as in `retention`.
     """
-    data = summary(store, row)
+    data = summary(results, row)
     data = data[(data["source"] != PRINTED) & data["method"].isin(CARD) & data["reading"].isin(["none", "paper"])]
     data = data[data["source"] == data["source"].iloc[0]].reset_index(drop=True)
     data.insert(1, "name", [label(line.method) for line in data.itertuples()])
-    gone = removals(store, row).merge(
+    gone = removals(results, row).merge(
         data[["source", "method", "reading", "name"]].rename(columns={"source": "profile"})
     )
     names = _methods(data)
@@ -188,14 +185,14 @@ def card(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     depth = int(gone["layers"].max())
     strips.set_xticks([0, depth // 2, depth - 1])
     strips.set_xlabel(f"block, {data['source'].iloc[0]}")
-    _points(kept, data, current(store, row), names)
+    _points(kept, data, lowest_removals(results, row), names)
     _list_methods(kept, names, "kept")
     return figure, data
 
 
-def rank_agreement(store: Store, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
+def rank_agreement(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Kendall's tau of every two methods, and on the diagonal that of a method's own seeds; one panel a profile."""
-    data = agreement(store, row)
+    data = agreement(results, row)
     parts = dict(iter(data.groupby("source", sort=False)))
     sizes = [part[["method", "reading"]].drop_duplicates().shape[0] for part in parts.values()]
     figure = Figure(figsize=(WIDTH, sum(1.35 + _LINE * size for size in sizes)))

@@ -1,8 +1,11 @@
 """How all figures of the book look: sizes that fit its page, and colours for light and dark pages."""
 
 import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
 
-from avss.report.comparisons import PRINTED
+from avss.report.markdown import NOT_MEASURED
+from avss.report.table1 import PRINTED
 
 # Colours are those of Okabe and Ito, which stay apart for colour-blind readers; C0 is the paper's, C1 the
 # reference's, C2 the mini's.
@@ -46,3 +49,10 @@ def style(theme: str) -> dict:
 def colour(source: str) -> str:
     """The colour of the paper's numbers or of those of a profile."""
     return _COLOURS.get(source, "C3")
+
+
+def nothing_measured(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """A figure that says that nothing is measured, and the empty data."""
+    figure = Figure(figsize=(WIDTH, 0.6))
+    figure.text(0.5, 0.5, NOT_MEASURED, ha="center", va="center")
+    return figure, data

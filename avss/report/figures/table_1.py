@@ -5,13 +5,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from avss.report import comparisons
-from avss.report.audit import scores
-from avss.report.checks import row_name
-from avss.report.comparisons import CLAIMED_RETENTION, HEADINGS, label
+from avss.report.cases import row_name
+from avss.report.comparisons import label
 from avss.report.figures.style import WIDTH, colour
-from avss.report.tables import NOT_MEASURED, percent
-from avss.store import Store
+from avss.report.markdown import NOT_MEASURED, percent
+from avss.report.snapshot import Results
+from avss.report.sources import scores
+from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, printed_table
 
 # A shape for each method, in the order in which they stand in a row; AVSS alone is filled.
 _SHAPES = {"gbis": "^", "lrp": "s", "cim": "D", "avss": "o", "random": "x"}
@@ -19,11 +19,11 @@ _SHAPES = {"gbis": "^", "lrp": "s", "cim": "D", "avss": "o", "random": "x"}
 _ROW, _SPREAD = 0.44, 0.64
 
 
-def table_1(store: Store) -> tuple[Figure, pd.DataFrame]:
+def table_1(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Share of the original score that each method keeps in each row, one panel for the paper and each profile."""
-    data = scores(store)
+    data = scores(results)
     data = data[data["method"].isin(_SHAPES)].reset_index(drop=True)
-    rows = comparisons.table_1()
+    rows = printed_table()
     data.insert(1, "name", [row_name(rows.loc[line]) for line in data["line"]])
     sources = data["source"].unique()
     figure = Figure(figsize=(WIDTH, 1.1 + _ROW * len(rows)))

@@ -8,24 +8,25 @@ from datetime import datetime, timedelta
 import pandas as pd
 
 from avss.files import ROOT
-from avss.report.comparisons import METHODS, PROFILES, label, place, table_1
-from avss.report.readings import readings_store
-from avss.report.tables import NOT_MEASURED, Text, markdown, revision
-from avss.store import Store
+from avss.report.cases import row_name
+from avss.report.comparisons import METHODS, PROFILES, label, sort_key
+from avss.report.markdown import NOT_MEASURED, Text, markdown, revision
+from avss.report.snapshot import Results
+from avss.report.table1 import printed_line, printed_table
 
 DEFINED = ROOT / "profiles"
 
 
-def coverage_table(store: Store) -> Text:
-    """Every row of Table 1 by profile: methods, readings, selections, seeds, n, and what failed; of the newest model
-    and data, as elsewhere in the book. Rows that are not in Table 1 follow.
+def coverage_table(results: Results) -> Text:
+    """Every row of Table 1 by profile: methods, readings, selections, seeds, n, and what failed; of the newest
+    configuration, as elsewhere in the book. Rows that are not in Table 1 follow.
     """
-    cells = _measured(store)
+    cells = _measured(results)
     profiles = sorted(
         {path.stem for path in DEFINED.glob("*.yaml")} | {profile for _, profile in cells},
-        key=lambda profile: place(profile, PROFILES),
+        key=lambda profile: sort_key(profile, PROFILES),
     )
-    printed = [f"{line.dataset}, {line.model}" for line in table_1().itertuples()]
+    printed = [row_name(line) for _, line in printed_table().iterrows()]
     lines = []
     for row in dict.fromkeys([*printed, *(row for row, _ in cells)]):
         lines += [
@@ -35,24 +36,34 @@ def coverage_table(store: Store) -> Text:
         if missing:
             lines.append({"row": row, "profile": ", ".join(missing), "methods": NOT_MEASURED})
     columns = ["row", "profile", "methods", "readings", "selections", "seeds", "n", "failed"]
-    return markdown(pd.DataFrame(lines, columns=columns).fillna(""))
+    return markdown(pd.DataFrame(lines, columns=columns).fillna(""), note=_left_over(results))
 
 
-def _measured(store: Store) -> dict[tuple[str, str], dict[str, str]]:
+def _left_over(results: Results) -> str:
+    """The observations that take part in no number, and why; nothing where there are none."""
+    parts = [
+        f"`{row}` ({profile}): {len(part)} observations of {', '.join(map(label, part['method'].unique()))}, "
+        f"{', '.join(f'`{selection}`' for selection in part['selection'].unique())}, "
+        f"runs {', '.join(f'`{run}`' for run in part['run'].unique())}"
+        for (profile, row), part in results.left_over.groupby(["profile", "row"], sort=False)
+    ]
+    return f"Left from an earlier configuration, and in no number of this book: {'; '.join(parts)}." if parts else ""
+
+
+def _measured(results: Results) -> dict[tuple[str, str], dict[str, str]]:
     """What was measured, by row (as in Table 1) and profile."""
-    table, cells = store.observations(), {}
-    for (profile, _), part in table.groupby(["profile", "row"], sort=False):
-        last = part.iloc[-1]
-        names = store.provenance(last["run"])["configuration"]
-        newest = part[(part["revision"] == last["revision"]) & (part["data_fingerprint"] == last["data_fingerprint"])]
-        cells[f"{names['dataset']}, {names['model']}", profile] = _cell(newest)
+    cells = {}
+    for (profile, row), part in results.in_use.groupby(["profile", "row"], sort=False):
+        line = printed_line(results, row)
+        names = results.newest(profile, row)["configuration"] if line is None else line
+        cells[f"{names['dataset']}, {names['model']}", profile] = _cell(part)
     return cells
 
 
 def _cell(part: pd.DataFrame) -> dict[str, str]:
     done = part[part["status"] == "ok"]
     pruned = done[done["method"] != "original"]
-    methods = sorted(done["method"].unique(), key=lambda method: place(method, METHODS))
+    methods = sorted(done["method"].unique(), key=lambda method: sort_key(method, METHODS))
     seeds = pruned.groupby(["method", "reading", "selection"])["seed"].nunique()
     failed = part.loc[part["status"] != "ok", "status"].value_counts(sort=False)
     return {
@@ -67,14 +78,13 @@ def _cell(part: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def runs_table(store: Store) -> Text:
+def runs_table(*results: Results) -> Text:
     """Every run: when, how long, on what, with which code, and how many of the observations in use it made."""
-    observations = store.observations().groupby("run")["status"]
-    made, ok = observations.size(), observations.agg(lambda status: (status == "ok").sum())
-    facts, lines = store.provenances("*", "*"), []
+    statuses = pd.concat([each.observations.set_index("run")["status"] for each in results])
+    facts, lines = [fact for each in results for fact in each.provenances.values()], []
     for fact in facts:
-        hardware, count = fact["hardware"], int(made.get(fact["run"], 0))
-        failed = count - int(ok.get(fact["run"], 0))
+        hardware, count = fact["hardware"], int((statuses.index == fact["run"]).sum())
+        failed = int((statuses[statuses.index == fact["run"]] != "ok").sum())
         lines.append(
             {
                 "run": f"`{fact['run']}`",
@@ -97,9 +107,9 @@ def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def readings_runs_table(store: Store) -> Text:
-    """The runs of `avss.report.readings`, which have a store of their own."""
-    return runs_table(readings_store(store))
+def readings_runs_table(results: Results) -> Text:
+    """The runs that vary the reading or the selection rule."""
+    return runs_table(results.readings, results.selections)
 
 
 TABLES = {function.__name__: function for function in (coverage_table, runs_table, readings_runs_table)}

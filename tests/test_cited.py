@@ -9,8 +9,9 @@ from avss import intervals
 from avss.errors import InputError
 from avss.report.cited import NotMeasured, look_up_number, spoken
 from avss.report.comparisons import FIRST_ROW
+from avss.report.snapshot import Results
 from avss.store import Store
-from tests.test_figures import CORRECT, DOCUMENTS, REMOVED, SEEDS, fill
+from tests.stores import CORRECT, DOCUMENTS, REMOVED, SEEDS, fill
 
 BENCHMARK = {
     "rows": [
@@ -22,28 +23,29 @@ BENCHMARK = {
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    """A store with one row of two profiles, and a folder with one benchmark."""
+def results(tmp_path_factory):
+    """Results with one row of two profiles, and beside them one benchmark."""
     root = tmp_path_factory.mktemp("numbers")
     store = Store(root / "results")
     fill(store, "reference")
     fill(store, "mini")
-    (root / "lrp.json").write_text(json.dumps(BENCHMARK))
-    return store, root
+    (root / "bench/results").mkdir(parents=True)
+    (root / "bench/results/lrp.json").write_text(json.dumps(BENCHMARK))
+    return Results(store)
 
 
 def hits(removed: str) -> np.ndarray:
     return (np.arange(DOCUMENTS) < CORRECT[removed] * DOCUMENTS).astype(float)
 
 
-def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents(places):
-    number = look_up_number(f"mini/{FIRST_ROW}/random/value", *places)
+def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents(results):
+    number = look_up_number(f"mini/{FIRST_ROW}/random/value", results)
     sets = REMOVED["random", "none"]
     assert number.value == pytest.approx(np.mean([CORRECT[removed] for removed in sets]))
     resamples = [intervals.resampled("accuracy", hits(removed), np.ones(DOCUMENTS)) for removed in sets]
     low, high = np.quantile(np.mean(resamples, axis=0), (0.025, 0.975))
     assert (number.low, number.high) == pytest.approx((low, high))
-    shown, basis = spoken(f"mini/{FIRST_ROW}/random/value with interval", *places)
+    shown, basis = spoken(f"mini/{FIRST_ROW}/random/value with interval", results)
     assert shown == f"0.725 [{low:.3f},\u00a0{high:.3f}]"
     assert basis == (
         f"95 % interval over documents {low:.3f} to {high:.3f}; n = {DOCUMENTS}, {SEEDS} seeds, "
@@ -67,18 +69,18 @@ def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents(places)
         ("bench/lrp/rows/method=lrp/blocks", "16"),
     ],
 )
-def test_every_kind_of_address_leads_to_its_number(places, request_, shown):
-    assert spoken(request_.format(row=FIRST_ROW), *places)[0] == shown
+def test_every_kind_of_address_leads_to_its_number(results, request_, shown):
+    assert spoken(request_.format(row=FIRST_ROW), results)[0] == shown
 
 
-def test_the_basis_of_a_benchmark_names_its_file_and_machine(places):
-    basis = spoken("bench/lrp/rows/method=lrp/time_ratio", *places)[1]
+def test_the_basis_of_a_benchmark_names_its_file_and_machine(results):
+    basis = spoken("bench/lrp/rows/method=lrp/time_ratio", results)[1]
     assert basis == "quartiles 2.367 to 2.615; bench/results/lrp.json, 5 repeats, slate, 2 threads, 2026-01-01"
 
 
-def test_printed_numbers_say_that_they_are_the_papers(places):
-    assert spoken(f"printed/{FIRST_ROW}/avss/value", *places)[1].startswith("as printed in the paper's Table 1")
-    assert spoken(f"printed/{FIRST_ROW}/avss/retention", *places)[1].startswith("from the paper's Table 1")
+def test_printed_numbers_say_that_they_are_the_papers(results):
+    assert spoken(f"printed/{FIRST_ROW}/avss/value", results)[1].startswith("as printed in the paper's Table 1")
+    assert spoken(f"printed/{FIRST_ROW}/avss/retention", results)[1].startswith("from the paper's Table 1")
 
 
 @pytest.mark.parametrize(
@@ -90,10 +92,10 @@ def test_printed_numbers_say_that_they_are_the_papers(places):
         f"mini/{FIRST_ROW}/original/sd",  # one observation has no spread
     ],
 )
-def test_a_number_that_is_not_measured_is_an_error_unless_the_request_allows_it(places, address):
+def test_a_number_that_is_not_measured_is_an_error_unless_the_request_allows_it(results, address):
     with pytest.raises(NotMeasured, match="no run has measured"):
-        spoken(address, *places)
-    assert spoken(f"{address} or not measured", *places)[0] == "not measured"
+        spoken(address, results)
+    assert spoken(f"{address} or not measured", results)[0] == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -112,9 +114,9 @@ def test_a_number_that_is_not_measured_is_an_error_unless_the_request_allows_it(
         ("bench/lrp/rows/0/method", "is no number but str"),
     ],
 )
-def test_a_wrong_request_is_an_error_even_where_a_number_may_be_missing(places, request_, message):
+def test_a_wrong_request_is_an_error_even_where_a_number_may_be_missing(results, request_, message):
     for text in (request_, f"{request_} or not measured"):
         with pytest.raises(InputError, match=message) as raised:
-            spoken(text, *places)
+            spoken(text, results)
         assert not isinstance(raised.value, NotMeasured)
         assert "\n" not in str(raised.value)

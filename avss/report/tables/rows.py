@@ -1,4 +1,4 @@
-"""The tables of the book as Markdown, from the results store alone. `TABLES` lists those that pages include."""
+"""The tables of the pages about rows: one row in full, all rows of a task, and all rows at a glance."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -6,74 +6,24 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from avss.methods.catalogue import CONTROLS, method_named
-from avss.metrics import METRICS
-from avss.reading import PRESETS
+from avss.intervals import HIGHER_IS_BETTER
 from avss.report.comparisons import (
-    CLAIMED_RETENTION,
     FIRST_ROW,
-    HEADINGS,
     METHODS,
     NAMES,
-    PRINTED,
     agreement,
-    current,
     differences,
     failures,
     label,
-    measured_rows,
-    place,
-    printed,
+    lowest_removals,
     removals,
-    retention,
+    share_kept,
+    sort_key,
     summary,
-    table_1,
 )
-from avss.store import Store
-from avss.tasks.catalogue import TASKS
-
-NOT_MEASURED = "not measured"
-
-
-class Text(str):
-    """Markdown that a notebook shows as such."""
-
-    __slots__ = ()
-
-    def _repr_markdown_(self) -> str:
-        return self
-
-
-def markdown(table: pd.DataFrame, digits: int = 3, note: str = "") -> Text:
-    """The table without its index, and a note below it; floats get this many decimals, columns of numbers go right."""
-    right = [pd.api.types.is_numeric_dtype(table[column]) for column in table]
-    spelt = [
-        [f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell) for cell in line]
-        for line in (table.columns, *table.itertuples(index=False))
-    ]
-    head, *body = [[cell.replace("|", "\\|") for cell in line] for line in spelt]
-    lines = [head, ["---:" if number else "---" for number in right], *body]
-    return Text("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + (f"\n{note}\n" if note else ""))
-
-
-def revision(facts: dict) -> str:
-    """The revision of the code that ran, from its provenance, and whether files differed from it."""
-    if not facts.get("git_revision"):
-        return "not recorded"
-    return f"`{facts['git_revision'][:7]}`{' with changes' if facts.get('git_dirty') else ''}"
-
-
-def spell(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
-    """A number with its interval, which does not break over lines: `0.859 [0.836, 0.881]`. sign: "+" shows it always.
-
-    nan is not measured. From 100 upwards a number has fewer decimals, down to none.
-    """
-    if np.isnan(value):
-        return NOT_MEASURED
-    if abs(value) >= 100:
-        digits = max(0, digits - int(np.log10(abs(value))))
-    number, *ends = (f"{part:{sign}.{digits}f}".replace("-", "−") for part in (value, low, high))
-    return number if np.isnan(low) else f"{number} [{ends[0]},\u00a0{ends[1]}]"
+from avss.report.markdown import NOT_MEASURED, Text, markdown, percent, runs_of, spell
+from avss.report.snapshot import Results
+from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED, printed_line, printed_table, rows_of_table
 
 
 def _wide(lines: pd.DataFrame, cells: list[str], corner: str) -> Text:
@@ -87,12 +37,12 @@ def _wide(lines: pd.DataFrame, cells: list[str], corner: str) -> Text:
 
 
 def _by_method(method: tuple[str, str]) -> tuple:
-    return place(method[0], METHODS), method[1] not in ("none", "paper"), method[1]
+    return sort_key(method[0], METHODS), method[1] not in ("none", "paper"), method[1]
 
 
-def score_table(store: Store, row: str = FIRST_ROW) -> Text:
+def score_table(results: Results, row: str = FIRST_ROW) -> Text:
     """Score by method and source: mean ± standard deviation over the seeds, and the 95 % interval over documents."""
-    data, cells = summary(store, row), []
+    data, cells = summary(results, row), []
     for line in data.itertuples():
         number, _, interval = spell(line.value, line.low, line.high).partition(" ")
         decimals = len(number.partition(".")[2])
@@ -102,19 +52,19 @@ def score_table(store: Store, row: str = FIRST_ROW) -> Text:
     return _wide(data, cells, NAMES.get(metric, metric))
 
 
-def retention_table(store: Store, row: str = FIRST_ROW) -> Text:
+def retention_table(results: Results, row: str = FIRST_ROW) -> Text:
     """Share of the original score that is kept, with its 95 % interval over documents, by method and source."""
-    data = summary(store, row).query("method != 'original'")
+    data = summary(results, row).query("method != 'original'")
     cells = [spell(line.retention, line.retention_low, line.retention_high) for line in data.itertuples()]
     return _wide(data, cells, "retention")
 
 
-def removal_table(store: Store, row: str = FIRST_ROW) -> Text:
+def removal_table(results: Results, row: str = FIRST_ROW) -> Text:
     """Which blocks each method removed on every seed, and which only on some, by profile.
 
     Where those are the first blocks of the model, or the last, on all seeds, it says so.
     """
-    data = removals(store, row)
+    data = removals(results, row)
     seeds = data.groupby(["profile", "method", "reading"], sort=False)["seed"].nunique()
     times = data.groupby(["profile", "method", "reading", "layer"], sort=False).size()
     depths, cells = data.groupby("profile")["layers"].max(), []
@@ -137,25 +87,14 @@ def _by_depth(removed: list[int], layers: int) -> str:
     return f" (the {end})" if count == 1 else f" (the {end} {count})"
 
 
-def runs_of(layers) -> str:
-    """Layers in ascending order, those that follow each other as a range: `0, 3–5`."""
-    ends: list[list[int]] = []
-    for layer in sorted(layers):
-        if ends and layer == ends[-1][1] + 1:
-            ends[-1][1] = layer
-        else:
-            ends.append([layer, layer])
-    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in ends)
-
-
 def _splits(configuration: dict) -> str:
     named = [configuration.get(purpose) for purpose in ("calibration", "evaluation")]
     return " and ".join(f"`{name}`" for name in named) if all(named) else "the usual ones"
 
 
-def difference_table(store: Store, against: str, row: str = FIRST_ROW) -> Text:
+def difference_table(results: Results, against: str, row: str = FIRST_ROW) -> Text:
     """Paired differences of every method from `against` ("random" or "AVSS"), by profile."""
-    data = differences(store, row).query("against == @against")
+    data = differences(results, row).query("against == @against")
     cells = [
         f"{line.verdict}: {spell(line.difference, line.low, line.high, sign='+')}, "
         f"with seeds {spell(line.difference, line.wide_low, line.wide_high, sign='+').partition(' ')[2]}"
@@ -164,13 +103,13 @@ def difference_table(store: Store, against: str, row: str = FIRST_ROW) -> Text:
     return _wide(data, cells, f"less {against}")
 
 
-def agreement_table(store: Store, row: str = FIRST_ROW, against: str = "AVSS") -> Text:
+def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS") -> Text:
     """How each method orders all blocks, beside `against` and beside itself on other seeds, by profile.
 
     Kendall's tau-b: mean over the seeds, or the pairs of seeds, and in brackets the lowest and the highest.
     """
     table: dict[str, dict[str, str]] = {}
-    for line in agreement(store, row).itertuples():
+    for line in agreement(results, row).itertuples():
         pair = [label(line.method, line.reading), label(line.other, line.other_reading)]
         tau = spell(line.tau, line.low, line.high, digits=2)
         if pair[0] == pair[1]:
@@ -182,13 +121,13 @@ def agreement_table(store: Store, row: str = FIRST_ROW, against: str = "AVSS") -
     return markdown(made[sorted(made)].fillna("").reset_index())
 
 
-def claim_table(store: Store, row: str = FIRST_ROW) -> Text:
+def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
     """What the paper claims or implies of this row, and what each source says: holds, does not hold, or open."""
-    controls = {name: f"beats {method_named(name).control}" for name in CONTROLS}
+    controls = {"random": "beats random removal", "last": "beats removing the deepest"}
     verdicts = {"better": "holds", "worse": "does not hold", "same outcomes": "does not hold, same outcomes"}
-    compared = differences(store, row).query("method == 'avss' and against in @controls")
+    compared = differences(results, row).query("method == 'avss' and against in @controls")
     table: dict[str, dict[str, str]] = {}
-    for line in summary(store, row).query("method == 'avss'").itertuples():
+    for line in summary(results, row).query("method == 'avss'").itertuples():
         low, high = line.retention_low, line.retention_high
         verdict = "holds" if low > CLAIMED_RETENTION else "does not hold" if high < CLAIMED_RETENTION else "open"
         cell = f"{verdict}: {spell(line.retention, low, high)}"
@@ -203,15 +142,16 @@ def claim_table(store: Store, row: str = FIRST_ROW) -> Text:
     return markdown(pd.DataFrame(table).T.fillna(NOT_MEASURED).rename_axis("claim").reset_index())
 
 
-def basis_table(store: Store, row: str = FIRST_ROW) -> Text:
+def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
     """What each source's numbers rest on: model, data, shares removed, sizes, protocol, runs."""
-    paper = printed(store, row)
-    # The paper's "parameter reduction" of this kind is a share of layers.
-    known = {"model": paper["model"], "data": paper["dataset"], "layers removed": paper["parameter_reduction"]}
-    table = {HEADINGS[PRINTED]: known}
-    failed = failures(store, row)
-    for profile, lines in current(store, row).groupby("profile", sort=False):
-        facts = [store.provenance(run) for run in lines["run"].unique()]
+    paper, table = printed_line(results, row), {}
+    if paper is not None:
+        # The paper's "parameter reduction" of this kind is a share of layers.
+        reduction = paper["parameter_reduction"]
+        table[HEADINGS[PRINTED]] = {"model": paper["model"], "data": paper["dataset"], "layers removed": reduction}
+    failed = failures(results, row)
+    for profile, lines in lowest_removals(results, row).groupby("profile", sort=False):
+        facts = [results.provenances[run] for run in lines["run"].unique()]
         removed, first = lines[lines["method"] != "original"], lines.iloc[0]
         table[profile] = {
             "model": f"`{first['model']}`, revision `{first['revision']}`",
@@ -244,44 +184,40 @@ def _span(shares: pd.Series) -> str:
     return percent(low, 2) if np.isclose(low, high) else f"{percent(low, 2)} to {percent(high, 2)}"
 
 
-def percent(share: float, digits: int = 0) -> str:
-    return f"{100 * share:.{digits}f}\u00a0%"
-
-
-def rows_table(store: Store, task: str) -> Text:
+def rows_table(results: Results, task: str) -> Text:
     """Every row of a task: how many blocks go, and the score before and after with its 95 % interval over documents.
 
     Of the best measured method all are named that share its score.
     """
     table = []
-    for line, row in _rows(store):
+    for line, row in _rows(results):
         if line["task"] != task:
             continue
-        for source, part in _sources(store, row):
+        for source, part in _sources(results, row):
             scores = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
             if line["metric"] == "perplexity":
                 # Without an upper end, its intervals are too long for seven columns, so that they may break.
                 scores = {method: score.replace("\u00a0", " ") for method, score in scores.items()}
             table.append({"row": _link(line, row), "source": _source(source, part)})
-            table[-1]["blocks removed"] = _removed(store, row, source)
+            table[-1]["blocks removed"] = _removed(results, row, source)
             missing = NOT_MEASURED if scores else ""
             table[-1] |= {name: scores.get(name, missing) for name in ("original", "AVSS", "random")}
             table[-1]["best method"] = _best(part)
     return markdown(pd.DataFrame(table))
 
 
-def glance_table(store: Store) -> Text:
+def glance_table(results: Results) -> Text:
     """Every row of the paper's Table 1: the share of the original score that is kept, printed and measured."""
     table = []
-    for line, row in _rows(store):
-        claimed = spell(retention(line["metric"], line["avss"], line["original"]))
-        for source, part in _sources(store, row):
+    for line, row in _rows(results):
+        claimed = spell(share_kept(line["metric"], line["avss"], line["original"]))
+        for source, part in _sources(results, row):
             kept = {
                 label(m.method, m.reading): spell(m.retention, m.retention_low, m.retention_high)
                 for m in part.itertuples()
             }
             table.append({"row": _link(line, row), "source": _source(source, part)})
-            table[-1]["blocks removed"] = _removed(store, row, source)
+            table[-1]["blocks removed"] = _removed(results, row, source)
             whole = part[part["method"] == "original"]
             name = NAMES.get(line["metric"], line["metric"])
             table[-1]["before"] = "" if whole.empty else f"{name} {spell(whole['value'].iloc[0])}"
@@ -291,19 +227,20 @@ def glance_table(store: Store) -> Text:
     return markdown(pd.DataFrame(table))
 
 
-def _rows(store: Store) -> list[tuple[pd.Series, str | None]]:
+def _rows(results: Results) -> list[tuple[pd.Series, str | None]]:
     """The lines of the paper's table, each with its rows of results, or None."""
     rows: dict[int, list[str]] = {}
-    for row, number in measured_rows(store).items():
+    for row, number in rows_of_table(results).items():
         rows.setdefault(number, []).append(row)
-    return [(line, row) for number, line in table_1().iterrows() for row in rows.get(number, [None])]
+    return [(line, row) for number, line in printed_table().iterrows() for row in rows.get(number, [None])]
 
 
-def _sources(store: Store, row: str | None) -> Iterable[tuple[str, pd.DataFrame]]:
+def _sources(results: Results, row: str | None) -> Iterable[tuple[str, pd.DataFrame]]:
     """The lines of `summary` by profile; where nothing is measured, one without lines."""
     if row is None:
         return [(NOT_MEASURED, pd.DataFrame(columns=["method", "reading"]))]
-    return summary(store, row).query("source != @PRINTED").groupby("source", sort=False)
+    scores = summary(results, row)
+    return scores[scores["source"] != PRINTED].groupby("source", sort=False)
 
 
 def _source(source: str, part: pd.DataFrame) -> str:
@@ -319,7 +256,7 @@ def _best(part: pd.DataFrame) -> str:
     if pruned.empty:
         return ""
     values = pruned["value"]
-    best = pruned[values == (values.max() if METRICS[pruned["metric"].iloc[0]].higher_is_better else values.min())]
+    best = pruned[values == (values.max() if HIGHER_IS_BETTER[pruned["metric"].iloc[0]] else values.min())]
     # A name may break after its underscore, so that the last column fits the page.
     names = ", ".join(label(line.method, line.reading).replace("_", "_\u200b") for line in best.itertuples())
     return f"{names}: {spell(*best.iloc[0][['value', 'low', 'high']])}"
@@ -330,25 +267,20 @@ def _link(line: pd.Series, row: str | None) -> str:
     name = f"{line['dataset']}, {line['model']}"
     if row is None:
         return name
-    first = line.name == table_1().query("task == @line.task").index[0]
+    first = line.name == printed_table().query("task == @line.task").index[0]
     page = line["task"].replace("_", "-") if first else f"rows/{row}"
     return f"[{name}](/book/executed/{page}.ipynb)"
 
 
-def _removed(store: Store, row: str | None, profile: str) -> str:
+def _removed(results: Results, row: str | None, profile: str) -> str:
     if row is None:
         return ""
-    first = current(store, row).query("profile == @profile and method != 'original'").iloc[0]
+    first = lowest_removals(results, row).query("profile == @profile and method != 'original'").iloc[0]
     return f"{round(first['share_of_layers'] * first['layers'])} of {first['layers']:.0f}"
 
 
-def reading_table(store: Store) -> Text:
-    """The fields of a reading and what the presets set them to."""
-    table = {f"`{name}`": {f"`{key}`": f"`{value}`" for key, value in vars(r).items()} for name, r in PRESETS.items()}
-    return markdown(pd.DataFrame(table).rename_axis("field").reset_index())
-
-
-# Those that pages include, by the name of their file; the notebooks call the others too.
-TABLES = {function.__name__: function for function in (claim_table, glance_table, reading_table)} | {
-    f"rows_table-{task}": partial(rows_table, task=task) for task in TASKS
+# The tables that pages include, by the name of their file; the notebooks call the others too.
+TABLES = {function.__name__: function for function in (claim_table, glance_table)} | {
+    f"rows_table-{task}": partial(rows_table, task=task)
+    for task in ("sentiment", "language_modeling", "question_answering")
 }

@@ -1,0 +1,80 @@
+"""Text of the book's tables: Markdown, and numbers with their intervals as readers see them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+NOT_MEASURED = "not measured"
+# From here on a number is written as a power of ten.
+_LARGE = 1e15
+
+
+class Text(str):
+    """Markdown that a notebook shows as such."""
+
+    __slots__ = ()
+
+    def _repr_markdown_(self) -> str:
+        return self
+
+
+def markdown(table: pd.DataFrame, digits: int = 3, note: str = "") -> Text:
+    """The table without its index, and a note below it; floats get this many decimals, columns of numbers go right."""
+    right = [pd.api.types.is_numeric_dtype(table[column]) for column in table]
+    texts = [
+        [f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell) for cell in line]
+        for line in (table.columns, *table.itertuples(index=False))
+    ]
+    head, *body = [[cell.replace("|", "\\|") for cell in line] for line in texts]
+    lines = [head, ["---:" if number else "---" for number in right], *body]
+    return Text("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + (f"\n{note}\n" if note else ""))
+
+
+def table_or_note(lines: list[dict]) -> Text:
+    """The table of these lines; without lines, that nothing is measured."""
+    return markdown(pd.DataFrame(lines)) if lines else Text(f"{NOT_MEASURED.capitalize()}.\n")
+
+
+def revision(facts: dict) -> str:
+    """The revision of the code that ran, from its provenance, and whether files differed from it."""
+    if not facts.get("git_revision"):
+        return "not recorded"
+    return f"`{facts['git_revision'][:7]}`{' with changes' if facts.get('git_dirty') else ''}"
+
+
+def spell(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
+    """A number with its interval, which does not break over lines: `0.859 [0.836, 0.881]`. sign: "+" shows it always.
+
+    nan is not measured. From 100 upwards a number has fewer decimals, down to none. A number beyond the range of
+    floats is said in words.
+    """
+    if np.isnan(value):
+        return NOT_MEASURED
+    if np.isfinite(value) and round(abs(value), digits) >= 100:
+        digits = max(0, digits - int(math.log10(round(abs(value), digits))))
+    number, *ends = (_spell_one(part, digits, sign) for part in (value, low, high))
+    return number if np.isnan(low) else f"{number} [{ends[0]},\u00a0{ends[1]}]"
+
+
+def _spell_one(value: float, digits: int, sign: str) -> str:
+    if np.isinf(value):
+        return "too large to hold" if value > 0 else "too far below 0 to hold"
+    form = f"{sign}.2e" if abs(value) >= _LARGE else f"{sign}.{digits}f"
+    return format(value, form).replace("-", "−")
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as a percentage; nan is not measured."""
+    return NOT_MEASURED if np.isnan(share) else f"{100 * share:.{digits}f}\u00a0%"
+
+
+def runs_of(layers) -> str:
+    """Layers in ascending order, those that follow each other as a range: `0, 3–5`."""
+    ends: list[list[int]] = []
+    for layer in sorted(layers):
+        if ends and layer == ends[-1][1] + 1:
+            ends[-1][1] = layer
+        else:
+            ends.append([layer, layer])
+    return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in ends)

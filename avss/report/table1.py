@@ -1,0 +1,65 @@
+"""The paper's Table 1, as printed, and the rows of results that stand for its lines."""
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from avss.errors import InputError
+from avss.intervals import HIGHER_IS_BETTER
+from avss.report.snapshot import Results
+
+PRINTED_TABLE = Path(__file__).parent / "table1.csv"
+PRINTED = "printed"
+HEADINGS = {PRINTED: "paper, as printed"}
+BASELINES = ("gbis", "lrp", "cim")
+# Decimals that the table prints.
+DIGITS = {metric: 4 if better else 3 for metric, better in HIGHER_IS_BETTER.items()}
+CLAIMED_RETENTION = 0.9
+
+
+def printed_table() -> pd.DataFrame:
+    """The table, one line a row; tasks by the names that they have in this package."""
+    table = pd.read_csv(PRINTED_TABLE)
+    return table.assign(task=table["task"].str.removesuffix(" classification").str.replace(" ", "_"))
+
+
+@cache
+def printed_line(results: Results, row: str) -> pd.Series | None:
+    """The line that this row of results stands for: the one of its `stands_for`, or else of its data set and model.
+
+    None where it stands for none. Raises `InputError` for a row without results.
+    """
+    names, table = configuration(results, row), printed_table()
+    if "stands_for" in names:
+        lines = table[table["id"] == names["stands_for"]]
+    else:
+        lines = table[(table["dataset"] == names["dataset"]) & (table["model"] == names["model"])]
+    return None if lines.empty else lines.iloc[0]
+
+
+def configuration(results: Results, row: str) -> dict:
+    """The configuration of the row's newest run. Raises `InputError` for a row without results."""
+    part = results.of(results.in_use, row)
+    if part.empty:
+        raise InputError(f"results of row {row} are missing under {results.store.root}; run `make book` first")
+    return results.newest(*part[["profile", "row"]].iloc[-1])["configuration"]
+
+
+def measured_rows(results: Results) -> dict[str, int | None]:
+    """The rows that have results, each with the number of its line in `printed_table`, in the order of that table.
+
+    Rows that stand for one line are one entry, by the id of the line. Rows that stand for none come last, with None.
+    Raises `InputError` where there is no result at all.
+    """
+    names = results.in_use.loc[results.in_use["status"] == "ok", "row"].map(results.line_of).unique()
+    if not len(names):
+        raise InputError(f"results are missing under {results.store.root}; run `make book` first")
+    lines = {row: printed_line(results, row) for row in names}
+    numbers = {row: None if line is None else int(line.name) for row, line in lines.items()}
+    return dict(sorted(numbers.items(), key=lambda item: (item[1] is None, item[1] or 0)))
+
+
+def rows_of_table(results: Results) -> dict[str, int]:
+    """The measured rows that stand for a line of the table, each with the number of that line."""
+    return {row: number for row, number in measured_rows(results).items() if number is not None}

@@ -1,0 +1,43 @@
+"""Every table of the book as Markdown, from the results alone, without torch: one module a page, as in `figures`.
+
+`TABLES` are those that pages include, by the name of their file. Notebooks call the others too.
+"""
+
+from avss.report.markdown import Text, markdown, percent, runs_of, spell
+from avss.report.tables import audit, cost, coverage, readings, rows, speed, table_1
+from avss.report.tables.readings import reading_table
+from avss.report.tables.rows import (
+    agreement_table,
+    basis_table,
+    claim_table,
+    difference_table,
+    glance_table,
+    removal_table,
+    retention_table,
+    rows_table,
+    score_table,
+)
+
+TABLES = {
+    name: table
+    for page in (rows, readings, table_1, audit, coverage, cost, speed)
+    for name, table in page.TABLES.items()
+}
+__all__ = [
+    "TABLES",
+    "Text",
+    "agreement_table",
+    "basis_table",
+    "claim_table",
+    "difference_table",
+    "glance_table",
+    "markdown",
+    "percent",
+    "reading_table",
+    "removal_table",
+    "retention_table",
+    "rows_table",
+    "runs_of",
+    "score_table",
+    "spell",
+]

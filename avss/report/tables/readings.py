@@ -1,0 +1,189 @@
+"""The tables about what the equations leave open, from the runs with varied readings (`avss.report.readings`)."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.special import erf
+
+from avss import intervals
+from avss.reading import PRESETS
+from avss.report.comparisons import layer_values, lowest_removals, successes
+from avss.report.markdown import Text, markdown, runs_of, spell
+from avss.report.readings import (
+    DIVERGENCES,
+    FIELDS,
+    PAPER,
+    RELEASED,
+    axis_label,
+    compared,
+    exponents,
+    measured,
+    stored_curve,
+)
+from avss.report.snapshot import Results
+
+
+def reading_table(results: Results) -> Text:
+    """The fields of a reading and what the presets set them to."""
+    table = {f"`{name}`": {f"`{key}`": f"`{value}`" for key, value in vars(r).items()} for name, r in PRESETS.items()}
+    return markdown(pd.DataFrame(table).rename_axis("field").reset_index())
+
+
+def _spelled(line, name: str, digits: int = 3) -> str:
+    return spell(*(getattr(line, f"{name}{end}") for end in ("", "_low", "_high")), digits=digits)
+
+
+def _shown(lines: pd.DataFrame, note: str) -> Text:
+    """The table, without the profiles where there is only one."""
+    return markdown(lines.drop(columns=["profile"] if lines["profile"].nunique() == 1 else []), note=note)
+
+
+def comparison_table(results: Results, row: str) -> Text:
+    """`compared` for readers."""
+    table = compared(results, row)
+    lines = pd.DataFrame(
+        {
+            "profile": table["source"],
+            "reading": [axis_label(line.axis, line.choice) for line in table.itertuples()],
+            "τ with `paper`": [_spelled(line, "tau", 2) for line in table.itertuples()],
+            "blocks removed (seeds)": table["removed"],
+            "retention": [_spelled(line, "retention") for line in table.itertuples()],
+            "single seeds": [_span(line.worst, line.best) for line in table.itertuples()],
+        }
+    )
+    note = (
+        f"Row `{row}`. In brackets: after τ the lowest and the highest value over the seeds (for `paper`: over pairs "
+        f"of seeds), after retention its 95 % interval over documents (n = {_counts(table['n'])}), which does not "
+        f"cover the choice of seeds. {_runs(table)}"
+    )
+    return _shown(lines, note)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
+
+
+def _counts(column: pd.Series) -> str:
+    return ", ".join(f"{count:.0f}" for count in column.unique())
+
+
+def _runs(table: pd.DataFrame) -> str:
+    """The runs behind a table, each named once."""
+    runs = dict.fromkeys(run for listed in table["run"] for run in listed.split(", "))
+    return f"Runs: {', '.join(f'`{run}`' for run in runs)}."
+
+
+def counted_changes(results: Results, row: str) -> Text:
+    """How much the changes of one field matter in a row, counted; one sentence or two for each profile."""
+    lines = []
+    for source, table in compared(results, row).groupby("source", sort=False):
+        base = table[table["axis"] == "paper"].iloc[0]
+        # A reading that failed on some seeds is no mean over the same samples.
+        alone = table[table["axis"].isin(FIELDS) & (table["seeds"] == base.seeds)]
+        apart = (alone["retention_low"] > base.retention_high) | (alone["retention_high"] < base.retention_low)
+        worst, best = (alone.sort_values("retention").iloc[end] for end in (0, -1))
+        lines.append(
+            f"- `{row}`, {source}: of {len(alone)} changes of one field, {(alone['tau_high'] < base.tau_low).sum()} "
+            f"move the order further on every seed than another calibration sample does on any, and "
+            f"{(alone['removed'] != base.removed).sum()} remove other blocks on some seed. Retention is "
+            f"{base.retention:.3f} under `paper`; it runs from {worst.retention:.3f} "
+            f"({axis_label(worst.axis, worst.choice)}) to {best.retention:.3f} "
+            f"({axis_label(best.axis, best.choice)}), and in "
+            f"{apart.sum()} of the changes its interval does not touch that of `paper`."
+        )
+    return Text("\n".join(lines))
+
+
+def divergence_table(results: Results, row: str) -> Text:
+    """What each divergence of `released-code` changes: made alone in `paper`, and left out of `released-code`."""
+    table = compared(results, row)
+    lines = []
+    for source, part in table.groupby("source", sort=False):
+        known = part.set_index("reading")
+        whole = {"divergence": "none", "alone": PAPER.name, "left out": RELEASED.name}
+        readings = [whole] + [
+            {
+                "divergence": f"{name} = {getattr(RELEASED, name)}",
+                "alone": replace(PAPER, **{name: getattr(RELEASED, name)}).name,
+                "left out": replace(RELEASED, **{name: getattr(PAPER, name)}).name,
+            }
+            for name in DIVERGENCES
+        ]
+        for names in readings:
+            cells = {"profile": source, "divergence": names["divergence"]}
+            for way in ("alone", "left out"):
+                # nan, which is shown as not measured, where it has not run.
+                line = known.reindex([names[way]]).iloc[0]
+                cells |= {f"τ, {way}": _spelled(line, "tau", 2), f"retention, {way}": _spelled(line, "retention")}
+            lines.append(cells)
+    note = f"Row `{row}`, n = {_counts(table['n'])} documents. In the line `none`: `paper` itself, and `released-code`."
+    return _shown(pd.DataFrame(lines), note)
+
+
+def selection_table(results: Results, row: str) -> Text:
+    """What was removed by other rules than `lowest`, one line for each set of blocks."""
+    table = successes(results, row)
+    table = table[~table["selection"].str.startswith(("none", "lowest"))]
+    seeds = table.groupby(["profile", "reading", "selection"])["seed"].transform("nunique")
+    lines = [
+        {
+            "profile": profile,
+            "reading": reading,
+            "selection": rule,
+            "blocks removed": runs_of(map(int, removed.split("+"))) if removed != "none" else "none",
+            "seeds": f"{len(part)} of {seeds[part.index[0]]}",
+            part["metric"].iloc[0]: spell(*part[["value", "low", "high"]].iloc[0]),
+        }
+        for (profile, reading, rule, removed), part in table.groupby(
+            ["profile", "reading", "selection", "removed"], sort=False
+        )
+    ]
+    whole = ", ".join(f"{value:.3f}" for value in table["original"].unique())
+    note = (
+        f"Row `{row}`, with 95 % intervals over n = {_counts(table['n'])} documents; with all blocks {whole}. "
+        f"{_runs(table)}"
+    )
+    return _shown(pd.DataFrame(lines), note)
+
+
+def scale_table(results: Results, row: str) -> Text:
+    """AVSS against the standard deviation alone and against depth, by epsilon; means over the seeds."""
+    table = compared(results, row)
+    scores, spreads = (
+        layer_values(results, quantity, row).set_index(["profile", "reading", "layer"])["mean"]
+        for quantity in ("normalized_avss", "std")
+    )
+    lines = []
+    for line in table[table["axis"].isin(["paper", "epsilon"])].itertuples():
+        own, spread = scores[line.source, line.reading], spreads[line.source, line.reading]
+        lines.append(
+            {
+                "profile": line.source,
+                "epsilon": line.choice or str(PAPER.epsilon),
+                "highest σ / lowest": f"{spread.max() / spread.min():.2f}",
+                "τ of AVSS and σ": spell(intervals.kendall_tau(own, spread), digits=2),
+                "τ of AVSS and depth": spell(intervals.kendall_tau(own, own.index), digits=2),
+            }
+        )
+    blocks = _counts(lowest_removals(results, row)["layers"])
+    return _shown(pd.DataFrame(lines), f"Row `{row}`, n = {blocks} blocks. {_runs(table)}")
+
+
+def exponent_table(results: Results, shares: tuple[float, ...] = (0.001, 0.01, 0.1, 0.5, 0.9)) -> Text:
+    """The `exponents` of a Gaussian and of the rows whose curves are stored: mean, lowest and highest block."""
+    epsilon = np.geomspace(1e-4, 4, 200)
+    shapes = {"Gaussian": [pd.DataFrame({"epsilon": epsilon, "sparsity": erf(epsilon / np.sqrt(2))})]}
+    for row in measured(results):
+        for profile, curve in stored_curve(results, row).groupby("profile", sort=False):
+            shapes[f"{row} ({profile})"] = [part for _, part in curve.groupby("layer")]
+    table = pd.DataFrame({"S": [f"{share:g}" for share in shares]})
+    for name, curves in shapes.items():
+        found = np.array([exponents(curve, shares) for curve in curves])
+        ends = (found.min(0), found.max(0)) if len(found) > 1 else ()
+        table[name] = [spell(*line, digits=2) for line in zip(found.mean(0), *ends, strict=True)]
+    return markdown(table, note="Mean over the blocks, and in brackets the lowest and the highest block.")
+
+
+# The table that a page includes, by the name of its file; a notebook calls the others.
+TABLES = {"reading_table": reading_table}

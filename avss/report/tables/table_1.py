@@ -1,0 +1,50 @@
+"""The paper's Table 1 beside what was measured."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from avss.report.cases import row_name
+from avss.report.comparisons import NAMES, label
+from avss.report.markdown import NOT_MEASURED, Text, markdown, percent, spell
+from avss.report.snapshot import Results
+from avss.report.sources import SHOWN, scores
+from avss.report.table1 import DIGITS, PRINTED, printed_table
+
+
+def table_1_table(results: Results) -> Text:
+    """The paper's Table 1, and under each row what each profile measured, with 95 % intervals over documents.
+
+    A row's name ends in what was removed: the printed parameter reduction, or shares of the layers and parameters.
+    """
+    data, table = scores(results), []
+    profiles = list(data["source"].unique())[1:]
+    for number, line in printed_table().iterrows():
+        printed = f"**{row_name(line)}**, {NAMES.get(line['metric'], line['metric'])}, {line['parameter_reduction']}"
+        measured = data[data["line"] == number]
+        for source, part in measured.groupby("source", sort=False):
+            cells = dict(zip(part["method"], map(_score, part.itertuples()), strict=True))
+            table.append(
+                {"row": printed if source == PRINTED else f"{source}, `{part['data'].iloc[0]}`, {_removed(part)}"}
+            )
+            table[-1] |= {label(method): cells.get(method, NOT_MEASURED) for method in SHOWN}
+        lacking = [profile for profile in profiles if profile not in set(measured["source"])]
+        if lacking:
+            table.append({"row": ", ".join(lacking), label("original"): NOT_MEASURED})
+    return markdown(pd.DataFrame(table).fillna(""))
+
+
+def _score(line: NamedTuple) -> str:
+    if line.source == PRINTED:
+        return spell(line.value, digits=DIGITS[line.metric])
+    # An interval may break, so that seven columns of them fit the page.
+    return spell(line.value, line.low, line.high).replace("\u00a0", " ")
+
+
+def _removed(part: pd.DataFrame) -> str:
+    shares = part.loc[part["method"] != "original", ["share_of_layers", "share_of_parameters"]]
+    return "{} ({} of the parameters)".format(*(percent(share, 2) for share in shares.mean()))
+
+
+# The table that a page includes, by the name of its file.
+TABLES = {"table_1_table": table_1_table}

@@ -1,0 +1,83 @@
+"""Stores of results in which every number is known, for the tests of tables and figures."""
+
+import numpy as np
+
+from avss import intervals
+from avss.report import comparisons
+from avss.store import Store
+
+DOCUMENTS, SEEDS, BLOCKS = 40, 3, 6
+# What each method removes on each seed, and the share of documents that the model then gets right.
+REMOVED = {
+    ("original", "none"): ["none"],
+    ("avss", "paper"): ["1"] * SEEDS,
+    ("avss", "released-code"): ["5"] * SEEDS,
+    ("random", "none"): ["2", "5", "1"],
+    ("last", "none"): ["5"] * SEEDS,
+}
+CORRECT = {"none": 0.9, "1": 0.875, "2": 0.8, "5": 0.5}
+PERPLEXITY_ROW = {
+    "row": "hackernews-llama-7b",
+    "task": "language_modeling",
+    "dataset": "HackerNews",
+    "model": "LLama-7B",
+    "metric": "perplexity",
+}
+
+
+def fill(
+    store: Store,
+    profile: str,
+    revision: str = "aaaa",
+    created: str = "2026-01-01T00:00:00Z",
+    *,
+    row: str = comparisons.FIRST_ROW,
+    task: str = "sentiment",
+    dataset: str = "SST-2",
+    model: str = "DistilBERT",
+    metric: str = "accuracy",
+    removed: dict = REMOVED,
+    blocks: int = BLOCKS,
+    fails: tuple = (),
+) -> None:
+    """One run of a row in which every number is known; every method scores the blocks by depth, `last` against it."""
+    configuration = {"dataset": dataset, "model": model}
+    facts = {"configuration": configuration, "hardware": {"processor": "slate"}, "protocol": "counting"}
+    run = store.start(profile, row, created, facts)
+    values = {}
+    for layers in dict.fromkeys(layers for sets in removed.values() for layers in sets):
+        correct = CORRECT.get(layers, 0.7)
+        hits = (np.arange(DOCUMENTS) < correct * DOCUMENTS).astype(float)
+        # As losses: the fewer are right, the higher.
+        outcome = (hits, np.ones(DOCUMENTS)) if metric != "perplexity" else (3 - 2 * hits, np.full(DOCUMENTS, 2.0))
+        run.add_outcome(f"{profile}{revision}-{layers}", *outcome)
+        values[layers] = intervals.value(metric, *outcome)
+    for (method, reading), sets in removed.items():
+        for seed, layers in enumerate(sets):
+            count = 0 if layers == "none" else 1 + layers.count("+")
+            status = "failed: no room" if (method, seed) in fails else "ok"
+            observation = {
+                **{"key": f"{row}{profile}{revision}{method}{reading}{seed}", "profile": profile, "row": row},
+                **{"task": task, "dataset": dataset, "data": "data", "data_fingerprint": "ffff"},
+                **{"model": "model", "revision": revision, "method": method, "reading": reading},
+                **{"selection": f"lowest({count})" if count else "none", "removed": layers},
+                **{"coalition": f"{profile}{revision}-{layers}", "layers": blocks, "share_of_layers": count / blocks},
+                **{"share_of_parameters": 0.1, "seed": seed, "samples": 8, "metric": metric},
+                **{"value": values[layers], "low": 0, "high": 1, "original": values["none"], "n": DOCUMENTS},
+                **{"seconds": 1, "peak_memory_mb": 1, "status": status},
+            }
+            known = {"row": row, "method": method, "reading": reading, "seed": seed}
+            quantities = ("variance", "sparsity", "normalized_avss") if method == "avss" else (method,)
+            scores = [
+                known | {"layer": layer, "quantity": quantity, "value": (1 + layer) * (-1 if method == "last" else 1)}
+                for layer in range(blocks)
+                for quantity in quantities
+                if method != "original"
+            ]
+            run.add([observation], scores if status == "ok" else [])
+
+
+def cells(table: str, line: str) -> list[str]:
+    """The cells of the line of a Markdown table that starts with this text."""
+    found = next(text for text in table.splitlines() if text.startswith(f"| {line} |"))
+    return [cell.strip() for cell in found.strip("|").split("|")][1:]
