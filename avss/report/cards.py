@@ -17,7 +17,7 @@ def title_of(row: dict) -> str:
 
 
 def not_executed(log: Path, executed: Path) -> str:
-    """The reason why a notebook is not there, as a red box: the end of its log, unless `executed` is there after all."""
+    """A red box that says why a notebook is not there. log: of its run. executed: where the notebook would lie."""
     reason = "It was not started, because a notebook that it needs failed."
     if log.is_file() and not executed.is_file():
         reason = "\n".join(log.read_text(encoding="utf-8").rstrip().split("\n")[-_LINES:])
