@@ -25,6 +25,17 @@ PERPLEXITY_ROW = {
 }
 
 
+def keys_of(
+    removed: dict, row: str = comparisons.FIRST_ROW, profile: str = "mini", revision: str = "aaaa"
+) -> list[str]:
+    """The keys of the observations that `fill` makes of these removals."""
+    return [
+        f"{row}{profile}{revision}{method}{reading}{seed}{layers.count('+')}"
+        for (method, reading), sets in removed.items()
+        for seed, layers in enumerate(sets)
+    ]
+
+
 def fill(
     store: Store,
     profile: str,
@@ -39,31 +50,42 @@ def fill(
     removed: dict = REMOVED,
     blocks: int = BLOCKS,
     fails: tuple = (),
-) -> None:
-    """One run of a row in which every number is known; every method scores the blocks by depth, `last` against it."""
-    configuration = {"dataset": dataset, "model": model}
+    asked: list[str] | None = None,
+    stands_for: str | None = None,
+    values: dict | None = None,
+) -> list[str]:
+    """One run of a row in which every number is known; every method scores the blocks by depth, `last` against it.
+
+    fails: methods and seeds that fail. asked: keys that the configuration asks for (None: those of this run).
+    values: by removed layers, values to store in place of the true ones. Returns the keys of this run.
+    """
+    keys = keys_of(removed, row, profile, revision)
+    configuration = {"dataset": dataset, "model": model} | ({"stands_for": stands_for} if stands_for else {})
     facts = {"configuration": configuration, "hardware": {"processor": "slate"}, "protocol": "counting"}
+    facts["asked"] = keys if asked is None else asked
     run = store.start(profile, row, created, facts)
-    values = {}
+    true = {}
     for layers in dict.fromkeys(layers for sets in removed.values() for layers in sets):
         correct = CORRECT.get(layers, 0.7)
         hits = (np.arange(DOCUMENTS) < correct * DOCUMENTS).astype(float)
         # As losses: the fewer are right, the higher.
         outcome = (hits, np.ones(DOCUMENTS)) if metric != "perplexity" else (3 - 2 * hits, np.full(DOCUMENTS, 2.0))
         run.add_outcome(f"{profile}{revision}-{layers}", *outcome)
-        values[layers] = intervals.value(metric, *outcome)
+        true[layers] = intervals.value(metric, *outcome)
+    shown = true | (values or {})
+    names = iter(keys)
     for (method, reading), sets in removed.items():
         for seed, layers in enumerate(sets):
             count = 0 if layers == "none" else 1 + layers.count("+")
             status = "failed: no room" if (method, seed) in fails else "ok"
             observation = {
-                **{"key": f"{row}{profile}{revision}{method}{reading}{seed}", "profile": profile, "row": row},
+                **{"key": next(names), "profile": profile, "row": row},
                 **{"task": task, "dataset": dataset, "data": "data", "data_fingerprint": "ffff"},
                 **{"model": "model", "revision": revision, "method": method, "reading": reading},
                 **{"selection": f"lowest({count})" if count else "none", "removed": layers},
                 **{"coalition": f"{profile}{revision}-{layers}", "layers": blocks, "share_of_layers": count / blocks},
                 **{"share_of_parameters": 0.1, "seed": seed, "samples": 8, "metric": metric},
-                **{"value": values[layers], "low": 0, "high": 1, "original": values["none"], "n": DOCUMENTS},
+                **{"value": shown[layers], "low": 0, "high": 1, "original": true.get("none"), "n": DOCUMENTS},
                 **{"seconds": 1, "peak_memory_mb": 1, "status": status},
             }
             known = {"row": row, "method": method, "reading": reading, "seed": seed}
@@ -75,6 +97,7 @@ def fill(
                 if method != "original"
             ]
             run.add([observation], scores if status == "ok" else [])
+    return keys
 
 
 def cells(table: str, line: str) -> list[str]:

@@ -8,6 +8,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from avss.errors import InputError
 from avss.report import comparisons, figures, tables
@@ -263,3 +265,35 @@ def test_markdown_keeps_cells_whole(store):
     assert table.splitlines()[0] == "| a\\|b | n | share |"
     assert table.splitlines()[2] == "| x\\|y | 3 | 0.12 |"
     assert table.endswith("\nNote.\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (99.9994, "99.999"),
+        (99.9996, "100.0"),
+        (100, "100.0"),
+        (-99.9996, "−100.0"),
+        (999.96, "1000"),
+        (194_000, "194000"),
+        (1.7e18, "1.70e+18"),
+        (np.inf, "too large to hold"),
+        (-np.inf, "too far below 0 to hold"),
+        (np.nan, "not measured"),
+    ],
+)
+def test_a_number_is_spelt_by_its_size_whatever_it_is(value, expected):
+    assert tables.spell(value) == expected
+
+
+def test_an_interval_that_ends_beyond_all_numbers_says_so():
+    assert tables.spell(5, 4, np.inf) == "5.000 [4.000,\u00a0too large to hold]"
+    assert tables.percent(np.nan) == "not measured"
+
+
+@given(st.floats(), st.integers(0, 4))
+def test_no_number_ends_a_table(value, digits):
+    text = tables.spell(value, value, value, digits=digits)
+    assert text
+    assert len(text) < 100
+    assert "nan" not in text

@@ -117,11 +117,13 @@ class _Profile:
                 raise InputError(f"run {line.run} has no outcomes for removed={line.removed}; delete it and run again")
             self.outcomes[line.removed] = stored[line.coalition]
 
-        self.values = {key: intervals.value(self.metric, *parts) for key, parts in self.outcomes.items()}
+        # Without the original model there is nothing to keep a share of.
+        self.values = {"none": np.nan}
+        self.values |= {key: intervals.value(self.metric, *parts) for key, parts in self.outcomes.items()}
         if self.documents > 1:
             stacked = [np.stack(parts, 1) for parts in zip(*self.outcomes.values(), strict=True)]
             drawn = intervals.resampled(self.metric, *stacked)
-            self.resamples = dict(zip(self.outcomes, drawn.T, strict=True))
+            self.resamples = {"none": np.full(len(drawn), np.nan)} | dict(zip(self.outcomes, drawn.T, strict=True))
 
     def mean(self, removed: Counter) -> float:
         """The metric, averaged over seeds that removed these sets of layers so many times."""
@@ -214,7 +216,7 @@ def differences(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """
     lines = []
     for profile in _profiles(results, row):
-        denominator = profile.outcomes["none"][1]
+        _, denominator = next(iter(profile.outcomes.values()))
         for against in (("random", "none"), ("last", "none"), ("avss", "paper")):
             for cell in profile.cells:
                 if against not in profile.cells or cell in (against, ("original", "none")):

@@ -51,10 +51,18 @@ def spell(value: float, low: float = np.nan, high: float = np.nan, *, digits: in
     """
     if np.isnan(value):
         return NOT_MEASURED
-    if np.isfinite(value) and round(abs(value), digits) >= 100:
-        digits = max(0, digits - int(math.log10(round(abs(value), digits))))
+    digits = _decimals(value, digits)
     number, *ends = (_spell_one(part, digits, sign) for part in (value, low, high))
     return number if np.isnan(low) else f"{number} [{ends[0]},\u00a0{ends[1]}]"
+
+
+def _decimals(value: float, digits: int) -> int:
+    shown = digits
+    # Twice, as rounding may carry a number over a power of ten.
+    for _ in range(2 if np.isfinite(value) else 0):
+        size = round(abs(value), shown)
+        shown = max(0, digits - int(math.log10(size))) if size >= 100 else digits
+    return shown
 
 
 def _spell_one(value: float, digits: int, sign: str) -> str:

@@ -33,8 +33,8 @@ class Results:
         """All observations, as in `Store.observations`. A value that is not finite has failed, whatever was stored."""
         table = self.store.observations()
         broken = (table["status"] == "ok") & ~np.isfinite(table["value"].astype(float))
-        reasons = "failed: the stored value is " + table["value"].astype(str) + ", not a finite number"
-        return table.assign(status=table["status"].mask(broken, reasons))
+        reasons = [f"failed: the stored value is {value}, not a finite number" for value in table["value"]]
+        return table.assign(status=table["status"].mask(broken, pd.Series(reasons, table.index, dtype="str")))
 
     @cached_property
     def layers(self) -> pd.DataFrame:

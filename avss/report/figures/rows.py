@@ -22,7 +22,7 @@ from avss.report.comparisons import (
     sort_key,
     summary,
 )
-from avss.report.figures.style import WIDTH, colour
+from avss.report.figures.style import WIDTH, colour, nothing_measured
 from avss.report.markdown import percent, spell
 from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED
@@ -46,6 +46,8 @@ def _spread(heights: list[float], gap: float) -> list[float]:
 def variance_by_block(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Eq. 1 of every block by reading, one panel a profile: mean over the seeds, bars from the lowest to highest."""
     data = layer_values(results, "variance", row)
+    if data.empty:
+        return nothing_measured(data)
     profiles = data["profile"].unique()
     figure = Figure(figsize=(WIDTH, 2.6))
     panels = figure.subplots(1, len(profiles), squeeze=False)[0]
@@ -89,6 +91,8 @@ def _block_ticks(panel, depth: int) -> None:
 def retention(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Share of the original score that is left after removal, by method: the paper's numbers, then each profile's."""
     data = summary(results, row).query("method != 'original'").reset_index(drop=True)
+    if data.empty:
+        return nothing_measured(data)
     data.insert(1, "name", [label(line.method, line.reading) for line in data.itertuples()])
     observed = lowest_removals(results, row)
     sources, names = data["source"].unique(), _methods(data)
@@ -141,6 +145,8 @@ def _list_methods(panel, names: list[str], title: str) -> None:
 def removed_layers(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Which blocks each method removed: the height of a bar is the share of the seeds that removed the block."""
     data = removals(results, row)
+    if data.empty:
+        return nothing_measured(data)
     data.insert(1, "name", [label(line.method, line.reading) for line in data.itertuples()])
     profiles, names = data["profile"].unique(), _methods(data)
     figure = Figure(figsize=(WIDTH, 0.85 + _LINE * len(names)))
@@ -172,6 +178,8 @@ def card(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """
     data = summary(results, row)
     data = data[(data["source"] != PRINTED) & data["method"].isin(CARD) & data["reading"].isin(["none", "paper"])]
+    if set(data["method"]) <= {"original"}:
+        return nothing_measured(data)
     data = data[data["source"] == data["source"].iloc[0]].reset_index(drop=True)
     data.insert(1, "name", [label(line.method) for line in data.itertuples()])
     gone = removals(results, row).merge(
@@ -193,6 +201,8 @@ def card(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
 def rank_agreement(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Kendall's tau of every two methods, and on the diagonal that of a method's own seeds; one panel a profile."""
     data = agreement(results, row)
+    if data.empty:
+        return nothing_measured(data)
     parts = dict(iter(data.groupby("source", sort=False)))
     sizes = [part[["method", "reading"]].drop_duplicates().shape[0] for part in parts.values()]
     figure = Figure(figsize=(WIDTH, sum(1.35 + _LINE * size for size in sizes)))

@@ -21,9 +21,17 @@ from avss.report.comparisons import (
     sort_key,
     summary,
 )
-from avss.report.markdown import NOT_MEASURED, Text, markdown, percent, runs_of, spell
+from avss.report.markdown import NOT_MEASURED, Text, markdown, percent, runs_of, spell, table_or_note
 from avss.report.snapshot import Results
-from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED, printed_line, printed_table, rows_of_table
+from avss.report.table1 import (
+    CLAIMED_RETENTION,
+    HEADINGS,
+    PRINTED,
+    measured_rows,
+    printed_line,
+    printed_table,
+    rows_of_table,
+)
 
 
 def _wide(lines: pd.DataFrame, cells: list[str], corner: str) -> Text:
@@ -123,6 +131,8 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
 
 def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
     """What the paper claims or implies of this row, and what each source says: holds, does not hold, or open."""
+    if row not in measured_rows(results):
+        return table_or_note([])
     controls = {"random": "beats random removal", "last": "beats removing the deepest"}
     verdicts = {"better": "holds", "worse": "does not hold", "same outcomes": "does not hold, same outcomes"}
     compared = differences(results, row).query("method == 'avss' and against in @controls")
@@ -130,7 +140,7 @@ def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
     for line in summary(results, row).query("method == 'avss'").itertuples():
         low, high = line.retention_low, line.retention_high
         verdict = "holds" if low > CLAIMED_RETENTION else "does not hold" if high < CLAIMED_RETENTION else "open"
-        cell = f"{verdict}: {spell(line.retention, low, high)}"
+        cell = NOT_MEASURED if np.isnan(line.retention) else f"{verdict}: {spell(line.retention, low, high)}"
         if line.source == PRINTED:
             cell = f"{spell(line.retention)}, no interval"
         claim = f"{label(line.method, line.reading)} keeps more than {percent(CLAIMED_RETENTION)}"
@@ -159,7 +169,7 @@ def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
             "splits scored and evaluated on": _splits(facts[0]["configuration"]),
             "layers removed": _span(removed["share_of_layers"]),
             "parameters removed": _span(removed["share_of_parameters"]),
-            "calibration documents a seed": str(removed["samples"].max()),
+            "calibration documents a seed": NOT_MEASURED if removed.empty else str(removed["samples"].max()),
             "seeds": str(removed["seed"].nunique()),
             "evaluation documents (n)": str(first["n"]),
             "protocol": next((fact["protocol"] for fact in facts if "protocol" in fact), "not recorded"),
@@ -181,7 +191,7 @@ def _failed(lines: pd.DataFrame) -> str:
 
 def _span(shares: pd.Series) -> str:
     low, high = shares.min(), shares.max()
-    return percent(low, 2) if np.isclose(low, high) else f"{percent(low, 2)} to {percent(high, 2)}"
+    return percent(low, 2) if shares.empty or np.isclose(low, high) else f"{percent(low, 2)} to {percent(high, 2)}"
 
 
 def rows_table(results: Results, task: str) -> Text:
@@ -254,7 +264,7 @@ def _source(source: str, part: pd.DataFrame) -> str:
 def _best(part: pd.DataFrame) -> str:
     pruned = part[part["method"] != "original"]
     if pruned.empty:
-        return ""
+        return "" if part.empty else NOT_MEASURED
     values = pruned["value"]
     best = pruned[values == (values.max() if HIGHER_IS_BETTER[pruned["metric"].iloc[0]] else values.min())]
     # A name may break after its underscore, so that the last column fits the page.
@@ -275,7 +285,10 @@ def _link(line: pd.Series, row: str | None) -> str:
 def _removed(results: Results, row: str | None, profile: str) -> str:
     if row is None:
         return ""
-    first = lowest_removals(results, row).query("profile == @profile and method != 'original'").iloc[0]
+    pruned = lowest_removals(results, row).query("profile == @profile and method != 'original'")
+    if pruned.empty:
+        return NOT_MEASURED
+    first = pruned.iloc[0]
     return f"{round(first['share_of_layers'] * first['layers'])} of {first['layers']:.0f}"
 
 
