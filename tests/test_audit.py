@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from avss.errors import InputError
+from avss.methods.catalogue import BASELINES
 from avss.report import audit
 from avss.report.audit import ask, findings, load_claims, verdict
 from avss.report.cases import Margin, Source
@@ -20,7 +21,7 @@ from avss.report.figures.style import style
 from avss.report.figures.table_1 import table_1
 from avss.report.snapshot import Results
 from avss.report.sources import printed_source
-from avss.report.table1 import BASELINES, PRINTED_TABLE, printed_table
+from avss.report.table1 import PRINTED_TABLE, printed_table
 from avss.report.tables import audit as tables
 from avss.report.tables.table_1 import table_1_table
 from avss.store import Store

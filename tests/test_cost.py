@@ -14,6 +14,7 @@ import avss
 from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods import METHODS
+from avss.methods.catalogue import Work
 from avss.report import benchmarks
 from avss.report.figures.cost import cost_of_methods, cost_of_pruning
 from avss.report.figures.style import style
@@ -28,6 +29,7 @@ import pruning as bench
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = 8
+READING = [name for name, method in METHODS.items() if method.reads_text]
 PROVENANCE = {
     "git_revision": "abc",
     "created": "2026-01-01T00:00:00Z",
@@ -163,23 +165,24 @@ def test_a_damaged_file_and_a_file_without_rows_are_named(store):
 
 def test_a_method_without_a_count_says_where_to_add_it(store):
     write(store, "methods-cpu", [method_row("divination")])
-    with pytest.raises(InputError, match="WORK"):
+    with pytest.raises(InputError, match=r"add an entry to avss/methods/catalogue\.py"):
         benchmarks.methods(Results(store))
 
 
-def test_every_method_that_reads_text_is_counted():
-    assert set(benchmarks.WORK) == {name for name, method in METHODS.items() if method.reads_text}
+def test_every_method_that_reads_text_is_counted_and_no_other():
+    for method in METHODS.values():
+        assert (method.work(4, 1) != Work()) == method.reads_text, method.name
 
 
 @pytest.mark.parametrize("family", ["llama", "distilbert"])
-@pytest.mark.parametrize("method", benchmarks.WORK)
+@pytest.mark.parametrize("method", READING)
 def test_methods_run_the_blocks_that_they_are_charged_for(method, family):
     model, runs = tiny(family), Counter()
     for block in blocks_of(model):
         block.register_forward_hook(lambda *_: runs.update(forwards=1))
         block.register_full_backward_hook(lambda *_: runs.update(backwards=1))
     avss.score(model, [labelled(family, ragged())], method)
-    assert (runs["forwards"], runs["backwards"]) == benchmarks.WORK[method](4)
+    assert (runs["forwards"], runs["backwards"]) == METHODS[method].work(4, 3)[:2]
 
 
 def test_the_benchmark_prunes_and_counts_every_byte():
@@ -225,7 +228,7 @@ def test_figures_of_cost_fit_the_page_also_where_nothing_is_measured(store, draw
         if measured:
             for device, hardware in (("cpu", {}), ("cuda", {"accelerator": "granite"})):
                 write(store, f"pruning-{device}", [pruned(0), pruned(2), pruned(4)], **hardware)
-                write(store, f"methods-{device}", [method_row(name, 9) for name in benchmarks.WORK], **hardware)
+                write(store, f"methods-{device}", [method_row(name, 9) for name in READING], **hardware)
         with mpl.rc_context(style("light")):
             figure, data = draw(Results(store))
             figure.draw_without_rendering()
@@ -244,4 +247,4 @@ def test_committed_measurements_can_be_traced(path):
 def test_committed_measurements_can_be_read():
     committed = Results(Store(ROOT / "results"))
     assert set(benchmarks.pruning(committed)["quantity"]) == {*benchmarks.SIZES, *benchmarks.TIMES}
-    assert set(benchmarks.methods(committed)["method"]) == set(benchmarks.WORK)
+    assert set(benchmarks.methods(committed)["method"]) == set(READING)

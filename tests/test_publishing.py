@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 import avss
-from avss.cli import _parser
+from avss.cli import COMMANDS
+from avss.options import parser as command_parser
 from avss.report.comparisons import FIRST_ROW
 from avss.report.table1 import printed_table
 from avss.runs.experiment import load_profile
@@ -112,7 +113,7 @@ def test_on_a_cluster_each_row_is_a_job_with_its_own_resources():
 
 
 def test_pages_name_commands_that_exist():
-    parser, makefile = _parser(), (ROOT / "Makefile").read_text()
+    parser, makefile = command_parser(COMMANDS), (ROOT / "Makefile").read_text()
     for page in PAGES:
         for words in commands(page):
             if Path(words[0]).name == "avss":

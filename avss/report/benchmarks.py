@@ -6,12 +6,13 @@ They lie beside the store's folder, as in this repository.
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from avss.errors import InputError
+from avss.methods import catalogue
 from avss.report.comparisons import METHODS, sort_key
 from avss.report.markdown import revision
 from avss.report.snapshot import Results
@@ -22,18 +23,6 @@ TIMES = {
     "prefill": ("prefill", "tokens/s"),
     "decoding": ("decode", "tokens/s"),
     "time to first token": ("first_token", "ms"),
-}
-# Blocks that a method runs on a batch, forwards and backwards, in a model of M blocks.
-WORK: dict[str, Callable[[int], tuple[int, int]]] = {
-    "gbis": lambda m: (m, m),
-    "lrp": lambda m: (m, m),
-    "cim": lambda m: (m * (m + 1), 0),
-    "avss": lambda m: (m, 0),
-    "taylor": lambda m: (m, m),
-    "block_influence": lambda m: (m, 0),
-    "angular": lambda m: (m, 0),
-    "leave_one_out": lambda m: (m * (m + 1) // 2, 0),
-    "greedy": lambda m: (sum((n - 1) * (n + 2) // 2 for n in range(2, m + 1)), 0),
 }
 _SPEEDS = [f"{key}_{part}" for key, _ in TIMES.values() for part in ("seconds", "speedup", "speedup_quartiles")]
 _RATES = [f"{key}_tokens_per_second" for key, unit in TIMES.values() if unit == "tokens/s"]
@@ -111,11 +100,12 @@ def methods(results: Results) -> pd.DataFrame:
     for path, content in files(results, "methods"):
         blocks = content["setting"]["blocks"]
         for row in sorted(content["rows"], key=lambda row: sort_key(row["method"], METHODS)):
-            if row["method"] not in WORK:
+            if row["method"] not in catalogue.METHODS:
                 raise InputError(
-                    f"{path}: what {row['method']!r} runs is not known; add a line to WORK in avss/report/benchmarks.py"
+                    f"{path}: method {row['method']!r} is not known; add an entry to avss/methods/catalogue.py"
                 )
-            forwards, backwards = WORK[row["method"]](blocks)
+            # A method that removes blocks as it goes is measured until one block is left.
+            forwards, backwards, *_ = catalogue.METHODS[row["method"]].work(blocks, blocks - 1)
             low, high = row["time_ratio_quartiles"]
             counts = {"forwards": forwards, "backwards": backwards, "counted": (forwards + backwards) / blocks}
             times = {"time": row["time_ratio"], "low": low, "high": high, "repeats": row["repeats"]}

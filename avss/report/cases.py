@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avss.intervals import HIGHER_IS_BETTER
+from avss.metrics import METRICS
 from avss.report.comparisons import label
 from avss.report.markdown import spell
 
@@ -58,7 +58,7 @@ class Case(NamedTuple):
 
 def direction(metric: str) -> int:
     """1 where more of the metric is better, -1 where less is."""
-    return 1 if HIGHER_IS_BETTER[metric] else -1
+    return 1 if METRICS[metric].higher_is_better else -1
 
 
 def above(low: float, high: float, bar: float = 0) -> str:

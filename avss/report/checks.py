@@ -13,6 +13,8 @@ import pandas as pd
 from scipy import stats
 
 from avss import intervals
+from avss.methods.catalogue import BASELINES
+from avss.metrics import METRICS
 from avss.report.cases import (
     FAILS,
     HOLDS,
@@ -30,7 +32,6 @@ from avss.report.cases import (
 )
 from avss.report.comparisons import ALPHA, label
 from avss.report.markdown import percent, spell
-from avss.report.table1 import BASELINES, DIGITS
 
 # The sources that a check can be asked of.
 ANYONE, THE_MODELS, THE_TABLE = "table and any model", "table and the paper's own models", "table alone"
@@ -70,7 +71,7 @@ def _best(source: Source, lines: pd.DataFrame, *, others: Iterable[str] = BASELI
 
 
 def _score(score: NamedTuple) -> str:
-    return spelled(score.value, score.low, score.high, score.n, DIGITS[score.metric])
+    return spelled(score.value, score.low, score.high, score.n, METRICS[score.metric].digits)
 
 
 def _lead(margin: Margin) -> str:

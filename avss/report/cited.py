@@ -22,6 +22,7 @@ import yaml
 
 from avss.errors import InputError, look_up
 from avss.files import ROOT
+from avss.methods.catalogue import CONTROLS
 from avss.report.comparisons import METHODS, differences, label, summary
 from avss.report.markdown import NOT_MEASURED
 from avss.report.snapshot import Results
@@ -38,7 +39,7 @@ QUANTITIES = {
     "share_of_parameters": ("share_of_parameters", None, None, ".1%"),
     "seeds": ("seeds", None, None, ".0f"),
     "n": ("n", None, None, ".0f"),
-} | {f"less_{other}": ("difference", "wide_low", "wide_high", "+.3f") for other in ("random", "last", "avss")}
+} | {f"less_{other}": ("difference", "wide_low", "wide_high", "+.3f") for other in (*CONTROLS, "avss")}
 _REQUEST = re.compile(
     r"(?P<address>\S+)(?: (?P<form>\+?,?(?:\.\d+)?[efg%]))?(?P<interval> with interval)?(?P<open> or not measured)?"
 )

@@ -12,30 +12,17 @@ import pandas as pd
 
 from avss import intervals
 from avss.errors import InputError
+from avss.methods import catalogue
+from avss.metrics import METRICS
 from avss.report.snapshot import CELL, Results
 from avss.report.table1 import PRINTED, printed_line
-from avss.scores import VALUE_COLUMN
 
 FIRST_ROW = "sst2-distilbert"
 # Profiles and methods in the order in which they are shown; others follow.
 PROFILES = ("reference", "mini")
-METHODS = (
-    "original",
-    "gbis",
-    "lrp",
-    "cim",
-    "avss",
-    "taylor",
-    "block_influence",
-    "angular",
-    "leave_one_out",
-    "greedy",
-    "magnitude",
-    "random",
-    "last",
-)
-# Metrics and methods that readers know by another name than the code's.
-NAMES = {"f1": "F1"} | {method: method.upper() for method in ("gbis", "lrp", "cim", "avss")}
+METHODS = ("original", *catalogue.METHODS)
+# The names of metrics and methods for readers.
+NAMES = {entry.name: entry.label for entry in (*METRICS.values(), *catalogue.METHODS.values())}
 ALPHA = 0.05
 
 
@@ -217,7 +204,7 @@ def differences(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     lines = []
     for profile in _profiles(results, row):
         _, denominator = next(iter(profile.outcomes.values()))
-        for against in (("random", "none"), ("last", "none"), ("avss", "paper")):
+        for against in (*((control, "none") for control in catalogue.CONTROLS), ("avss", "paper")):
             for cell in profile.cells:
                 if against not in profile.cells or cell in (against, ("original", "none")):
                     continue
@@ -240,7 +227,7 @@ def _verdict(metric: str, difference: float, low: float, high: float, p: float) 
         return "same outcomes"
     if not p <= ALPHA:
         return "not told apart"
-    return "better" if (difference > 0) == intervals.HIGHER_IS_BETTER[metric] else "worse"
+    return "better" if (difference > 0) == METRICS[metric].higher_is_better else "worse"
 
 
 @cache
@@ -252,7 +239,7 @@ def agreement(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """
     cells = lowest_removals(results, row)[["profile", "run", "method", "reading", "seed"]]
     layers = cells.merge(results.layers)
-    layers = layers[layers["quantity"] == layers["method"].map(lambda method: VALUE_COLUMN.get(method, method))]
+    layers = layers[layers["quantity"] == layers["method"].map(catalogue.column_of)]
     lines = []
     for profile, part in layers.groupby("profile", sort=False):
         scores = {

@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 
+from avss.methods.catalogue import BASELINES
 from avss.report.cases import FAILS, HOLDS, OPEN, Margin, Source, above, direction
 from avss.report.checks import TRUTH
 from avss.report.comparisons import PROFILES, differences, label, lowest_removals, share_kept, sort_key, summary
 from avss.report.snapshot import Results
-from avss.report.table1 import BASELINES, PRINTED, printed_table, rows_of_table
+from avss.report.table1 import PRINTED, printed_table, rows_of_table
 
 # The methods of Table 1, and the control that it lacks.
 SHOWN = ("original", *BASELINES, "avss", "random")

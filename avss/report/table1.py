@@ -6,15 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from avss.errors import InputError
-from avss.intervals import HIGHER_IS_BETTER
 from avss.report.snapshot import Results
 
 PRINTED_TABLE = Path(__file__).parent / "table1.csv"
 PRINTED = "printed"
 HEADINGS = {PRINTED: "paper, as printed"}
-BASELINES = ("gbis", "lrp", "cim")
-# Decimals that the table prints.
-DIGITS = {metric: 4 if better else 3 for metric, better in HIGHER_IS_BETTER.items()}
 CLAIMED_RETENTION = 0.9
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
-from avss import intervals
+from avss.methods.catalogue import BASELINES
+from avss.metrics import METRICS
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
@@ -30,7 +31,7 @@ from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED
 # Height of a line of text in a list of methods.
 _LINE = 0.235
 # The paper's methods and the control, which every row has.
-CARD = ("gbis", "lrp", "cim", "avss", "random")
+CARD = (*BASELINES, "avss", "random")
 # A quantity that spans more than this is drawn on a logarithmic scale.
 _DECADES = 50
 
@@ -103,7 +104,7 @@ def retention(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFr
         _list_methods(panel, names, HEADINGS.get(source, source))
     metric = NAMES.get(data["metric"].iloc[0], data["metric"].iloc[0])
     share = f"share of the original {metric} that is kept"
-    if not intervals.HIGHER_IS_BETTER[data["metric"].iloc[0]]:
+    if not METRICS[data["metric"].iloc[0]].higher_is_better:
         share = f"retention: original {metric} / {metric} after removal"
     lines = f"(lines: the original, and {percent(CLAIMED_RETENTION)} of it)"
     figure.supxlabel(f"{share} {lines}", fontsize=mpl.rcParams["axes.labelsize"])

@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from avss.intervals import HIGHER_IS_BETTER
+from avss.methods.catalogue import CONTROLS, method_named
+from avss.metrics import METRICS
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
@@ -32,6 +33,7 @@ from avss.report.table1 import (
     printed_table,
     rows_of_table,
 )
+from avss.tasks.catalogue import TASKS
 
 
 def _wide(lines: pd.DataFrame, cells: list[str], corner: str) -> Text:
@@ -133,7 +135,7 @@ def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
     """What the paper claims or implies of this row, and what each source says: holds, does not hold, or open."""
     if row not in measured_rows(results):
         return table_or_note([])
-    controls = {"random": "beats random removal", "last": "beats removing the deepest"}
+    controls = {name: f"beats {method_named(name).control}" for name in CONTROLS}
     verdicts = {"better": "holds", "worse": "does not hold", "same outcomes": "does not hold, same outcomes"}
     compared = differences(results, row).query("method == 'avss' and against in @controls")
     table: dict[str, dict[str, str]] = {}
@@ -266,7 +268,7 @@ def _best(part: pd.DataFrame) -> str:
     if pruned.empty:
         return "" if part.empty else NOT_MEASURED
     values = pruned["value"]
-    best = pruned[values == (values.max() if HIGHER_IS_BETTER[pruned["metric"].iloc[0]] else values.min())]
+    best = pruned[values == (values.max() if METRICS[pruned["metric"].iloc[0]].higher_is_better else values.min())]
     # A name may break after its underscore, so that the last column fits the page.
     names = ", ".join(label(line.method, line.reading).replace("_", "_\u200b") for line in best.itertuples())
     return f"{names}: {spell(*best.iloc[0][['value', 'low', 'high']])}"
@@ -294,6 +296,5 @@ def _removed(results: Results, row: str | None, profile: str) -> str:
 
 # The tables that pages include, by the name of their file; the notebooks call the others too.
 TABLES = {function.__name__: function for function in (claim_table, glance_table)} | {
-    f"rows_table-{task}": partial(rows_table, task=task)
-    for task in ("sentiment", "language_modeling", "question_answering")
+    f"rows_table-{task}": partial(rows_table, task=task) for task in TASKS
 }

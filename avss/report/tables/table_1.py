@@ -4,12 +4,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from avss.metrics import METRICS
 from avss.report.cases import row_name
 from avss.report.comparisons import NAMES, label
 from avss.report.markdown import NOT_MEASURED, Text, markdown, percent, spell
 from avss.report.snapshot import Results
 from avss.report.sources import SHOWN, scores
-from avss.report.table1 import DIGITS, PRINTED, printed_table
+from avss.report.table1 import PRINTED, printed_table
 
 
 def table_1_table(results: Results) -> Text:
@@ -36,7 +37,7 @@ def table_1_table(results: Results) -> Text:
 
 def _score(line: NamedTuple) -> str:
     if line.source == PRINTED:
-        return spell(line.value, digits=DIGITS[line.metric])
+        return spell(line.value, digits=METRICS[line.metric].digits)
     # An interval may break, so that seven columns of them fit the page.
     return spell(line.value, line.low, line.high).replace("\u00a0", " ")
 
