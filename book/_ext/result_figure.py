@@ -211,11 +211,13 @@ def citation(env) -> dict:
 
 
 def _row_of(page: Path, root: Path) -> str:
-    """The row that papermill executed a page's notebook for, by its profile, data set and model, or the first one."""
+    """The id of the row that papermill executed a page's notebook for, or the first one."""
     if page.suffix != ".ipynb":
         return FIRST_ROW
     executed = json.loads(page.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
     given = executed.get("parameters", {})
+    if "row" in given:
+        return given["row"]
     if "profile" not in given:
         return FIRST_ROW
     rows = yaml.safe_load((root / f"profiles/{given['profile']}.yaml").read_text(encoding="utf-8"))["rows"]
@@ -274,6 +276,8 @@ def _depart_disclosure(translator, node: disclosure) -> None:
 
 
 def setup(app: Sphinx) -> dict:
+    # It makes the snapshot of the results.
+    app.setup_extension("prose_numbers")
     app.add_config_value("avss_revision", "", "env", str)
     app.add_node(disclosure, html=(_visit_disclosure, _depart_disclosure))
     app.add_directive("result-figure", ResultFigure)
