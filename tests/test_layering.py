@@ -13,6 +13,7 @@ ROOMS = {
     "ground": ("errors", "files", "progress", "outputs", "store", "architectures"),
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
     "paper": ("equations", "reading", "moments", "selection", "scores", "pruning", "intervals"),
+    "models": ("models", "checkpoint", "hub", "identity"),
     "command": ("cli", "options"),
 }
 # The rooms, or single modules, that a room may import beside itself.
@@ -23,7 +24,7 @@ MAY_IMPORT = {
     "mini": ("ground",),
     "microworld": ("ground",),
     "engine": ("ground", "paper"),
-    "models": ("ground", "engine", "mini"),
+    "models": ("ground", "engine", "mini", "runs.batch_sizes"),
     "data": ("ground", "engine", "microworld"),
     "methods": ("ground", "facts", "paper", "engine"),
     "tasks": ("ground", "facts", "paper", "engine", "data"),

@@ -1,5 +1,9 @@
 """The snapshot of the results: what is shown is what the newest configuration asks for, and the rest is listed."""
 
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
 from avss.report.comparisons import FIRST_ROW, agreement, differences, layer_values, lowest_removals, summary
@@ -7,7 +11,7 @@ from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
 from avss.report.tables import TABLES
 from avss.store import Store
-from tests.stores import REMOVED, SEEDS, fill, keys_of
+from tests.stores import PERPLEXITY_ROW, REMOVED, SEEDS, fill, keys_of
 
 LATER = "2026-02-01T00:00:00Z"
 TWO = {cell: [layers if layers == "none" else "1+2" for layers in sets] for cell, sets in REMOVED.items()}
@@ -114,3 +118,21 @@ def test_a_store_from_before_configurations_were_recorded_shows_its_newest_model
     for path in store.root.rglob("*.json"):
         path.write_text(path.read_text().replace('"asked"', '"unknown"'))
     assert set(Results(store).in_use["revision"]) == {"bbbb"}
+
+
+def test_every_file_of_the_results_is_read_once_however_many_tables_there_are(store, tmp_path, monkeypatch):
+    for profile in ("mini", "reference"):
+        fill(store, profile)
+        fill(store, profile, **PERPLEXITY_ROW)
+    reads, read = Counter(), pd.read_csv
+
+    def counting(path, *arguments, **options):
+        reads[Path(path)] += 1
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(pd, "read_csv", counting)
+    results = Results(store)
+    for table in TABLES.values():
+        table(results)
+    assert {path: times for path, times in reads.items() if store.root in path.parents and times > 1} == {}
+    assert len([path for path in reads if store.root in path.parents]) == 4 * 3

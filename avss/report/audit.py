@@ -43,7 +43,7 @@ class Claim:
 
 
 class Finding(NamedTuple):
-    """What one source says of a claim."""
+    """The answer of one source to a claim."""
 
     claim: Claim
     source: str
@@ -99,7 +99,7 @@ def _check_values(name: str, lines: pd.DataFrame, parameters: dict) -> None:
 
 
 def findings(results: Results, path: Path = CLAIMS) -> list[Finding]:
-    """What each source says of each claim, claim by claim.
+    """The answer of each source to each claim, claim by claim.
 
     verdict: `reproduced` where enough cases hold: every one, or most, as the claim needs; `partial` where only some do;
     `contradicted` where none does and one fails (where most are needed: half of them fail); `open` where none holds and
@@ -111,7 +111,7 @@ def findings(results: Results, path: Path = CLAIMS) -> list[Finding]:
 
 
 def ask(claim: Claim, source: Source) -> Finding:
-    """What the source says of the claim."""
+    """The answer of the source to the claim."""
     check = CHECKS[claim.check]
     if not (source.name == PRINTED or check.asked == ANYONE or (source.name, check.asked) == (CHECKPOINTS, THE_MODELS)):
         return Finding(claim, source.name, NOT_ASKED, [])

@@ -17,7 +17,7 @@ from avss.report.comparisons import METHODS, sort_key
 from avss.report.markdown import revision
 from avss.report.snapshot import Results
 
-# What pruning makes less of, by its name for readers: key in the file and unit.
+# Costs that pruning reduces: display name -> (JSON key, unit).
 SIZES = {"parameters": ("parameters", "million"), "cache": ("cache_mib", "MiB"), "memory": ("memory_mib", "MiB")}
 TIMES = {
     "prefill": ("prefill", "tokens/s"),
@@ -55,7 +55,7 @@ def pruning(results: Results) -> pd.DataFrame:
     """One line for each file (`measured on`), quantity and number of removed blocks, the whole model's included.
 
     value: in `unit`. factor: how many times smaller or faster than the whole model; low, high: its quartiles over the
-    rounds, nan for what is no time. ideal: M / (M - k). Memory is the peak of a process less what it holds before there
+    rounds, nan for sizes. ideal: M / (M - k). Memory is the peak of a process less what it holds before there
     is a model. Empty where there is no file; raises `InputError` for a file that lacks something or cannot be true.
     """
     lines = []
@@ -116,7 +116,7 @@ def methods(results: Results) -> pd.DataFrame:
 
 
 def basis(results: Results, script: str) -> pd.DataFrame:
-    """What the files of a script in `bench/` rest on, one line each by what they measured; empty without files."""
+    """The machine, setting and revision of each file of a script in `bench/`, by `measured_on`; empty without files."""
     lines = {}
     for path, content in files(results, script):
         facts = content["provenance"]

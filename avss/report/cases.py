@@ -35,10 +35,10 @@ UNKNOWN = Margin(np.nan, np.nan, np.nan, UNMEASURED, np.nan)
 
 @dataclass(frozen=True)
 class Source:
-    """What the printed table or a profile says of the rows of Table 1, each known by its line there.
+    """The numbers of the printed table or of a profile for the rows of Table 1, each by its line there.
 
     scores: by line and method, a line of `sources.scores`. margins: by line and baseline. blocks: by line and quantity,
-    what each block scored, mean over the seeds, (M,).
+    the scores of the blocks, mean over the seeds, (M,).
     """
 
     name: str

@@ -115,13 +115,13 @@ def _largest_lead(source: Source, lines: pd.DataFrame, *, by: str, value: str) -
     numbers, leads = tuple(lines.index), {}
     for name, part in lines.groupby(by, sort=False):
         leads[name] = _mean([_over_best(source, number) for number in part.index])
-    told = "; ".join(f"{name}: {_lead(lead)}" for name, lead in leads.items())
+    text = "; ".join(f"{name}: {_lead(lead)}" for name, lead in leads.items())
     own = leads.pop(value)
     if UNKNOWN in (own, *leads.values()):
         return [Case(value, numbers)]
     larger = [above(own.low - other.high, own.high - other.low) for other in leads.values()]
     outcome = together([above(own.low, own.high), *larger])
-    return [Case(value, numbers, outcome, told)]
+    return [Case(value, numbers, outcome, text)]
 
 
 def _over_best(source: Source, number: int) -> Margin:
@@ -140,12 +140,12 @@ def _runner_up(source: Source, lines: pd.DataFrame, *, model: str) -> list[Case]
         if None in pruned.values():
             cases.append(Case(dataset, numbers))
             continue
-        told = "; ".join(f"{name}: {_score(score)}" for name, score in pruned.items())
+        text = "; ".join(f"{name}: {_score(score)}" for name, score in pruned.items())
         own = pruned.pop(model)
         better = [_better(other, own) for other in pruned.values()]
         second = better.count(HOLDS) <= 1 <= len(better) - better.count(FAILS)
         outcome = FAILS if not second else OPEN if OPEN in better else HOLDS
-        cases.append(Case(dataset, numbers, outcome, told))
+        cases.append(Case(dataset, numbers, outcome, text))
     return cases
 
 
@@ -208,8 +208,8 @@ def _whole_blocks(_: Source, lines: pd.DataFrame, *, of: str, models: dict[str, 
         nearest = blocks[away.argmin()]
         # Printed with two decimals; 5 of 32 lies between two of those.
         outcome = HOLDS if away.min() < 0.00501 else FAILS
-        told = f"{line['parameter_reduction']} printed; {percent(one * nearest, 2)} for {nearest} of {model['blocks']}"
-        cases.append(Case(row_name(line), (number,), outcome, told))
+        text = f"{line['parameter_reduction']} printed; {percent(one * nearest, 2)} for {nearest} of {model['blocks']}"
+        cases.append(Case(row_name(line), (number,), outcome, text))
     return cases
 
 
@@ -218,16 +218,16 @@ def _distinct(_: Source, lines: pd.DataFrame) -> list[Case]:
     for number, line in lines.iterrows():
         values = line[[*BASELINES, "avss"]]
         shared = values[values.duplicated(keep=False)]
-        told = f"{', '.join(map(label, shared.index))}: {shared.iloc[0]}" if len(shared) else "all differ"
-        cases.append(Case(row_name(line), (number,), FAILS if len(shared) else HOLDS, told))
+        text = f"{', '.join(map(label, shared.index))}: {shared.iloc[0]}" if len(shared) else "all differ"
+        cases.append(Case(row_name(line), (number,), FAILS if len(shared) else HOLDS, text))
     return cases
 
 
 def _count(_: Source, lines: pd.DataFrame, *, column: str, low: int, high: float = np.inf) -> list[Case]:
     entries = lines[column].unique()
     outcome = HOLDS if low <= len(entries) <= high else FAILS
-    told = f"{len(entries)}: {', '.join(entries)}"
-    return [Case(f"different entries of {column}", tuple(lines.index), outcome, told)]
+    text = f"{len(entries)}: {', '.join(entries)}"
+    return [Case(f"different entries of {column}", tuple(lines.index), outcome, text)]
 
 
 def _not_printed(_: Source, lines: pd.DataFrame) -> list[Case]:

@@ -1,4 +1,4 @@
-"""Numbers for prose, found by address in the results store or in a benchmark's file, and told with their basis.
+"""Numbers for prose, looked up by address in the results or in a benchmark's file, each with its basis.
 
     reference/sst2-distilbert/avss/retention            profile, row, method, quantity; for AVSS the reading `paper`
     reference/sst2-distilbert/avss/released-code/value  the same of another reading
@@ -46,7 +46,7 @@ _REQUEST = re.compile(
 
 
 class NotMeasured(InputError):
-    """The address is right, and no run has measured what it names."""
+    """The address is right, and no run has measured its number."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _spell(value: float, form: str) -> str:
 
 
 def spoken(request: str, results: Results) -> tuple[str, str]:
-    """What a page shows for a request, and on what it rests.
+    """The text that a page shows for a request, and the basis of the number.
 
     Raises `InputError` for a request that cannot be read, an address that leads nowhere, and a number that no run has
     measured, unless the request allows for that.

@@ -1,4 +1,4 @@
-"""What the figures plot and the tables show: summaries of a row of results beside the paper's printed numbers.
+"""Summaries of a row of results beside the paper's printed numbers, for figures and tables.
 
 Pure functions of the results, without torch. Intervals and differences come from `avss.intervals`.
 """
@@ -37,13 +37,13 @@ def share_kept(metric: str, value: float, original: float) -> float:
     return intervals.retention(metric, value, original) if original else np.nan
 
 
-def sort_key(value: str, known: tuple[str, ...]) -> tuple[int, str]:
-    """Known values in their order, then others by name."""
-    return (known.index(value), "") if value in known else (len(known), value)
+def sort_key(value: str, order: tuple[str, ...]) -> tuple[int, str]:
+    """Values of the order come first, then others by name."""
+    return (order.index(value), "") if value in order else (len(order), value)
 
 
 def data_name(data: str, split: str | None) -> str:
-    """What readers know data by: the last part of where it lies, and a split with a name of its own.
+    """The name of data for readers: the last part of its path, and its split where the split has a name of its own.
 
     Of `$AVSS_DATA/hackernews` and `comments_2021` it is `hackernews/comments_2021`.
     """
@@ -78,7 +78,7 @@ def successes(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
 
 
 def lowest_removals(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
-    """Of the `successes`, the original models and the removals of the lowest layers."""
+    """Those of the `successes` that are original models or removals of the lowest layers."""
     table = successes(results, row)
     return table[table["selection"].str.startswith(("none", "lowest"))].reset_index(drop=True)
 
@@ -126,8 +126,8 @@ class _Profile:
         means = np.average([self.resamples[key] for key in removed], axis=0, weights=list(removed.values()))
         # nan where a resample has nothing to keep.
         original = np.where(self.resamples["none"] == 0, np.nan, self.resamples["none"])
-        kept = intervals.retention(self.metric, means, original)
-        return *intervals.bounds(means), *intervals.bounds(kept)
+        shares = intervals.retention(self.metric, means, original)
+        return *intervals.bounds(means), *intervals.bounds(shares)
 
     def numerators(self, cell: tuple[str, str]) -> list[np.ndarray]:
         """One array a seed."""

@@ -24,7 +24,7 @@ EPSILONS = (1e-5, 1e-4, 1e-3, 0.1, 1.0, "quantile:0.01", "quantile:0.1", "quanti
 PAPER, RELEASED = PRESETS["paper"], PRESETS["released-code"]
 FIELDS = tuple(field.name for field in fields(Reading))
 DIVERGENCES = tuple(name for name in FIELDS if getattr(PAPER, name) != getattr(RELEASED, name))
-# What `compared` calls an axis beside the fields of a reading.
+# The name in `compared` of an axis beside the fields of a reading.
 ALL_BUT = "released-code but for"
 AXES = ("paper", *FIELDS, ALL_BUT, "released-code")
 # Two points an octave, all of them edges of the histogram's bins, so that S is exact there.
@@ -67,7 +67,7 @@ def measured(results: Results) -> list[str]:
 
 
 def compared(results: Results, row: str) -> pd.DataFrame:
-    """What each reading changes in one row, one line for each profile and reading, in the order of `AXES`.
+    """The effect of each reading in one row, one line for each profile and reading, in the order of `AXES`.
 
     tau, tau_low, tau_high: Kendall's tau-b of its scores and those of `paper` on the same calibration sample, mean,
     lowest and highest over the `pairs` of seeds; for `paper` itself, that of two of its own samples. removed,
@@ -101,8 +101,8 @@ def curve(moments: Iterable[Moments]) -> pd.DataFrame:
     kept.
     """
     tables = []
-    for layer, kept in enumerate(moments):
-        shares = np.array([kept.sparsity(epsilon) for epsilon in _GRID])
+    for layer, block in enumerate(moments):
+        shares = np.array([block.sparsity(epsilon) for epsilon in _GRID])
         part = (shares > 0) & (shares < 1)
         tables.append(pd.DataFrame({"layer": layer, "epsilon": _GRID[part], "sparsity": shares[part]}))
     return pd.concat(tables, ignore_index=True)
@@ -121,8 +121,8 @@ def keep_curve(store: Store, profile: str, row: str, facts: dict, moments: list[
         for line in curve(moments).itertuples()
     ]
     lines += [
-        common | {"layer": layer, "quantity": "variance", "value": f"{kept.variance():.9g}"}
-        for layer, kept in enumerate(moments)
+        common | {"layer": layer, "quantity": "variance", "value": f"{block.variance():.9g}"}
+        for layer, block in enumerate(moments)
     ]
     store.start(profile, row, now(), facts).add([], lines)
 
@@ -130,12 +130,12 @@ def keep_curve(store: Store, profile: str, row: str, facts: dict, moments: list[
 def stored_curve(results: Results, row: str) -> pd.DataFrame:
     """The newest curve of each profile: profile, layer, epsilon, sparsity, std, run; no line where there is none."""
     layers = results.of(results.layers, row)
-    kept = layers[layers["quantity"].str.startswith(_CURVE)]
-    kept = kept[kept["run"] == kept.groupby("profile")["run"].transform("max")]
-    kept = kept.assign(epsilon=kept["quantity"].str.removeprefix(_CURVE).astype(float), sparsity=kept["value"])
+    curves = layers[layers["quantity"].str.startswith(_CURVE)]
+    curves = curves[curves["run"] == curves.groupby("profile")["run"].transform("max")]
+    curves = curves.assign(epsilon=curves["quantity"].str.removeprefix(_CURVE).astype(float), sparsity=curves["value"])
     spread = layers.query("quantity == 'variance'")[["run", "layer", "value"]]
     spread = spread.assign(std=standard_deviation(spread["value"]))
-    table = kept.merge(spread[["run", "layer", "std"]])[["profile", "layer", "epsilon", "sparsity", "std", "run"]]
+    table = curves.merge(spread[["run", "layer", "std"]])[["profile", "layer", "epsilon", "sparsity", "std", "run"]]
     return table.sort_values(["profile", "layer", "epsilon"], ignore_index=True)
 
 

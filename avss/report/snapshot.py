@@ -21,7 +21,7 @@ READINGS, SELECTIONS = "readings", "selections"
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What a store holds at the time of the first look at each part; what is added later is not seen.
+    """The contents of a store, each part read at its first use. Later additions to the store are not seen.
 
     Callers share its tables, so they must not change them in place.
     """
@@ -38,7 +38,7 @@ class Results:
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """What every layer scored, as in `Store.layers`."""
+        """The scores of every layer, as in `Store.layers`."""
         return self.store.layers()
 
     @cached_property

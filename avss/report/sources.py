@@ -1,4 +1,4 @@
-"""What the printed table and each profile say of the rows of Table 1, in the form that checks take."""
+"""The numbers of the printed table and of each profile for the rows of Table 1, in the form that checks take."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def scores(results: Results) -> pd.DataFrame:
     """Table 1 as printed and as measured: a line for each row, source (`printed`, then the profiles) and method.
 
     line: the row's place in Table 1; row: its id in the results. The other columns are those of `comparisons.summary`.
-    AVSS is in its reading `paper`. What is not measured has no line.
+    AVSS is in its reading `paper`. A score that is not measured has no line.
     """
     measured = [summary(results, row).assign(line=line, row=row) for row, line in rows_of_table(results).items()]
     measured = [table[table["source"] != PRINTED] for table in measured]

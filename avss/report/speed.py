@@ -1,6 +1,6 @@
 """The numbers of speed in the files of `bench/scoring.py` and `bench/ablation.py`, and the targets of speed.
 
-Each file is one run on one machine, which the data names in `measured on`. What no file holds is not measured.
+Each file is one run on one machine, which the data names in `measured on`. A number that no file holds is not measured.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def _rows(results: Results, script: str, measured: str, columns: str) -> pd.Data
 
 
 class Measured(NamedTuple):
-    """What one machine measured: lines of `scoring` and of `sharing`."""
+    """The measurements of one machine: lines of `scoring` and of `sharing`."""
 
     scored: pd.DataFrame
     shared: pd.DataFrame

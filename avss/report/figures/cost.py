@@ -51,7 +51,7 @@ def cost_of_pruning(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def cost_of_methods(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """What each method that reads text takes beside a bare forward pass: time and peak memory.
+    """The cost of each method that reads text, beside a bare forward pass: time and peak memory.
 
     Points are medians, bars quartiles; a hollow mark is what the counted blocks alone would take. The numbers written
     at the side are those of the first series.

@@ -18,7 +18,7 @@ _MARKS = (("o", None), ("s", "none"), ("^", None), ("D", "none"))
 
 
 def _all_rows(results: Results, table) -> pd.DataFrame:
-    """What `table` gives for each row that has runs with varied readings, one under the other."""
+    """The tables of all rows that have runs with varied readings, one under the other."""
     rows = measured(results.readings)
     parts = [part.assign(row=row) for row in rows if len(part := table(results.readings, row))]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -95,12 +95,12 @@ def retention(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFr
     if data.empty:
         return nothing_measured(data)
     data.insert(1, "name", [label(line.method, line.reading) for line in data.itertuples()])
-    observed = lowest_removals(results, row)
+    seeds = lowest_removals(results, row)
     sources, names = data["source"].unique(), _methods(data)
     figure = Figure(figsize=(WIDTH, 0.95 + _LINE * len(names)))
     panels = figure.subplots(1, len(sources), sharex=True, sharey=True, squeeze=False)[0]
     for panel, source in zip(panels, sources, strict=True):
-        _points(panel, data[data["source"] == source], observed, names)
+        _points(panel, data[data["source"] == source], seeds, names)
         _list_methods(panel, names, HEADINGS.get(source, source))
     metric = NAMES.get(data["metric"].iloc[0], data["metric"].iloc[0])
     share = f"share of the original {metric} that is kept"
@@ -111,16 +111,16 @@ def retention(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFr
     return figure, data
 
 
-def _points(panel, part: pd.DataFrame, observed: pd.DataFrame, names: list[str]) -> None:
-    """What each method of one source keeps, with its interval, and a tick for each value that a seed gave."""
+def _points(panel, part: pd.DataFrame, seeds: pd.DataFrame, names: list[str]) -> None:
+    """The retention of each method of one source, with its interval, and a tick for each value that a seed gave."""
     for line in part.itertuples():
         height, ink = names.index(line.name), colour(line.source)
         panel.plot([line.retention_low, line.retention_high], [height] * 2, color=ink, linewidth=1.6)
         panel.plot(line.retention, height, "o", color=ink)
-        same = observed[["profile", "method", "reading"]].eq([line.source, line.method, line.reading]).all(axis=1)
-        kept = {share_kept(s.metric, s.value, s.original) for s in observed[same].itertuples()}
-        if len(kept) > 1:
-            panel.plot(sorted(kept), [height] * len(kept), "|", color=ink, markersize=7)
+        same = seeds[["profile", "method", "reading"]].eq([line.source, line.method, line.reading]).all(axis=1)
+        shares = {share_kept(s.metric, s.value, s.original) for s in seeds[same].itertuples()}
+        if len(shares) > 1:
+            panel.plot(sorted(shares), [height] * len(shares), "|", color=ink, markersize=7)
         panel.text(1.02, height, spell(line.retention), transform=panel.get_yaxis_transform(), va="center_baseline")
     for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
         panel.axvline(share, color=mpl.rcParams["ytick.color"], linewidth=0.9, linestyle=dashes, zorder=0)
@@ -173,7 +173,7 @@ def _strips(panel, part: pd.DataFrame, names: list[str]) -> None:
 
 
 def card(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
-    """The paper's methods and a random choice at a glance: which blocks they removed, and what was kept.
+    """The paper's methods and a random choice at a glance: the blocks that they removed, and the retention.
 
     Of the first profile that measured the row: removals as in `removed_layers`, retention as in `retention`.
     """
@@ -188,14 +188,14 @@ def card(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     )
     names = _methods(data)
     figure = Figure(figsize=(0.42 * WIDTH, 0.95 + _LINE * len(names)))
-    strips, kept = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    strips, scores = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     _strips(strips, gone, names)
     _list_methods(strips, names, "removed")
     depth = int(gone["layers"].max())
     strips.set_xticks([0, depth // 2, depth - 1])
     strips.set_xlabel(f"block, {data['source'].iloc[0]}")
-    _points(kept, data, lowest_removals(results, row), names)
-    _list_methods(kept, names, "kept")
+    _points(scores, data, lowest_removals(results, row), names)
+    _list_methods(scores, names, "kept")
     return figure, data
 
 

@@ -22,7 +22,7 @@ _LOOKS = {
 
 
 def cost_of_scoring(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """What each way to score takes beside a bare pass, by the model's width: time, and memory in shares of the weights.
+    """The cost of each way to score beside a bare pass, by the model's width: time, memory as a share of weights.
 
     Points are medians, bars quartiles over the rounds; a row of panels for each machine.
     """
@@ -71,7 +71,7 @@ def growth_of_scoring(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def scoring_at_real_shapes(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """What each way to score takes beside a bare pass at the shapes of the paper's models; a panel a machine."""
+    """The time of each way to score beside a bare pass, at the shapes of the paper's models; a panel a machine."""
     data = scoring(results, "shape")
     if data.empty:
         return nothing_measured(data)

@@ -12,7 +12,7 @@ from avss.report.snapshot import Results
 
 
 def pruning_table(results: Results) -> Text:
-    """What is left of each cost without k blocks and how many times less that is, one table a file.
+    """Each cost without k blocks, and how many times less it is, one table a file.
 
     Speed-ups with the quartiles over the rounds. Last the share of the cost, in %, that would lie outside the blocks.
     """
@@ -35,7 +35,7 @@ def _pruned(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def methods_table(results: Results) -> Text:
-    """What each method takes in bare forward passes, measured and counted, one table a file."""
+    """The cost of each method in bare forward passes, measured and counted, one table a file."""
     return _by_file(methods(results), _methods)
 
 
@@ -61,7 +61,7 @@ def _by_file(data: pd.DataFrame, made: Callable[[pd.DataFrame], pd.DataFrame]) -
 
 
 def benchmark_basis_table(results: Results, script: str) -> Text:
-    """What the files of a script in `bench/` rest on, a column a file."""
+    """The basis of the numbers of a script in `bench/`, a column a file."""
     data = basis(results, script)
     return Text(f"{NOT_MEASURED}\n") if data.empty else markdown(data.T.rename_axis("measured on").reset_index())
 

@@ -1,7 +1,4 @@
-"""What was measured, and what was not: every row of the paper's Table 1 by profile, and every run.
-
-From the store and the provenance beside it, without torch.
-"""
+"""The tables of coverage: which rows of Table 1 were measured on which profile, and every run."""
 
 from datetime import datetime, timedelta
 
@@ -51,7 +48,7 @@ def _left_over(results: Results) -> str:
 
 
 def _measured(results: Results) -> dict[tuple[str, str], dict[str, str]]:
-    """What was measured, by row (as in Table 1) and profile."""
+    """The measured methods, readings, selections and seeds, by row (as in Table 1) and profile."""
     cells = {}
     for (profile, row), part in results.in_use.groupby(["profile", "row"], sort=False):
         line = printed_line(results, row)

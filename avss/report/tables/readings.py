@@ -96,11 +96,11 @@ def counted_changes(results: Results, row: str) -> Text:
 
 
 def divergence_table(results: Results, row: str) -> Text:
-    """What each divergence of `released-code` changes: made alone in `paper`, and left out of `released-code`."""
+    """The effect of each divergence of `released-code`: made alone in `paper`, and left out of `released-code`."""
     table = compared(results, row)
     lines = []
     for source, part in table.groupby("source", sort=False):
-        known = part.set_index("reading")
+        by_reading = part.set_index("reading")
         whole = {"divergence": "none", "alone": PAPER.name, "left out": RELEASED.name}
         readings = [whole] + [
             {
@@ -114,7 +114,7 @@ def divergence_table(results: Results, row: str) -> Text:
             cells = {"profile": source, "divergence": names["divergence"]}
             for way in ("alone", "left out"):
                 # nan, which is shown as not measured, where it has not run.
-                line = known.reindex([names[way]]).iloc[0]
+                line = by_reading.reindex([names[way]]).iloc[0]
                 cells |= {f"τ, {way}": _spelled(line, "tau", 2), f"retention, {way}": _spelled(line, "retention")}
             lines.append(cells)
     note = f"Row `{row}`, n = {_counts(table['n'])} documents. In the line `none`: `paper` itself, and `released-code`."
@@ -122,7 +122,7 @@ def divergence_table(results: Results, row: str) -> Text:
 
 
 def selection_table(results: Results, row: str) -> Text:
-    """What was removed by other rules than `lowest`, one line for each set of blocks."""
+    """The blocks that other rules than `lowest` removed, one line for each set of blocks."""
     table = successes(results, row)
     table = table[~table["selection"].str.startswith(("none", "lowest"))]
     seeds = table.groupby(["profile", "reading", "selection"])["seed"].transform("nunique")
@@ -179,9 +179,9 @@ def exponent_table(results: Results, shares: tuple[float, ...] = (0.001, 0.01, 0
             shapes[f"{row} ({profile})"] = [part for _, part in curve.groupby("layer")]
     table = pd.DataFrame({"S": [f"{share:g}" for share in shares]})
     for name, curves in shapes.items():
-        found = np.array([exponents(curve, shares) for curve in curves])
-        ends = (found.min(0), found.max(0)) if len(found) > 1 else ()
-        table[name] = [spell(*line, digits=2) for line in zip(found.mean(0), *ends, strict=True)]
+        powers = np.array([exponents(curve, shares) for curve in curves])
+        ends = (powers.min(0), powers.max(0)) if len(powers) > 1 else ()
+        table[name] = [spell(*line, digits=2) for line in zip(powers.mean(0), *ends, strict=True)]
     return markdown(table, note="Mean over the blocks, and in brackets the lowest and the highest block.")
 
 

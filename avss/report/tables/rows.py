@@ -132,7 +132,7 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
 
 
 def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
-    """What the paper claims or implies of this row, and what each source says: holds, does not hold, or open."""
+    """The claims of the paper about this row, and the answer of each source: holds, does not hold, or open."""
     if row not in measured_rows(results):
         return table_or_note([])
     controls = {name: f"beats {method_named(name).control}" for name in CONTROLS}
@@ -155,7 +155,7 @@ def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
 
 
 def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
-    """What each source's numbers rest on: model, data, shares removed, sizes, protocol, runs."""
+    """The basis of each source's numbers: model, data, shares removed, sizes, protocol, runs."""
     paper, table = printed_line(results, row), {}
     if paper is not None:
         # The paper's "parameter reduction" of this kind is a share of layers.
@@ -183,7 +183,7 @@ def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
 
 
 def _failed(lines: pd.DataFrame) -> str:
-    """What failed and why, each reason once."""
+    """The methods that failed and the reasons, each once."""
     parts = []
     for reason, part in lines.groupby("status", sort=False):
         names = dict.fromkeys(label(line.method, line.reading) for line in part.itertuples())
@@ -224,7 +224,7 @@ def glance_table(results: Results) -> Text:
     for line, row in _rows(results):
         claimed = spell(share_kept(line["metric"], line["avss"], line["original"]))
         for source, part in _sources(results, row):
-            kept = {
+            shares = {
                 label(m.method, m.reading): spell(m.retention, m.retention_low, m.retention_high)
                 for m in part.itertuples()
             }
@@ -234,8 +234,8 @@ def glance_table(results: Results) -> Text:
             name = NAMES.get(line["metric"], line["metric"])
             table[-1]["before"] = "" if whole.empty else f"{name} {spell(whole['value'].iloc[0])}"
             table[-1]["AVSS, as printed"] = claimed
-            missing = NOT_MEASURED if kept else ""
-            table[-1] |= {name: kept.get(name, missing) for name in ("AVSS", "random")}
+            missing = NOT_MEASURED if shares else ""
+            table[-1] |= {name: shares.get(name, missing) for name in ("AVSS", "random")}
     return markdown(pd.DataFrame(table))
 
 

@@ -60,7 +60,7 @@ def target_table(results: Results) -> Text:
 
 
 def _judged(side: str, limit: float, value: float, low: float = np.nan, high: float = np.nan) -> str:
-    """What was measured, its quartiles in brackets, and whether it holds: open where the limit lies between them."""
+    """The measured number, its quartiles in brackets, and whether it holds: open where the limit is between them."""
     if np.isnan(value):
         return NOT_MEASURED
     shown, *ends = (f"{number:.3g}" if number < 1000 else f"{number:,.0f}" for number in (value, low, high))
@@ -72,7 +72,7 @@ def _judged(side: str, limit: float, value: float, low: float = np.nan, high: fl
 
 
 def speed_basis(results: Results) -> Text:
-    """What the numbers rest on: a column for each file, with its machine and the limits found in the same run."""
+    """The basis of the numbers: a column for each file, with its machine and the limits measured in the same run."""
     table = {}
     for script in ("scoring", "ablation"):
         for path, content in files(results, script):
