@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from avss.report.comparisons import FIRST_ROW, agreement, differences, layer_values, lowest_removals, summary
+from avss.report.comparisons import FIRST_ROW, agreement, differences, layer_values, lowest_removals, successes, summary
+from avss.report.figures import BOOK_FIGURES, ROW_FIGURES
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
 from avss.report.tables import TABLES
@@ -136,3 +137,18 @@ def test_every_file_of_the_results_is_read_once_however_many_tables_there_are(st
         table(results)
     assert {path: times for path, times in reads.items() if store.root in path.parents and times > 1} == {}
     assert len([path for path in reads if store.root in path.parents]) == 4 * 3
+
+
+def test_tables_and_figures_change_nothing_in_the_snapshot_that_they_share(store):
+    fill(store, "mini")
+    results, untouched = Results(store), Results(store)
+    for table in TABLES.values():
+        table(results)
+    for draw in BOOK_FIGURES.values():
+        draw(results)
+    for draw in ROW_FIGURES.values():
+        draw(results, FIRST_ROW)
+    for part in ("observations", "in_use", "left_over", "layers"):
+        pd.testing.assert_frame_equal(getattr(results, part), getattr(untouched, part))
+    for shared in (summary, differences, agreement, successes):
+        pd.testing.assert_frame_equal(shared(results, FIRST_ROW), shared(untouched, FIRST_ROW))

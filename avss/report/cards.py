@@ -1,6 +1,7 @@
 """The parts of the book that show rows whether they ran or not: cards of rows, and pages of notebooks that failed."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def not_executed(log: Path, executed: Path) -> str:
     reason = "It was not started, because a notebook that it needs failed."
     if log.is_file() and not executed.is_file():
         reason = "\n".join(log.read_text(encoding="utf-8").rstrip().split("\n")[-_LINES:])
-    return f":::{{admonition}} Not executed\n:class: danger\n```text\n{reason}\n```\n:::"
+    # Longer than any fence in the log.
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", reason)), default=0))
+    return f":::{{admonition}} Not executed\n:class: danger\n{fence}text\n{reason}\n{fence}\n:::"
 
 
 def card(row: str, title: str) -> str:
