@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +14,10 @@ from avss.architectures import architecture_of, blocks_of
 from avss.files import sha256
 from avss.microworld import GENRES, passages
 from avss.tasks import question_answering
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
-import corpus
-import decoders
-import growing
-from decoders import MINIS
-from growing import Lesson
-from training import adamw, train
+from recipes.training import corpus, decoders, growing
+from recipes.training.decoders import MINIS
+from recipes.training.growing import Lesson
+from recipes.training.loop import adamw, train
 
 
 @pytest.fixture(scope="module")

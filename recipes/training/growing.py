@@ -12,14 +12,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from corpus import Stream
-from training import adamw, set_seed, train
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from avss.architectures import architecture_of, blocks_of
 from avss.files import sha256
 from avss.models import load_model
 from avss.runs.provenance import hardware
+
+from .corpus import Stream
+from .loop import adamw, set_seed, train
 
 SEED = 0
 # Tokens of a step, in windows of the model's context.
