@@ -19,39 +19,7 @@ from avss.engine import coalitions
 from avss.engine.ablation import ablate
 from avss.errors import InputError
 from tests.conftest import COMMON, DECODERS, ENCODERS, FAMILIES, labelled, ragged, tiny
-
-
-@torch.no_grad()
-def outcomes(model, batch):
-    """Loss, mean gold probability and number of predictions of each document, one prediction at a time."""
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    logits = model(**inputs).logits.double()
-    losses, probabilities, counts = [], [], []
-    for row in range(len(logits)):
-        if logits.ndim == 2:
-            chances = [logits[row].softmax(-1)[batch["labels"][row]].item()]
-        else:
-            ids, mask = batch["input_ids"][row], batch["attention_mask"][row]
-            real = [t for t in range(len(ids) - 1) if mask[t] and mask[t + 1]]
-            chances = [logits[row, t].softmax(-1)[ids[t + 1]].item() for t in real]
-        losses.append(-np.log(chances).sum())
-        probabilities.append(np.mean(chances) if chances else 0)
-        counts.append(len(chances))
-    return np.array(losses), np.array(probabilities), np.array(counts)
-
-
-@contextmanager
-def forced(model, gates):
-    """The model with h + g (block(h) - h) in the place of block(h), by hooks; every block still runs."""
-    with ExitStack() as stack:
-        for layer, gate in gates.items():
-
-            def on_block(module, args, kwargs, output, gate=gate):
-                entering = args[0] if args else kwargs["hidden_states"]
-                return entering + gate * (output - entering)
-
-            stack.callback(blocks_of(model)[layer].register_forward_hook(on_block, with_kwargs=True).remove)
-        yield
+from tests.oracles import forced, outcomes
 
 
 def reweighted(model, mask):

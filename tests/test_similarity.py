@@ -2,8 +2,6 @@
 
 import gc
 import weakref
-from contextlib import ExitStack
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,39 +12,7 @@ from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods.block_influence import cosines
 from tests.conftest import DECODERS, ragged, tiny
-
-
-@torch.no_grad()
-def stored(model, batch) -> np.ndarray:
-    """h_0..h_M, (M + 1, B, T, F) float64, by hooks on the blocks."""
-    kept = []
-
-    def keep(module, args, kwargs, out):
-        entering = args[0] if args else kwargs["hidden_states"]
-        kept.extend([entering] if not kept else [])
-        kept.append(out[0] if isinstance(out, tuple) else out)
-
-    with ExitStack() as stack:
-        for block in blocks_of(model):
-            stack.callback(block.register_forward_hook(keep, with_kwargs=True).remove)
-        model(**batch)
-    return torch.stack(kept).double().numpy()
-
-
-def cosine(a, b):
-    return (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
-
-
-def influence(states, mask):
-    """1 - mean cosine of neighbours over real tokens, one after another."""
-    return [
-        1 - np.mean([cosine(before[d, t], after[d, t]) for d, t in np.argwhere(mask)])
-        for before, after in pairwise(states)
-    ]
-
-
-def real(batch):
-    return batch["attention_mask"].bool().numpy()
+from tests.oracles import cosine, distance, influence, real, stored
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -90,15 +56,6 @@ def test_cosines_are_exact_for_equal_rows_and_safe_for_empty_ones():
     expected = [cosine(a, b) for a, b in zip(rows.double().numpy(), other.double().numpy(), strict=True)]
     assert cosines(rows, other).numpy() == pytest.approx(np.array(expected), rel=1e-9, abs=1e-15)
     assert cosines(torch.zeros(2, 3), torch.ones(2, 3)).tolist() == [0, 0]
-
-
-def distance(states, mask, start, apart):
-    """Mean angle, in units of pi, between h_start and h_(start + apart) at the last real token of each document."""
-    angles = []
-    for document, row in enumerate(mask):
-        token = max(np.flatnonzero(row))
-        angles.append(np.arccos(cosine(states[start, document, token], states[start + apart, document, token])) / np.pi)
-    return np.mean(angles)
 
 
 @pytest.mark.parametrize("left", [False, True])
