@@ -16,6 +16,7 @@ import avss
 from avss.architectures import blocks_of
 from avss.engine.gold import gold, labels_of
 from avss.engine.relevance import attnlrp
+from tests.conftest import padded_right
 
 
 @torch.no_grad()
@@ -54,6 +55,7 @@ def real(batch):
 @torch.no_grad()
 def outcomes(model, batch):
     """Loss, mean gold probability and number of predictions of each document, one prediction at a time."""
+    batch = padded_right(batch)
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     logits = model(**inputs).logits.double()
     losses, probabilities, counts = [], [], []

@@ -11,7 +11,7 @@ import avss
 from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods.block_influence import cosines
-from tests.conftest import DECODERS, ragged, tiny
+from tests.conftest import DECODERS, padded_right, ragged, tiny
 from tests.oracles import cosine, distance, influence, real, stored
 
 
@@ -20,7 +20,8 @@ from tests.oracles import cosine, distance, influence, real, stored
 def test_block_influence_equals_the_cosine_of_stored_states(family, left, dtype):
     model, batch = tiny(family).to(dtype), ragged(left=left)
     scores = avss.score(model, [batch], "block_influence")
-    assert scores.values == pytest.approx(influence(stored(model, batch), real(batch)), rel=1e-9)
+    shown = padded_right(batch)
+    assert scores.values == pytest.approx(influence(stored(model, shown), real(shown)), rel=1e-9)
     assert (scores.documents, scores.tokens) == (3, 21)
 
 
@@ -62,12 +63,12 @@ def test_cosines_are_exact_for_equal_rows_and_safe_for_empty_ones():
 @pytest.mark.parametrize("window", [1, 2, 3])
 def test_angular_removes_the_window_that_turns_the_last_token_least(family, window, left):
     model, batch = tiny(family), ragged(left=left)
-    states = stored(model, batch)
-    across = [distance(states, real(batch), start, window) for start in range(4 - window + 1)]
+    mask, states = real(padded_right(batch)), stored(model, padded_right(batch))
+    across = [distance(states, mask, start, window) for start in range(4 - window + 1)]
     best = int(np.argmin(across))
     scores = avss.score(model, [batch], "angular", window=window)
     assert sorted(scores.lowest(window)) == list(range(best, best + window))
-    alone = np.array([distance(states, real(batch), start, 1) for start in range(4)])
+    alone = np.array([distance(states, mask, start, 1) for start in range(4)])
     outside = [window > 1 and not best <= block < best + window for block in range(4)]
     assert scores.values == pytest.approx(alone + outside, rel=1e-6)
 
@@ -106,7 +107,7 @@ def broken():
 @pytest.mark.parametrize(
     ("model", "batches", "message"),
     [
-        (broken, [ragged()], "block 2 has NaN or infinite activations"),
+        (broken, [ragged()], "layer 2 has NaN or infinite activations in batch 0"),
         (lambda: tiny("llama"), [], "no batches"),
         (lambda: tiny("llama"), [{"text": ["a"]}], "no input_ids"),
         (

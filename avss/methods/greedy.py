@@ -11,7 +11,7 @@ from avss.scores import LayerScores, from_values
 from avss.selection import count_of
 
 
-def score(model, batches, reading, remove=None, cache=None, key=None) -> LayerScores:
+def score(model, batches, remove=None, cache=None, key=None) -> LayerScores:
     """The turn, from 1, in which each block is removed; blocks that stay share the number after the last turn.
 
     remove: how many blocks, or which share of them, to remove; by default all but one. Of two removals that hurt
