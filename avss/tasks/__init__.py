@@ -7,7 +7,6 @@ import importlib
 
 from avss.tasks.catalogue import TASKS, Task, task_named
 
-
 # Tables and profiles read the catalogue where torch is not installed, so these are imported on first use.
 _WITH_TORCH = {
     "Outcome": "avss.tasks.base",

@@ -27,8 +27,8 @@ def evaluate(
     default the usual one of the task. samples: documents drawn by `seed` (None: all). context: tokens a document or
     window has. Returns `task`, `metric`, `value`, `n` (documents), `low` and `high` (95 % bootstrap interval over
     documents), `also` (what else the metric's module computes, by name, and of a perplexity the mean `nats_per_token`,
-    which is finite also where the perplexity is not), `data`, `protocol`. On return the model is as it was. Raises `InputError` for
-    an unknown task, unusable data, or a model that cannot do the task.
+    which is finite also where the perplexity is not), `data`, `protocol`. On return the model is as it was. Raises
+    `InputError` for an unknown task, unusable data, a model that cannot do the task, and numbers that are not finite.
     """
     chosen = task_named(task)
     dataset, column, name = rows_for(chosen, data, split, column, samples, seed, "evaluation")
