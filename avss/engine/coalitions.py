@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from avss.errors import InputError
 from avss.files import write_whole
+from avss.identity import weights_digest
 
 # Raised by one whenever the same model, batch and mask would give other numbers.
 VERSION = 2
 SAVE_EVERY = 10.0
-# Fields of a config that name files or versions, and change no number.
-NAMES = ("_name_or_path", "_commit_hash", "transformers_version")
 
 # One gate a block, or a pair (attention, MLP) a block.
 Mask = tuple[float | tuple[float, float], ...]
@@ -100,7 +99,9 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cache {folder} cannot be made ({error}); give a folder that can be written") from error
-        self.model = json.dumps([VERSION, key, digest_of(model)])
+        attention = getattr(model.config, "_attn_implementation", None)
+        # The names of the modules hold settings that are in no weight, such as the constant inside a norm.
+        self.model = json.dumps([VERSION, key, weights_digest(model), repr(model), attention])
 
     @contextmanager
     def batch(self, tensors: Mapping[str, Tensor]) -> Iterator[Coalitions]:
@@ -116,22 +117,6 @@ class Cache:
         for name in sorted(tensors):
             _add(digest, name, tensors[name])
         return digest.hexdigest()
-
-
-def digest_of(model: nn.Module) -> str:
-    """Pins everything in the model that decides its outputs, as 32 hexadecimal digits.
-
-    That is the content of all parameters and buffers, the modules with their settings (such as the constant inside a
-    norm), the config without names of files, and the way attention is computed. It reads all weights once.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    config = {name: value for name, value in model.config.to_dict().items() if name not in NAMES}
-    attention = getattr(model.config, "_attn_implementation", None)
-    digest.update(json.dumps([repr(model), str(model.dtype), attention, config], sort_keys=True, default=str).encode())
-    for tensors in (model.named_parameters(), model.named_buffers()):
-        for name, tensor in tensors:
-            _add(digest, name, tensor)
-    return digest.hexdigest()
 
 
 def _add(digest, name: str, tensor: Tensor) -> None:
