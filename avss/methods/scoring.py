@@ -12,6 +12,14 @@ from avss.reading import Reading
 from avss.scores import LayerScores
 
 
+def reading_for(method: str, reading: Reading | str) -> Reading:
+    """The reading. Raises `InputError` for one that does not exist, and for any but `paper` with another method."""
+    reading = Reading.parse(reading)
+    if reading != Reading() and "reading" not in method_named(method).options:
+        raise InputError(f"method {method} has no readings, and reading is {reading.name!r}; leave the reading out")
+    return reading
+
+
 def score(
     model: nn.Module,
     batches: Iterable[dict] | None,
@@ -37,7 +45,7 @@ def score(
     (`avss.engine.parallel`). That holds for methods with `split`, which is avss; with the others every process runs all
     batches.
     """
-    chosen, reading = method_named(method), Reading.parse(reading)
+    chosen, reading = method_named(method), reading_for(method, reading)
     known = chosen.options
     unknown = set(options) - set(known)
     if unknown:
@@ -45,8 +53,6 @@ def score(
         raise InputError(f"method {method} has no option {', '.join(sorted(unknown))}; its options: {known}")
     if "reading" in known:
         options["reading"] = reading
-    elif reading != Reading():
-        raise InputError(f"method {method} has no readings, and reading is {reading.name!r}; leave the reading out")
     if chosen.reads_text and batches is None:
         raise InputError(f"method {method} needs batches of text; give an iterable of dicts of tensors")
     with unchanged(model):
