@@ -26,12 +26,12 @@ from avss.errors import InputError
 
 @dataclass(frozen=True)
 class Ablation:
-    """What a model makes of its documents under each mask.
+    """Losses and gold probabilities of a model's documents under each mask.
 
     loss: (masks, documents) float64, negative log-likelihood in nats, summed over the scored predictions.
     probability: (masks, documents) float64, mean gold probability over the scored predictions; 0 where there is none.
     count: (documents,) int64, scored predictions. tokens: real tokens read. block_forwards: blocks run, each on one
-    batch; what came from the cache is not in it.
+    batch, without those whose outcome came from the cache.
     """
 
     loss: NDArray[np.float64]

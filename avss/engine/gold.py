@@ -1,4 +1,4 @@
-"""What methods that read labels explain: logit, probability and loss of the gold label, or of the gold tokens.
+"""Logit, probability and loss of the gold label, or of the gold tokens, for methods that read labels.
 
 A classifier has one gold label a document. A causal language model has one gold token a position: position t predicts
 token t + 1, labels are not shifted (the convention of transformers), and a label of -100 is not scored.

@@ -30,7 +30,7 @@ Statistic = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class GradientPass:
-    """What came of all batches; documents in which nothing is scored are left out.
+    """The results of all batches. Documents in which nothing is scored are left out.
 
     values: (M, D) float64, the statistic of each block and document. scored: (D,) int64, how many predictions the
     target of each document sums over. tokens: real tokens read.
@@ -45,9 +45,10 @@ def gradient_pass(model: nn.Module, batches: Iterable[dict], target: Target, sta
     """`statistic` of every block and document, with gradients of `target`: one forward and one backward pass a batch.
 
     batches: dicts of tensors (B, T), with `labels` where the model needs them (`avss.engine.gold.labels_of`). Documents
-    do not mix in a model, so that the gradient of the sum of all targets is each document's own. Raises `InputError`
-    for a model that lets no gradient through (quantised, made under inference_mode, or with a frozen graph), batches
-    that cannot be used, labels that are missing, nothing scored, and losses or gradients that are not finite.
+    do not mix in a model, so the gradient of the sum of all targets holds each document's own gradient. Raises
+    `InputError` for a model that lets no gradient through (quantised, made under inference_mode, or with a frozen
+    graph), batches that cannot be used, labels that are missing, nothing scored, and losses or gradients that are not
+    finite.
     """
     done: list[_Batch] = []
     with differentiable(model):
@@ -109,9 +110,9 @@ def _one_batch(
 
 @contextmanager
 def _reducing(model: nn.Module, mask: Tensor, statistic: Statistic, values: dict[int, Tensor]) -> Iterator[list]:
-    """Hooks that fill `values` during the backward pass. Yields a list that the embedded tokens (B, T, F) will be in.
+    """Hooks that fill `values` during the backward pass. Yields a list that will hold the embedded tokens (B, T, F).
 
-    With frozen parameters nothing before the first block has a gradient, so it is there that the graph begins.
+    With frozen parameters nothing before the first block has a gradient, so the graph begins at the first block.
     """
     embedded: list[Tensor] = []
 

@@ -70,7 +70,7 @@ def observe(
     `batches` yields dicts of tensors (B, T): input_ids, attention_mask (absent: all tokens count), token_type_ids.
     `epsilons` are counted beside the reading's own; `histogram` keeps abs(a) in bins, for the whole curve S(epsilon).
     Returns M `Moments`, one row a document in each. The model may be split over devices, as `device_map="auto"` does:
-    what is kept of a block stays on its device until the end. Several processes share the batches
+    the statistics of a block stay on its device until the end. Several processes share the batches
     (`avss.engine.parallel.together`): all of them call this, with the same model and batches, and get the same moments.
     Raises `InputError` for an empty iterable, a batch of padding only, activations that are not finite (names the
     layer and the batch) and a model family that is not in the table.

@@ -1,7 +1,7 @@
-"""Passes of a model over batches: what every loop over batches shares.
+"""Passes of a model over batches: the steps that every loop over batches shares.
 
-`passes` numbers the batches, shows progress, checks each batch before it is run, moves padding to the right and sends
-the tensors to the model's device. `logits_of` runs the head. `require_finite` is the one check of what came out.
+`passes` numbers the batches, shows progress, checks each batch before the model runs it, moves padding to the right and
+sends the tensors to the model's device. `logits_of` runs the head. `require_finite` checks the numbers that come out.
 """
 
 from collections.abc import Iterable, Iterator
@@ -58,7 +58,7 @@ def numbered_passes(
     reading: Reading = REAL,
     total: int | None = None,
 ) -> Iterator[Pass]:
-    """As `passes`, of batches that come with their numbers; none at all is no error.
+    """As `passes`, for batches that come with their numbers. An empty iterable is allowed.
 
     reading: which tokens count. Where padding counts, it stays where it is.
     """
@@ -81,6 +81,7 @@ def counted(real: Tensor, reading: Reading) -> Tensor:
 
 
 def no_batches() -> InputError:
+    """The error for an empty iterable of batches."""
     return InputError("no batches were given; give at least one document")
 
 
@@ -91,8 +92,8 @@ def _length(batches: Iterable) -> int | None:
 def checked(batch: dict, number: int) -> tuple[dict[str, Tensor], Tensor]:
     """The model's inputs and the mask of real tokens, (B, T) bool.
 
-    A batch that cannot be used stops here, before it is run. A batch of padding only is looked for on the CPU alone,
-    because looking would wait for an accelerator.
+    A batch that cannot be used raises `InputError` here, before the model runs it. A batch of padding alone is found
+    only if it is on the CPU: to look at it on an accelerator would wait for the device.
     """
     if "input_ids" not in batch:
         raise InputError(
@@ -133,12 +134,12 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on this device; nobody waits for a copy to an accelerator."""
+    """The tensor on this device. A copy to an accelerator does not block."""
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def uncached(model: nn.Module) -> dict[str, bool]:
-    """The option that tells a model not to keep keys and values of all blocks until the pass ends, where it has it."""
+    """The option that tells a model not to keep the keys and values of its blocks; empty for a model without one."""
     return {"use_cache": False} if hasattr(model.config, "use_cache") else {}
 
 
@@ -190,7 +191,7 @@ def require_finite_weights(model: nn.Module) -> None:
 
 
 def not_finite(where: str, quantity: str, number: int, model: nn.Module) -> InputError:
-    """The error for numbers that are not finite: of which layer, mask or task, in which batch, by which dtype."""
+    """The error for numbers that are not finite. It names the layer, mask or task, the batch and the dtype."""
     dtype = str(model.dtype).removeprefix("torch.")
     return InputError(
         f"{where} has NaN or infinite {quantity} in batch {number} (the model runs in {dtype}); "

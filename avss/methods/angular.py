@@ -25,8 +25,8 @@ def score(model, batches, window=1) -> LayerScores:
 
     So `lowest(window)` removes exactly the best window, and the other blocks follow by their own distance. With a
     window of 1 nothing is added: the scores are the distances. The last token is the last real one, wherever padding
-    is; one pass without the head, hidden states of one token a document kept. Raises `InputError` for a window that
-    is not at least 1 and below M, and for batches or activations that cannot be used.
+    is. One pass without the head keeps the hidden states of one token a document. Raises `InputError` for a window
+    outside 1 to M - 1, batches that cannot be used, and activations that are not finite.
     """
     layers = len(blocks_of(model))
     if not isinstance(window, Integral) or not 1 <= window < layers:

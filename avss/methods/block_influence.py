@@ -1,7 +1,7 @@
 """Block influence: how far a block turns the hidden state of a token, from ShortGPT (Men et al. 2024).
 
-BI_i = 1 - E cos(h_{i-1}, h_i), the cosine taken token by token. Over what the mean goes is our reading: all real
-tokens of all documents alike.
+BI_i = 1 - E cos(h_{i-1}, h_i), with one cosine a token. The paper leaves the mean open. Ours is over all real tokens of
+all documents, with equal weights.
 """
 
 import torch
@@ -35,9 +35,9 @@ def cosines(first: Tensor, second: Tensor) -> Tensor:
 def score(model, batches) -> LayerScores:
     """1 - mean cosine of each block's input and output, (M,) float64 in [0, 2]; 0 for a block that does not turn it.
 
-    One pass without the head, by hooks on the blocks: transformers' own last hidden state is after the final norm and
-    would be wrong for the last block. Nothing is kept a token. Raises `InputError` for batches or activations that
-    cannot be used.
+    One pass without the head, by hooks on the blocks: the last hidden state of transformers is after the final norm and
+    would be wrong for the last block. Each batch is reduced to one sum a block. Raises `InputError` for batches that
+    cannot be used and activations that are not finite.
     """
     blocks = len(blocks_of(model))
     turned: list[Tensor] = [torch.empty(0)] * blocks
