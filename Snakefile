@@ -74,7 +74,7 @@ def run_of(row):
     return f"book/executed/runs/{ROWS[row]['profile']}/{row}.ipynb"
 
 
-CODE = files("avss/**/*.py")
+CODE = files("avss/**/*.py") + files("avss/microworld/grammars/*.toml")
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
 EQUATIONS = ["variance", "sparsity", "avss", "readings", "baselines"]
 # The first row of a task is on the page of the task, the others have pages of their own.

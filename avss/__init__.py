@@ -20,6 +20,7 @@ _PUBLIC = {
     "prune": "avss.pruning",
     "score": "avss.methods",
     "skipping": "avss.pruning",
+    "task_batches": "avss.tasks",
 }
 __all__ = sorted(_PUBLIC)
 __version__ = "0.1.0"

@@ -45,16 +45,16 @@ def _inputs(arguments: argparse.Namespace) -> list[str]:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from avss.data import batched, batches, context_of, load_data, padding_id, sample, usable_rows
+    from avss.data import batches, context_of, load_data, sample, usable_rows
     from avss.engine.gold import is_classifier
     from avss.methods import method_named, score
+    from avss.methods.scoring import reading_for
     from avss.models import revision_of
-    from avss.reading import Reading
     from avss.scores import checked_scores_output
-    from avss.tasks import TASKS, task_named
+    from avss.tasks import TASKS, task_batches, task_named
 
     out = checked_scores_output(arguments.out, arguments.force, _inputs(arguments))
-    method, reading = method_named(arguments.method), Reading.parse(arguments.reading)
+    method, reading = method_named(arguments.method), reading_for(arguments.method, arguments.reading)
     task = task_named(arguments.task) if arguments.task else None
     _check_numbers(arguments)
     dataset = load_data(arguments.data, arguments.split, purpose="calibration")
@@ -66,12 +66,11 @@ def _score(arguments: argparse.Namespace) -> None:
     if task is None and method.reads_labels and is_classifier(model):
         task = TASKS["sentiment"]
     context = context_of(model, tokenizer, arguments.context or (task.context if task else PLAIN_CONTEXT))
-    filled = reading.padding == "included"
+    shape = {"context": context, "batch_size": arguments.batch_size, "fill": reading.padding == "included"}
     if task:
-        examples = task.examples(model, tokenizer, dataset, column, context)
-        text = batched(examples, padding_id(tokenizer), arguments.batch_size, context if filled else None)
+        text = task_batches(model, tokenizer, task.name, dataset, column=column, **shape)
     else:
-        text = batches(dataset[column], tokenizer, context=context, batch_size=arguments.batch_size, fill=filled)
+        text = batches(dataset[column], tokenizer, **shape)
     options = {"seed": arguments.seed} if "seed" in method.options else {}
     scores = score(model, text, arguments.method, reading=reading, **options)
     facts = {

@@ -17,7 +17,6 @@ import statistics
 from pathlib import Path
 
 import torch
-from measuring import dimensions, llama, ragged, shaped, shapes, text, timed
 from transformers import PreTrainedModel
 
 from avss.files import write_whole
@@ -25,6 +24,7 @@ from avss.methods import METHODS, score
 from avss.models import DTYPES
 from avss.runs.provenance import now, peak_memory_mb
 from avss.runs.provenance import provenance as provenance_of
+from measuring import dimensions, llama, ragged, shaped, shapes, text, timed
 
 BARE = "bare"
 

@@ -15,10 +15,9 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from decoders import MINIS, decoder
-from encoder import distilbert
-
 from avss.files import sha256
+from training.decoders import MINIS, decoder
+from training.encoder import distilbert
 
 # Name: the recipe that trains into the folder given and returns the facts of the card.
 MODELS = {"distilbert": distilbert} | {name: partial(decoder, name) for name in MINIS}

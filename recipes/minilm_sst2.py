@@ -14,12 +14,12 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import torch
-from training import adamw, set_seed, train
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import avss
 from avss.files import sha256
 from avss.runs.provenance import hardware
+from training.loop import adamw, set_seed, train
 
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 EPOCHS, BATCH, PEAK, SEED, LENGTH = 1, 32, 5e-5, 0, 64

@@ -14,14 +14,14 @@ import json
 import shutil
 from pathlib import Path
 
-import real_text
-from corpus import Stream
-from growing import Decoder, Lesson, card_of, grown, saved, through_lessons
 from transformers import LlamaConfig, LlamaForCausalLM, StableLmConfig, StableLmForCausalLM
 
 from avss.errors import InputError
 from avss.files import sha256
 from avss.runs.provenance import hardware
+from training import real_text
+from training.corpus import Stream
+from training.growing import Decoder, Lesson, card_of, grown, saved, through_lessons
 
 VOCABULARY = 4096
 SHARES = {

@@ -79,6 +79,17 @@ def ragged(lengths=(9, 5, 7), seed: int = 0, left: bool = False) -> dict[str, to
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
+def padded_right(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same documents with their padding moved to the right, one by one."""
+    if "attention_mask" not in batch:
+        return batch
+    moved = {name: torch.zeros_like(tensor) for name, tensor in batch.items() if tensor.ndim == 2}
+    for row, real in enumerate(batch["attention_mask"].bool()):
+        for name, tensor in moved.items():
+            tensor[row, : int(real.sum())] = batch[name][row, real]
+    return batch | moved
+
+
 def labelled(family: str, batch: dict[str, torch.Tensor], seed: int = 0) -> dict[str, torch.Tensor]:
     """The batch with random labels where the family is a classifier; language models teach themselves."""
     if family not in ENCODERS:

@@ -1,7 +1,6 @@
 """The benchmarks of speed: that what they compare gives the same, and that figures and tables say what files hold."""
 
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -17,12 +16,10 @@ from avss.report.figures.style import style
 from avss.report.snapshot import Results
 from avss.report.tables import speed as tables
 from avss.store import Store
+from bench import measuring
+from bench.measuring import ways
+from bench.measuring.whole_passes import whole_passes
 from tests.conftest import ragged, tiny
-
-sys.path.append(str(Path(__file__).parent.parent / "bench"))
-import ablation
-import measuring
-import scoring
 
 BATCHES = [ragged((9, 5, 7, 4), seed=1), ragged((6, 9, 3, 8), seed=2)]
 PROVENANCE = {
@@ -36,24 +33,24 @@ PROVENANCE = {
 
 
 def test_hidden_states_kept_give_the_statistics_of_avss():
-    found, table = scoring.kept(tiny("llama"), BATCHES), avss.score(tiny("llama"), BATCHES).table
+    found, table = ways.kept(tiny("llama"), BATCHES), avss.score(tiny("llama"), BATCHES).table
     # The last of them is after the final norm, which is one reason not to go this way.
     assert [variance for variance, _ in found[:-1]] == pytest.approx(table["variance"][:-1].tolist(), rel=1e-4)
     assert [share for _, share in found[:-1]] == pytest.approx(table["sparsity"][:-1].tolist(), rel=1e-4)
 
 
 def test_the_released_way_gives_the_reading_released_code():
-    text = scoring.padded(BATCHES, 12)
+    text = ways.padded(BATCHES, 12)
     assert [batch["input_ids"].shape for batch in text] == [(4, 12)] * 2
     expected = avss.score(tiny("llama"), text, reading="released-code,epsilon=0.05").table["variance"]
-    assert [variance for variance, _ in scoring.released(tiny("llama"), text)] == pytest.approx(
+    assert [variance for variance, _ in ways.released(tiny("llama"), text)] == pytest.approx(
         expected.tolist(), rel=1e-5
     )
 
 
 def test_whole_passes_give_what_the_engine_gives():
     model, gates = tiny("llama"), np.array([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 1, 0.5], [0.5, 0.5, 1, 0]])
-    found, expected = ablation.whole_passes(model, BATCHES, gates), avss.ablate(model, BATCHES, gates)
+    found, expected = whole_passes(model, BATCHES, gates), avss.ablate(model, BATCHES, gates)
     assert found.loss == pytest.approx(expected.loss, rel=1e-4)
     assert found.probability == pytest.approx(expected.probability, rel=1e-4)
     assert found.count.tolist() == expected.count.tolist()

@@ -1,7 +1,6 @@
 """What pruning gains and what methods take: formulas, counts and bytes. Seconds are for `bench/`."""
 
 import json
-import sys
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -21,11 +20,9 @@ from avss.report.figures.style import style
 from avss.report.snapshot import Results
 from avss.report.tables import cost as tables
 from avss.store import Store
+from bench.measuring import generating
 from tests.conftest import labelled, ragged, tiny
 from tests.stores import cells
-
-sys.path.append(str(Path(__file__).parent.parent / "bench"))
-import pruning as bench
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = 8
@@ -189,13 +186,13 @@ def test_the_benchmark_prunes_and_counts_every_byte():
     arguments = Namespace(
         width=64, blocks=3, vocabulary=40, prompt=6, new=3, batch=2, device="cpu", dtype="float32", shape=None
     )
-    model, ids = bench.without_last(arguments, 1), bench.prompts(arguments)
-    fresh = bench.model_of(arguments, 2)
+    model, ids = generating.without_last(arguments, 1), generating.prompts(arguments)
+    fresh = generating.model_of(arguments, 2)
     assert model.config.to_dict() == fresh.config.to_dict()
     assert [p.shape for p in model.parameters()] == [p.shape for p in fresh.parameters()]
     assert model.num_parameters() == 2 * (4 * 64**2 + 3 * 64 * 256 + 2 * 64) + 2 * 40 * 64 + 64
-    seconds, cached = bench.measure(model, ids, arguments.new, "cpu")
-    assert set(seconds) == set(bench.TIMES)
+    seconds, cached = generating.measure(model, ids, arguments.new, "cpu")
+    assert set(seconds) == set(generating.TIMES)
     # Keys and values of 2 blocks: every token of prompt and answer, 64 features of 4 bytes.
     assert cached == 2 * 2 * arguments.batch * (arguments.prompt + arguments.new) * 64 * 4
 
@@ -204,19 +201,19 @@ def test_the_benchmark_decodes_as_generation_does():
     arguments = Namespace(
         width=64, blocks=2, vocabulary=40, prompt=6, new=5, batch=2, device="cpu", dtype="float32", shape=None
     )
-    model, ids = bench.without_last(arguments, 1), bench.prompts(arguments)
+    model, ids = generating.without_last(arguments, 1), generating.prompts(arguments)
     settings = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0, "max_new_tokens": arguments.new + 1}
     generated = model.generate(ids, attention_mask=torch.ones_like(ids), **settings)
     with torch.inference_mode():
-        output = bench.continued(model, bench.read(model, ids), arguments.new)
+        output = generating.continued(model, generating.read(model, ids), arguments.new)
     assert torch.equal(output.logits[:, -1].argmax(-1), generated[:, -1])
     assert output.past_key_values.get_seq_length() == arguments.prompt + arguments.new
 
 
 def test_speed_ups_are_medians_over_rounds_so_that_a_slow_round_costs_nothing():
-    whole = [dict.fromkeys(bench.TIMES, seconds) for seconds in (2.0, 20.0, 2.0, 2.0, 2.0)]
-    half = [dict.fromkeys(bench.TIMES, seconds) for seconds in (1.0, 10.0, 1.0, 1.0, 9.0)]
-    found = bench.speeds(whole, half, Namespace(batch=2, prompt=10, new=5))
+    whole = [dict.fromkeys(generating.TIMES, seconds) for seconds in (2.0, 20.0, 2.0, 2.0, 2.0)]
+    half = [dict.fromkeys(generating.TIMES, seconds) for seconds in (1.0, 10.0, 1.0, 1.0, 9.0)]
+    found = generating.speeds(whole, half, Namespace(batch=2, prompt=10, new=5))
     assert (found["decode_seconds"], found["decode_speedup"]) == (1, 2)
     assert found["decode_speedup_quartiles"] == [2, 2]
     assert (found["prefill_tokens_per_second"], found["decode_tokens_per_second"]) == (20, 10)

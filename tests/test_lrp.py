@@ -1,6 +1,5 @@
 """The rules of AttnLRP, written out element by element, against modified gradients; and that relevance stays."""
 
-from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -12,10 +11,10 @@ from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 import avss
 from avss.architectures import ARCHITECTURES, blocks_of
 from avss.engine import relevance
-from avss.engine.gold import gold, labels_of
 from avss.engine.relevance import attnlrp, halved, identity_activation, identity_norm
 from avss.errors import InputError
 from tests.conftest import COMMON, labelled, ragged, tiny
+from tests.oracles import boundaries, branch_shares
 
 
 def normal(*shape, seed=0) -> torch.Tensor:
@@ -145,30 +144,6 @@ def test_gated_feed_forward_follows_the_rules_one_after_another():
         assert torch.allclose(propagated(mlp, arriving, x)[0], at_x.sum(0))
 
 
-def boundaries(model, batch, softmax="taylor"):
-    """Relevance at h_0..h_M (M + 1, B), the explained logit (B,), and for each block (h, u, g) at its output."""
-    states, blocks = [], blocks_of(model)
-
-    def keep(module, args, kwargs, out):
-        states.append((args[0] if args else kwargs["hidden_states"], out[0] if isinstance(out, tuple) else out))
-
-    def begin(module, args, kwargs):
-        (args[0] if args else kwargs["hidden_states"]).requires_grad_()
-
-    model.requires_grad_(False)
-    with attnlrp(model, softmax), ExitStack() as stack:
-        stack.callback(blocks[0].register_forward_pre_hook(begin, with_kwargs=True).remove)
-        for block in blocks:
-            stack.callback(block.register_forward_hook(keep, with_kwargs=True).remove)
-        logits = model(**{name: batch[name] for name in ("input_ids", "attention_mask")}).logits
-        explained = gold(model, logits, labels_of(model, batch)).logit.sum(1)
-        hidden = [states[0][0], *(leaving for _, leaving in states)]
-        gradients = torch.autograd.grad(explained.sum(), hidden)
-    total = torch.stack([(h * g).sum((1, 2)) for h, g in zip(hidden, gradients, strict=True)]).detach()
-    parts = [(h.detach(), (o - h).detach(), g) for (h, o), g in zip(states, gradients[1:], strict=True)]
-    return total, explained.detach(), parts
-
-
 def test_the_model_computes_what_it_always_does_and_is_restored(family):
     model, batch = tiny(family).double(), labelled(family, ragged())
     real = batch["attention_mask"].bool()
@@ -225,17 +200,10 @@ def test_the_softmax_keeps_what_its_expansion_gives_to_no_input(family, monkeypa
 def test_branch_and_skip_shares_add_up(family, softmax):
     model, batch = tiny(family).double(), labelled(family, ragged())
     total, _, parts = boundaries(model, batch, softmax)
-    shares = []
     for block, (h, u, g) in enumerate(parts):
         assert torch.allclose((h * g).sum((1, 2)) + (u * g).sum((1, 2)), total[block + 1])
-        real = batch["attention_mask"].bool()
-        by_document = []
-        for row in range(len(real)):
-            branch, skip = ((part[row] * g[row])[real[row]].abs().sum() for part in (u, h))
-            by_document.append(branch / (branch + skip))
-        shares.append(float(torch.stack(by_document).mean()))
     found = avss.score(model, [batch], "lrp", softmax=softmax).values
-    assert found == pytest.approx(shares, rel=1e-6)
+    assert found == pytest.approx(branch_shares(model, [batch], softmax), rel=1e-6)
 
 
 def test_a_real_model_conserves_relevance(stories):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import avss
 from avss.architectures import architecture_of, blocks_of
-from avss.engine.observe import _close_batch, _LayerStream, observe
+from avss.engine.observe import observe
+from avss.engine.streams import LayerStream, close_batch
 from avss.errors import InputError
 from avss.moments import Moments, histogram_edges, magnitude_quantile
 from avss.reading import Reading
@@ -22,10 +23,10 @@ EPSILONS = (1e-3, 0.01, 0.1, 1.0)
 
 def stream(batches, reading="paper", histogram=False) -> Moments:
     """Moments of activations that are given directly as (activation, mask) batches."""
-    layer = _LayerStream(Reading.parse(reading), EPSILONS, histogram)
+    layer = LayerStream(Reading.parse(reading), EPSILONS, histogram)
     for activation, mask in batches:
         layer.add(activation, None, mask)
-        _close_batch([layer], mask)
+        close_batch([layer], mask)
     return layer.finish()
 
 

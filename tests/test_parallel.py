@@ -17,8 +17,9 @@ import torch
 
 import avss
 from avss import cli
-from avss.engine.observe import _close_batch, _LayerStream, observe
+from avss.engine.observe import observe
 from avss.engine.parallel import joined, own_device
+from avss.engine.streams import LayerStream, close_batch
 from avss.errors import InputError
 from avss.reading import Reading
 from tests.conftest import SENTENCES, ragged, tiny, word_tokenizer
@@ -191,10 +192,10 @@ def test_what_is_kept_of_a_block_stays_on_its_device_until_the_end():
     """The meta device stands for a second one: it takes part in everything and holds no values."""
     mask = ragged()["attention_mask"].bool()
     entering, leaving = (torch.randn(*mask.shape, 16) for _ in range(2))
-    here, there = (_LayerStream(Reading.parse("paper"), (0.01,), False) for _ in range(2))
+    here, there = (LayerStream(Reading.parse("paper"), (0.01,), False) for _ in range(2))
     here.add(leaving, entering, mask)
     there.add(leaving.to("meta"), entering, mask)
-    _close_batch([here, there], mask)
+    close_batch([here, there], mask)
     assert {part.device.type for part in there.documents[0]} == {"meta"}
     assert {part.device.type for part in here.documents[0]} == {"cpu"}
     values = (leaving.double() - entering.double())[mask]

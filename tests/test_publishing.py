@@ -12,8 +12,11 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+import launch
 import nbformat
+import plain_docstrings
 import pytest
+import result_figure
 import yaml
 
 import avss
@@ -24,10 +27,6 @@ from avss.report.table1 import printed_table
 from avss.runs.experiment import load_profile
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "book/_ext"))
-launch = importlib.import_module("launch")
-plain_docstrings = importlib.import_module("plain_docstrings")
-result_figure = importlib.import_module("result_figure")
 
 WORKFLOWS = {
     path.name: yaml.load(path.read_text(), yaml.BaseLoader) for path in (ROOT / ".github/workflows").glob("*.yml")

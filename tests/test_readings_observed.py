@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import avss
 from avss.architectures import blocks_of
-from avss.engine.observe import _close_batch, _LayerStream, observe
+from avss.engine.observe import observe
+from avss.engine.streams import LayerStream, close_batch
 from avss.errors import InputError
 from avss.moments import histogram_edges
 from avss.reading import Reading
@@ -130,9 +131,9 @@ def test_counts_at_the_edges_of_bins_are_exact_for_wide_models_and_updates(bins,
         leaving, entering = torch.stack([edges, below]).to(dtype), None
         values = leaving.double()
     mask = torch.ones(1, 2, dtype=torch.bool)
-    layer = _LayerStream(Reading.parse("paper,epsilon=quantile:0.5"), (), True)
+    layer = LayerStream(Reading.parse("paper,epsilon=quantile:0.5"), (), True)
     layer.add(leaving[None], None if entering is None else entering[None], mask)
-    _close_batch([layer], mask)
+    close_batch([layer], mask)
     found = layer.finish()
     for epsilon in edges.tolist():
         assert found.near_zero_count(epsilon) == int((values.abs() < epsilon).sum())
@@ -141,14 +142,14 @@ def test_counts_at_the_edges_of_bins_are_exact_for_wide_models_and_updates(bins,
 @pytest.mark.parametrize("value", [float(np.finfo(np.float32).max), 1e-45, 0.0, 3e38])
 def test_the_smallest_and_largest_activations_have_a_bin(value):
     activation, mask = torch.full((1, 2, 3), value), torch.ones(1, 2, dtype=torch.bool)
-    layer = _LayerStream(Reading(), (), True)
+    layer = LayerStream(Reading(), (), True)
     layer.add(activation, None, mask)
-    _close_batch([layer], mask)
+    close_batch([layer], mask)
     assert layer.finish().histogram.sum() == 6
 
 
 def test_activations_beyond_float32_and_nan_have_no_bin_and_stop_nothing():
     activation = torch.tensor([[[1e300, float("nan"), float("inf"), 2.0**128, 1.0]]], dtype=torch.float64)
-    layer = _LayerStream(Reading(), (), True)
+    layer = LayerStream(Reading(), (), True)
     layer.add(activation, None, torch.ones(1, 1, dtype=torch.bool))
     assert layer.histogram.sum() == 1

@@ -1,14 +1,15 @@
 """The recipes: text that goes through the tokenizer whole, models that grow, training that resumes."""
 
 import json
+import os
 import shutil
-import sys
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from avss import mini
@@ -16,14 +17,10 @@ from avss.architectures import architecture_of, blocks_of
 from avss.files import sha256
 from avss.microworld import GENRES, passages
 from avss.tasks import question_answering
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
-import corpus
-import decoders
-import growing
-from decoders import MINIS
-from growing import Lesson
-from training import adamw, train
+from recipes.training import corpus, decoders, growing
+from recipes.training.decoders import MINIS
+from recipes.training.growing import Lesson
+from recipes.training.loop import adamw, train
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +85,7 @@ def test_an_interview_asks_as_the_task_does_and_answers_with_spans(tokenizer):
 
 
 def test_no_window_cuts_a_passage_that_is_asked_about(tokenizer):
-    shares, windows, body = {"posts": 0.6, "passages": 0.4}, 4000, 511
+    shares, windows, body = {"posts": 0.6, "passages": 0.4}, 1500, 511
     stream = corpus.asked(shares, windows, body, tokenizer)
     assert len(stream.ids) == len(stream.answers) == windows * body
     texts = [tokenizer.decode(ids) for ids in stream.ids.reshape(windows, body)]
@@ -100,7 +97,7 @@ def test_no_window_cuts_a_passage_that_is_asked_about(tokenizer):
     assert passages_share / sum(map(len, texts)) == pytest.approx(0.4, abs=0.12)
     assert sum(asking[: windows // 2]) == pytest.approx(sum(asking) / 2, abs=2)
     with pytest.raises(ValueError, match="smaller share"):
-        corpus.asked({"posts": 0.1, "passages": 0.9}, 2000, body, tokenizer)
+        corpus.asked({"posts": 0.1, "passages": 0.9}, 600, body, tokenizer)
 
 
 def test_reviews_come_short_ones_first_and_each_once(tokenizer):
@@ -188,8 +185,59 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(tmp_path):
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
+def test_a_training_killed_between_two_changes_of_files_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
+    whole = _run(tmp_path / "whole")
+    replace, place, killed = os.replace, 0, True
+    while killed:
+        killed, left = False, place
+
+        def counted(*paths):
+            nonlocal left, killed
+            if left == 0:
+                killed = True
+                raise KeyboardInterrupt
+            left -= 1
+            replace(*paths)
+
+        folder = tmp_path / f"killed-{place}"
+        with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+            patched.setattr(os, "replace", counted)
+            _run(folder)
+        resumed = _run(folder)
+        assert all(torch.equal(resumed[name], whole[name]) for name in whole), f"killed before change {place}"
+        place += 1
+    assert place > 3
+
+
+def test_a_resumed_training_reports_the_losses_of_an_uninterrupted_one(tmp_path):
+    def report(folder, killed_at=None):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(4, 1)
+
+        def loss_at(step):
+            if step == killed_at:
+                raise KeyboardInterrupt
+            return model(torch.randn(8, 4)).square().mean()
+
+        optimizers = [adamw(model.parameters(), 0.02)]
+        return train(model, loss_at, optimizers, steps=7, folder=folder, seed=1, checkpoint_every=2, log_every=3)
+
+    with pytest.raises(KeyboardInterrupt):
+        report(tmp_path / "killed", killed_at=5)
+    assert report(tmp_path / "killed")["losses"] == report(tmp_path / "whole")["losses"]
+
+
 def test_a_state_of_other_settings_is_not_resumed(tmp_path):
     _run(tmp_path)
     model = torch.nn.Linear(4, 1)
     with pytest.raises(SystemExit, match="other settings"):
         train(model, lambda step: None, [adamw(model.parameters(), 0.5)], steps=6, folder=tmp_path, seed=1)
+
+
+def test_a_file_that_is_no_state_of_training_is_named(tmp_path):
+    _run(tmp_path)
+    [state] = tmp_path.iterdir()
+    for content in (state.read_bytes()[:40], safetensors.torch.save({"weight": torch.zeros(2)})):
+        state.write_bytes(content)
+        with pytest.raises(SystemExit, match="holds no state of a training; delete it to start anew"):
+            _run(tmp_path)

@@ -2,8 +2,6 @@
 
 import gc
 import weakref
-from contextlib import ExitStack
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,40 +11,8 @@ import avss
 from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods.block_influence import cosines
-from tests.conftest import DECODERS, ragged, tiny
-
-
-@torch.no_grad()
-def stored(model, batch) -> np.ndarray:
-    """h_0..h_M, (M + 1, B, T, F) float64, by hooks on the blocks."""
-    kept = []
-
-    def keep(module, args, kwargs, out):
-        entering = args[0] if args else kwargs["hidden_states"]
-        kept.extend([entering] if not kept else [])
-        kept.append(out[0] if isinstance(out, tuple) else out)
-
-    with ExitStack() as stack:
-        for block in blocks_of(model):
-            stack.callback(block.register_forward_hook(keep, with_kwargs=True).remove)
-        model(**batch)
-    return torch.stack(kept).double().numpy()
-
-
-def cosine(a, b):
-    return (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
-
-
-def influence(states, mask):
-    """1 - mean cosine of neighbours over real tokens, one after another."""
-    return [
-        1 - np.mean([cosine(before[d, t], after[d, t]) for d, t in np.argwhere(mask)])
-        for before, after in pairwise(states)
-    ]
-
-
-def real(batch):
-    return batch["attention_mask"].bool().numpy()
+from tests.conftest import DECODERS, padded_right, ragged, tiny
+from tests.oracles import cosine, distance, influence, real, stored
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -54,7 +20,8 @@ def real(batch):
 def test_block_influence_equals_the_cosine_of_stored_states(family, left, dtype):
     model, batch = tiny(family).to(dtype), ragged(left=left)
     scores = avss.score(model, [batch], "block_influence")
-    assert scores.values == pytest.approx(influence(stored(model, batch), real(batch)), rel=1e-9)
+    shown = padded_right(batch)
+    assert scores.values == pytest.approx(influence(stored(model, shown), real(shown)), rel=1e-9)
     assert (scores.documents, scores.tokens) == (3, 21)
 
 
@@ -92,25 +59,16 @@ def test_cosines_are_exact_for_equal_rows_and_safe_for_empty_ones():
     assert cosines(torch.zeros(2, 3), torch.ones(2, 3)).tolist() == [0, 0]
 
 
-def distance(states, mask, start, apart):
-    """Mean angle, in units of pi, between h_start and h_(start + apart) at the last real token of each document."""
-    angles = []
-    for document, row in enumerate(mask):
-        token = max(np.flatnonzero(row))
-        angles.append(np.arccos(cosine(states[start, document, token], states[start + apart, document, token])) / np.pi)
-    return np.mean(angles)
-
-
 @pytest.mark.parametrize("left", [False, True])
 @pytest.mark.parametrize("window", [1, 2, 3])
 def test_angular_removes_the_window_that_turns_the_last_token_least(family, window, left):
     model, batch = tiny(family), ragged(left=left)
-    states = stored(model, batch)
-    across = [distance(states, real(batch), start, window) for start in range(4 - window + 1)]
+    mask, states = real(padded_right(batch)), stored(model, padded_right(batch))
+    across = [distance(states, mask, start, window) for start in range(4 - window + 1)]
     best = int(np.argmin(across))
     scores = avss.score(model, [batch], "angular", window=window)
     assert sorted(scores.lowest(window)) == list(range(best, best + window))
-    alone = np.array([distance(states, real(batch), start, 1) for start in range(4)])
+    alone = np.array([distance(states, mask, start, 1) for start in range(4)])
     outside = [window > 1 and not best <= block < best + window for block in range(4)]
     assert scores.values == pytest.approx(alone + outside, rel=1e-6)
 
@@ -149,7 +107,7 @@ def broken():
 @pytest.mark.parametrize(
     ("model", "batches", "message"),
     [
-        (broken, [ragged()], "block 2 has NaN or infinite activations"),
+        (broken, [ragged()], "layer 2 has NaN or infinite activations in batch 0"),
         (lambda: tiny("llama"), [], "no batches"),
         (lambda: tiny("llama"), [{"text": ["a"]}], "no input_ids"),
         (

@@ -315,3 +315,52 @@ def test_the_command_names_every_task(capsys):
         main(["evaluate", "--help"])
     shown = capsys.readouterr().out
     assert all(name in shown for name in TASKS)
+
+
+@pytest.mark.parametrize(
+    ("family", "task", "column"),
+    [("bert", "sentiment", "sentence"), ("llama", "sentiment", "sentence"), ("gpt2", "language_modeling", "sentence")],
+)
+def test_task_batches_are_the_examples_of_the_task_in_batches(family, task, column):
+    model, tokenizer = tiny(family), prompt_tokenizer()
+    given = TASKS[task].examples(model, tokenizer, OPINIONS, column, 60)
+    for fill in (False, True):
+        expected = batched(given, padding_id(tokenizer), 4, 60 if fill else None)
+        found = avss.task_batches(model, tokenizer, task, OPINIONS, context=60, batch_size=4, fill=fill)
+        assert len(found) == len(expected)
+        for batch, other in zip(found, expected, strict=True):
+            assert batch.keys() == other.keys()
+            assert all(torch.equal(batch[name], other[name]) for name in other)
+    assert np.isfinite(avss.score(model, found, "gbis").values).all()
+
+
+def test_task_batches_draw_documents_by_name_column_and_seed():
+    model, tokenizer = tiny("bert"), word_tokenizer()
+    first, again, other = (
+        avss.task_batches(model, tokenizer, "sentiment", "microworld/reviews", samples=8, context=16, seed=seed)
+        for seed in (0, 0, 1)
+    )
+    assert sum(len(batch["labels"]) for batch in first) == 8
+    assert torch.equal(first[0]["input_ids"], again[0]["input_ids"])
+    assert not torch.equal(first[0]["input_ids"], other[0]["input_ids"])
+    renamed = REVIEWS.rename_column("sentence", "body")
+    whole = avss.task_batches(model, tokenizer, "sentiment", renamed, column="body")
+    assert sum(len(batch["labels"]) for batch in whole) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "translation"}, "task 'translation' is not known"),
+        ({"task": "language_modeling"}, "BertForSequenceClassification is none"),
+        ({"column": "body"}, "has no column body"),
+        ({"samples": 0}, "number of samples is 0"),
+        ({"context": 1}, "context is 1 tokens"),
+        ({"batch_size": 0}, "batch size is 0"),
+        ({"split": "test"}, "split 'test' is of no use beside a Dataset"),
+    ],
+)
+def test_task_batches_that_cannot_be_made_are_named(options, message):
+    options = {"task": "sentiment", "data": REVIEWS} | options
+    with pytest.raises(InputError, match=message):
+        avss.task_batches(tiny("bert"), word_tokenizer(), **options)

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,21 +17,21 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from avss.architectures import architecture_of, blocks_of, set_blocks
-from avss.engine.coalitions import Mask, file_for, kept
+from avss.engine.coalitions import Cache, Mask
 from avss.engine.gold import Gold, gold, labels_of
-from avss.engine.observe import INPUTS, evaluating, uncached
+from avss.engine.modes import evaluating
+from avss.engine.passes import logits_of, not_finite, passes, uncached
 from avss.errors import InputError
-from avss.progress import progress
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What a model makes of its documents under each mask.
+    """Losses and gold probabilities of a model's documents under each mask.
 
     loss: (masks, documents) float64, negative log-likelihood in nats, summed over the scored predictions.
     probability: (masks, documents) float64, mean gold probability over the scored predictions; 0 where there is none.
     count: (documents,) int64, scored predictions. tokens: real tokens read. block_forwards: blocks run, each on one
-    batch; what came from the cache is not in it.
+    batch, without those whose outcome came from the cache.
     """
 
     loss: NDArray[np.float64]
@@ -61,35 +60,32 @@ def ablate(
     masks: gates in [0, 1], either (masks, M), one a block, or (masks, M, 2), attention and MLP apart. There the gate
     scales what the branch adds to the residual stream, the bias of its last layer included; in a block that normalises
     after the sum (BERT, DistilBERT), that norm stays, so that (0, 0) is not the same as skipping the block.
-    cache: folder in which outcomes are kept by model, batch and mask, so that a run that was killed computes only what
-    is missing. key: names the weights there, for instance `avss.models.revision_of(model)`.
+    cache: folder in which outcomes are kept, so that a run that was killed computes only what is missing. An outcome is
+    found again by the content of weights, config, batch and mask, so the folder may serve any models. key: what else
+    the outcomes depend on, for instance the name of a hook of your own; it needs no name for the weights.
 
     Holds at most one hidden state a depth at a time, and fewer where the masks leave the common path one by one.
     Raises `InputError` for masks that do not fit the model, gates outside [0, 1], no masks, no batches, a batch without
-    input_ids or without the labels it needs, a model without a head, and losses that are not finite.
+    input_ids or without the labels it needs, a model without a head, losses that are not finite, and a cache folder
+    that cannot be made.
     """
     wanted = _checked(masks, len(blocks_of(model)))
-    if cache is not None:
-        if not key:
-            raise InputError("a cache needs a key that names the weights; give key=revision_of(model), for instance")
-        Path(cache).mkdir(parents=True, exist_ok=True)
+    kept = Cache(cache, model, key)
     outcomes, counts, tokens, block_forwards = [], [], 0, 0
     with evaluating(model), _stand_ins(model) as (blocks, stand_ins):
-        for number, batch in enumerate(progress(batches, "ablating")):
-            inputs, labels = _tensors(model, batch, number)
-            path = cache and file_for(cache, key, model, inputs | {"labels": labels})
-            with kept(path) as known:
-                missing = [mask for mask in dict.fromkeys(wanted) if mask not in known]
+        for number, inputs, mask, given in passes(model, batches, "ablating"):
+            labels = labels_of(model, inputs | {"labels": given})
+            with kept.batch(inputs | {"labels": labels}) as known:
+                missing = [gates for gates in dict.fromkeys(wanted) if gates not in known]
                 walk = _Walk(model, blocks, stand_ins, inputs, labels)
-                for mask, outcome in walk.outcomes(missing):
-                    _check_finite(outcome, mask, number)
-                    known.add(mask, *_by_document(outcome))
-                outcomes.append(np.array([known[mask] for mask in wanted]))
+                for gates, outcome in walk.outcomes(missing):
+                    if not bool(torch.isfinite(outcome.log_probability).all()):
+                        raise not_finite(f"mask {gates}", "losses", number, model)
+                    known.add(gates, *_by_document(outcome))
+                outcomes.append(np.array([known[gates] for gates in wanted]))
                 counts.append(known.count)
-            tokens += int(inputs.get("attention_mask", torch.ones_like(inputs["input_ids"])).sum())
+            tokens += int(mask.sum())
             block_forwards += walk.block_forwards
-    if not counts:
-        raise InputError("no batches were given; ablation needs at least one document")
     count = np.concatenate(counts).astype(np.int64)
     if not count.any():
         raise InputError("nothing in the batches is scored: all labels are -100 or documents have one token")
@@ -119,13 +115,6 @@ def _checked(masks: ArrayLike, layers: int) -> list[Mask]:
     return [tuple(tuple(gate) if isinstance(gate, list) else gate for gate in mask) for mask in gates.tolist()]
 
 
-def _tensors(model: nn.Module, batch: dict, number: int) -> tuple[dict[str, Tensor], Tensor]:
-    if "input_ids" not in batch:
-        raise InputError(f"batch {number} has no input_ids (it has {', '.join(batch) or 'nothing'}); tokenise first")
-    labels = labels_of(model, batch)
-    return {name: batch[name] for name in INPUTS if batch.get(name) is not None}, labels
-
-
 def _by_document(outcome: Gold) -> tuple[list[float], list[float], list[int]]:
     log_probability = outcome.log_probability.double()
     total = log_probability.exp().masked_fill(~outcome.scored, 0).sum(1)
@@ -134,13 +123,6 @@ def _by_document(outcome: Gold) -> tuple[list[float], list[float], list[int]]:
         (total / outcome.count.clamp(min=1)).tolist(),
         outcome.count.tolist(),
     )
-
-
-def _check_finite(outcome: Gold, mask: Mask, number: int) -> None:
-    if not bool(torch.isfinite(outcome.log_probability).all()):
-        raise InputError(
-            f"batch {number} has a NaN or infinite loss under mask {mask}; load the model in a wider dtype or check it"
-        )
 
 
 class _StandIn(nn.Module):
@@ -174,8 +156,7 @@ class _Walk:
     """One batch through the trie of masks."""
 
     def __init__(self, model, blocks, stand_ins, inputs: dict[str, Tensor], labels: Tensor):
-        self.model, self.blocks, self.stand_ins, self.labels = model, blocks, stand_ins, labels
-        self.inputs = {name: value.to(model.device) for name, value in inputs.items()}
+        self.model, self.blocks, self.stand_ins, self.inputs, self.labels = model, blocks, stand_ins, inputs, labels
         # A cache of keys and values would remember one mask's prefix in the next mask's suffix.
         self.flags = uncached(model)
         self.names = architecture_of(model)
@@ -219,7 +200,7 @@ class _Walk:
         last = self.stand_ins[-1]
         last.leaving = hidden
         try:
-            logits = self.model(**self.inputs, **self.flags).logits
+            logits = logits_of(self.model, self.inputs)
         finally:
             last.leaving = None
         return gold(self.model, logits, self.labels.to(logits.device))

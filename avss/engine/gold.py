@@ -1,4 +1,4 @@
-"""What methods that read labels explain: logit, probability and loss of the gold label, or of the gold tokens.
+"""Logit, probability and loss of the gold label, or of the gold tokens, for methods that read labels.
 
 A classifier has one gold label a document. A causal language model has one gold token a position: position t predicts
 token t + 1, labels are not shifted (the convention of transformers), and a label of -100 is not scored.
@@ -30,7 +30,7 @@ def labels_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """
     if is_causal(model):
         mask = batch.get("attention_mask")
-        labels = batch["labels"] if "labels" in batch else batch["input_ids"]
+        labels = batch["input_ids"] if batch.get("labels") is None else batch["labels"]
         if mask is None:
             return labels
         # Padded on the left, a document's first token would be predicted from padding.
@@ -42,7 +42,7 @@ def labels_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
             f"{type(model).__name__} has no head that predicts labels or tokens; "
             "load it as a sequence classifier or a causal language model"
         )
-    if "labels" not in batch:
+    if batch.get("labels") is None:
         raise InputError("a batch has no labels, which this method needs; give data with a column of labels")
     return batch["labels"]
 

@@ -7,6 +7,7 @@ one number a document as soon as it is there, so that hidden states live for one
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,10 +16,10 @@ from torch import Tensor, nn
 
 from avss.architectures import blocks_of
 from avss.engine.gold import Gold, gold, labels_of
-from avss.engine.observe import checked, hooked, uncached
+from avss.engine.modes import differentiable
+from avss.engine.observe import hooked
+from avss.engine.passes import logits_of, not_finite, passes, require_finite
 from avss.errors import InputError
-from avss.progress import progress
-from avss.reading import Reading
 
 # From the gold predictions of a batch to what is differentiated, one number a document, (B,).
 Target = Callable[[Gold], Tensor]
@@ -29,7 +30,7 @@ Statistic = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class GradientPass:
-    """What came of all batches; documents in which nothing is scored are left out.
+    """The results of all batches. Documents in which nothing is scored are left out.
 
     values: (M, D) float64, the statistic of each block and document. scored: (D,) int64, how many predictions the
     target of each document sums over. tokens: real tokens read.
@@ -44,75 +45,74 @@ def gradient_pass(model: nn.Module, batches: Iterable[dict], target: Target, sta
     """`statistic` of every block and document, with gradients of `target`: one forward and one backward pass a batch.
 
     batches: dicts of tensors (B, T), with `labels` where the model needs them (`avss.engine.gold.labels_of`). Documents
-    do not mix in a model, so that the gradient of the sum of all targets is each document's own. Raises `InputError`
-    for a model that lets no gradient through (quantised, made under inference_mode, or with a frozen graph), batches
-    that cannot be used, labels that are missing, nothing scored, and gradients that are not finite.
+    do not mix in a model, so the gradient of the sum of all targets holds each document's own gradient. Raises
+    `InputError` for a model that lets no gradient through (quantised, made under inference_mode, or with a frozen
+    graph), batches that cannot be used, labels that are missing, nothing scored, and losses or gradients that are not
+    finite.
     """
-    done = []
+    done: list[_Batch] = []
     with differentiable(model):
-        for number, batch in enumerate(progress(batches, "gradients")):
-            inputs, mask = checked(batch, number, Reading())
-            done.append(_one_batch(model, inputs, mask, labels_of(model, batch), target, statistic))
-    if not done:
-        raise InputError("no batches were given; scoring needs at least one document")
-    values, scored, tokens = zip(*done, strict=True)
-    values, scored = torch.cat(values, 1).cpu().numpy(), torch.cat(scored).cpu().numpy()
+        for number, inputs, mask, labels in passes(model, batches, "gradients"):
+            done.append(_one_batch(model, number, inputs, mask, labels, target, statistic))
+            # On a CPU looking is free. On an accelerator it would wait for the device.
+            if done[-1].values.device.type == "cpu":
+                _require_finite(done[-1:], model)
+    _require_finite(done, model)
+    values, scored = torch.cat([each.values for each in done], 1), torch.cat([each.scored for each in done])
+    values, scored = values.cpu().numpy(), scored.cpu().numpy()
     if not scored.any():
         raise InputError("nothing in the batches is scored: all labels are -100 or documents have one token")
-    values, scored = values[:, scored > 0], scored[scored > 0]
-    for block in np.flatnonzero(~np.isfinite(values).all(1)):
-        raise InputError(f"block {block} has NaN or infinite gradients; load the model in a wider dtype or check it")
-    return GradientPass(values, scored, int(sum(tokens)))
+    return GradientPass(values[:, scored > 0], scored[scored > 0], int(sum(each.tokens for each in done)))
 
 
-@contextmanager
-def differentiable(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode with gradients for activations alone; parameters and modes are as they were on exit.
+class _Batch(NamedTuple):
+    """Of one batch: its number, the statistic (M, B), the target (B,), the scored predictions (B,) and real tokens."""
 
-    Raises `InputError` for a quantised model and for one whose parameters were made under inference_mode.
-    """
-    if getattr(model, "is_quantized", False) or any(map(_quantised, model.modules())):
-        raise InputError("the model is quantised, so its gradients are not those of its weights; load it unquantised")
-    parameters = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    if any(parameter.is_inference() for parameter in parameters):
-        raise InputError("the model was made under torch.inference_mode and has no gradients; load it outside of it")
-    training = {module: module.training for module in model.modules()}
-    with torch.inference_mode(False), torch.enable_grad():
-        try:
-            model.eval().requires_grad_(False)
-            yield
-        finally:
-            for parameter, wanted in parameters.items():
-                parameter.requires_grad_(wanted)
-            for module, mode in training.items():
-                module.training = mode
+    number: int
+    values: Tensor
+    target: Tensor
+    scored: Tensor
+    tokens: Tensor
+
+
+def _require_finite(done: list[_Batch], model: nn.Module) -> None:
+    for each in done:
+        # First, because a loss that is NaN makes the gradients of all blocks NaN, and no block is to blame.
+        if not bool(torch.isfinite(each.target).all()):
+            raise not_finite("the model", "losses or logits", each.number, model)
+        require_finite(each.values.cpu(), "gradients", each.number, model)
 
 
 def _one_batch(
-    model: nn.Module, inputs: dict[str, Tensor], mask: Tensor, labels: Tensor, target: Target, statistic: Statistic
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The statistic (M, B), the count of scored predictions (B,) and the number of real tokens.
-
-    A function of its own, so that the graph of one batch is gone before the next is run.
-    """
+    model: nn.Module,
+    number: int,
+    inputs: dict[str, Tensor],
+    mask: Tensor,
+    labels: Tensor | None,
+    target: Target,
+    statistic: Statistic,
+) -> _Batch:
+    """A function of its own, so that the graph of one batch is gone before the next is run."""
     # Copies, because tensors that the caller made under inference_mode cannot take part in a backward pass.
-    inputs = {name: value.to(model.device).clone() for name, value in inputs.items()}
+    inputs = {name: value.clone() for name, value in inputs.items()}
+    answers = labels_of(model, inputs | {"labels": labels}).clone()
     values: dict[int, Tensor] = {}
     with _reducing(model, mask.to(model.device), statistic, values) as embedded:
-        logits = model(**inputs, **uncached(model)).logits
-        found = gold(model, logits, labels.to(logits.device).clone())
+        logits = logits_of(model, inputs)
+        found = gold(model, logits, answers.to(logits.device))
         if not found.logit.requires_grad:
             raise InputError(_frozen("the head"))
-        torch.autograd.grad(target(found).sum(), embedded)
-    columns = [values[block].to(model.device) for block in range(len(values))]
-    return torch.stack(columns), found.count.to(model.device), mask.sum()
+        differentiated = target(found)
+        torch.autograd.grad(differentiated.sum(), embedded)
+    columns = torch.stack([values[block].to(model.device) for block in range(len(values))])
+    return _Batch(number, columns, differentiated.detach(), found.count.to(model.device), mask.sum())
 
 
 @contextmanager
 def _reducing(model: nn.Module, mask: Tensor, statistic: Statistic, values: dict[int, Tensor]) -> Iterator[list]:
-    """Hooks that fill `values` during the backward pass. Yields a list that the embedded tokens (B, T, F) will be in.
+    """Hooks that fill `values` during the backward pass. Yields a list that will hold the embedded tokens (B, T, F).
 
-    With frozen parameters nothing before the first block has a gradient, so it is there that the graph begins.
+    With frozen parameters nothing before the first block has a gradient, so the graph begins at the first block.
     """
     embedded: list[Tensor] = []
 
@@ -147,10 +147,8 @@ def _reducing(model: nn.Module, mask: Tensor, statistic: Statistic, values: dict
         yield embedded
 
 
-def _quantised(module: nn.Module) -> bool:
-    # Such modules may let an undefined gradient through without an error.
-    return type(module).__module__.startswith(("torch.ao.nn.quantized", "torchao.", "bitsandbytes."))
-
-
 def _frozen(where: str) -> str:
     return f"no gradient passes {where}: the model is quantised or its graph is frozen; load it unquantised"
+
+
+__all__ = ["GradientPass", "differentiable", "gradient_pass"]

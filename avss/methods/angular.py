@@ -12,21 +12,21 @@ import torch
 from torch import Tensor
 
 from avss.architectures import blocks_of
-from avss.engine.observe import checked, evaluating, hooked, uncached
+from avss.engine.modes import evaluating
+from avss.engine.observe import hooked
+from avss.engine.passes import passes, require_finite, uncached
 from avss.errors import InputError
 from avss.methods.block_influence import cosines
-from avss.progress import progress
-from avss.reading import Reading
 from avss.scores import LayerScores, from_values
 
 
-def score(model, batches, reading, window=1) -> LayerScores:
+def score(model, batches, window=1) -> LayerScores:
     """The angular distance across each block alone, in [0, 1]; 1 is added outside the best window of `window` blocks.
 
     So `lowest(window)` removes exactly the best window, and the other blocks follow by their own distance. With a
     window of 1 nothing is added: the scores are the distances. The last token is the last real one, wherever padding
-    is; one pass without the head, hidden states of one token a document kept. Raises `InputError` for a window that
-    is not at least 1 and below M, and for batches or activations that cannot be used.
+    is. One pass without the head keeps the hidden states of one token a document. Raises `InputError` for a window
+    outside 1 to M - 1, batches that cannot be used, and activations that are not finite.
     """
     layers = len(blocks_of(model))
     if not isinstance(window, Integral) or not 1 <= window < layers:
@@ -43,7 +43,7 @@ def score(model, batches, reading, window=1) -> LayerScores:
 
 def _distances(model, batches, window: int) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Mean angular distance across one block (M,) and across `window` blocks (M - window + 1,); documents, tokens."""
-    alone, across, tokens = [], [], 0
+    alone, across, numbers, tokens = [], [], [], 0
     states: list[Tensor] = []
     last: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
 
@@ -52,23 +52,23 @@ def _distances(model, batches, window: int) -> tuple[np.ndarray, np.ndarray, int
             states.append(state[tuple(index.to(state.device) for index in last)].to(model.device))
 
     with evaluating(model), hooked(model, "block_update", receive):
-        for number, batch in enumerate(progress(batches, "comparing")):
-            inputs, mask = checked(batch, number, Reading())
+        for number, inputs, mask, _ in passes(model, batches, "comparing"):
             documents = mask.any(1).nonzero()[:, 0]
             last = documents, mask.shape[1] - 1 - mask.flip(1).int().argmax(1)[documents]
             # Once a batch: a block that lies there need not wait for them.
             last = tuple(index.to(model.device) for index in last)
             states.clear()
-            model.base_model(**{name: value.to(model.device) for name, value in inputs.items()}, **uncached(model))
+            model.base_model(**inputs, **uncached(model))
             stacked = torch.stack(states)
             alone.append(_angles(stacked, 1))
             across.append(_angles(stacked, window))
+            numbers += [number] * len(documents)
             tokens += mask.sum()
-    if not alone:
-        raise InputError("no batches were given; scoring needs at least one document")
+            # On a CPU looking is free. On an accelerator it would wait for the device.
+            if alone[-1].device.type == "cpu":
+                require_finite(alone[-1], "activations", number, model)
     found = [torch.cat(parts, 1).cpu().numpy() for parts in (alone, across)]
-    for block in np.flatnonzero(~np.isfinite(found[0]).all(1)):
-        raise InputError(f"block {block} has NaN or infinite activations; load the model in a wider dtype or check it")
+    require_finite(found[0], "activations", numbers, model)
     return found[0].mean(1), found[1].mean(1), found[0].shape[1], int(tokens)
 
 

@@ -71,7 +71,8 @@ class Method:
     @property
     def options(self) -> tuple[str, ...]:
         """The names of the options that the function takes."""
-        return tuple(inspect.signature(self.function).parameters)[2:]
+        _, _, *own = inspect.signature(self.function).parameters.values()
+        return tuple(each.name for each in own if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD))
 
 
 METHODS: dict[str, Method] = {

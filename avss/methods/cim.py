@@ -13,7 +13,7 @@ from avss.engine.ablation import ablate
 from avss.scores import LayerScores, from_values
 
 
-def score(model, batches, reading, cache=None, key=None) -> LayerScores:
+def score(model, batches, cache=None, key=None) -> LayerScores:
     """Mean over documents of the largest minus the smallest gold probability, in [0, 1].
 
     Documents without a scored prediction do not count. Runs M (M + 1) blocks a batch. cache, key: as in

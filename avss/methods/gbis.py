@@ -15,7 +15,7 @@ def _norm(h: Tensor, u: Tensor, g: Tensor) -> Tensor:
     return g.square().sum((1, 2)).sqrt()
 
 
-def score(model, batches, reading) -> LayerScores:
+def score(model, batches) -> LayerScores:
     """Mean over documents of the gradient's norm, (M,), not normalised over layers; float64, nats a unit of h_i.
 
     It reads h_i alone, not what the block adds to it. A block that hands its input on unchanged has the same gradient

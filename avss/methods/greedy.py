@@ -11,12 +11,12 @@ from avss.scores import LayerScores, from_values
 from avss.selection import count_of
 
 
-def score(model, batches, reading, remove=None, cache=None, key=None) -> LayerScores:
+def score(model, batches, remove=None, cache=None, key=None) -> LayerScores:
     """The turn, from 1, in which each block is removed; blocks that stay share the number after the last turn.
 
     remove: how many blocks, or which share of them, to remove; by default all but one. Of two removals that hurt
-    alike, that of the deeper block comes first. With n blocks left, a turn runs (n - 1) (n + 2) / 2 blocks a batch,
-    about M^3 / 6 for all turns together, so that `remove` and `cache` are worth giving on deep models. cache, key: as
+    alike, that of the deeper block comes first. With n blocks left, a turn runs (n - 1) (n + 2) / 2 blocks a batch. All
+    turns together run about M^3 / 6, so give `remove` and `cache` on deep models. cache, key: as
     in `avss.engine.ablation.ablate`. Raises `InputError` where no block would be removed, or all.
     """
     layers, batches = len(blocks_of(model)), list(batches)

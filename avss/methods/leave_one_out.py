@@ -12,7 +12,7 @@ from avss.engine.ablation import ablate
 from avss.scores import LayerScores, from_values
 
 
-def score(model, batches, reading, cache=None, key=None) -> LayerScores:
+def score(model, batches, cache=None, key=None) -> LayerScores:
     """Mean loss without the block minus mean loss of the whole model, in nats a scored prediction; may be negative.
 
     Runs M (M + 1) / 2 blocks a batch. cache, key: as in `avss.engine.ablation.ablate`.

@@ -8,7 +8,8 @@ branches added. The share of the branches, by magnitude because relevance has a 
 
     E_x [ sum abs(u_i * g_i) / (sum abs(u_i * g_i) + sum abs(h_{i-1} * g_i)) ]
 
-over the real tokens and features of document x. What is explained is the gold logit, summed over the document's scored
+over the real tokens and features of document x. Where no relevance reaches a document (a head of zeros, for instance),
+both sums are 0, and its share counts as 0. What is explained is the gold logit, summed over the document's scored
 predictions.
 """
 
@@ -21,10 +22,12 @@ from avss.scores import LayerScores, from_values
 
 def _branch_share(h: Tensor, u: Tensor, g: Tensor) -> Tensor:
     branch, skip = ((part * g).abs().sum((1, 2)) for part in (u, h))
-    return branch / (branch + skip)
+    whole = branch + skip
+    # No relevance reaches the document: 0 of 0 counts as a share of 0. NaN stays NaN.
+    return branch / whole.where(whole != 0, 1)
 
 
-def score(model, batches, reading, softmax="taylor") -> LayerScores:
+def score(model, batches, softmax="taylor") -> LayerScores:
     """Mean share of relevance in the update of each block, (M,) float64 in [0, 1]; 0 for a block that adds nothing.
 
     softmax: "taylor" as in AttnLRP, or "constant", see `avss.engine.relevance`. Where a block normalises after the sum

@@ -6,7 +6,7 @@ from avss.architectures import blocks_of
 from avss.scores import LayerScores, from_values
 
 
-def score(model, batches, reading) -> LayerScores:
+def score(model, batches) -> LayerScores:
     """The mean of abs(w) over all parameters of each block, biases and norms included, summed in float64."""
     with torch.no_grad():
         values = []

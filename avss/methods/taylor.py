@@ -16,7 +16,7 @@ def _change(h: Tensor, u: Tensor, g: Tensor) -> Tensor:
     return (u * g).sum((1, 2)).abs()
 
 
-def score(model, batches, reading) -> LayerScores:
+def score(model, batches) -> LayerScores:
     """E_x abs(sum u_i * dLoss/dh_i), (M,) float64, in nats a scored prediction; Loss is a document's mean.
 
     Exactly 0 for a block that hands its input on unchanged. Raises `InputError` as

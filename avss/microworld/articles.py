@@ -6,11 +6,11 @@ subject and its verb, and names that come back sentences later. Forum posts are 
 
 from collections.abc import Iterator
 
-from avss.microworld import buildings, kinds, lives, places
+from avss.microworld.loading import topics
 from avss.microworld.randomness import SplitMix64
 from avss.microworld.world import texts
 
-TOPICS = [*lives.TOPICS, *places.TOPICS, *buildings.TOPICS, *kinds.TOPICS]
+TOPICS = [topic for name in ("lives", "places", "buildings", "kinds") for topic in topics(name)]
 
 
 def generate(split: str, seed: int) -> Iterator[dict]:

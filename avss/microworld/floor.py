@@ -10,38 +10,23 @@ Texts are drawn independently, none is rejected, so the entropy of a corpus is t
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, log, log2
-from statistics import fmean
+from math import exp, log
 
-from avss.microworld.grammar import FLIPS, INDEFINITE
+from avss.microworld.grammar import FLIPS
 from avss.microworld.world import START, After, Form, Topic, pool
 
-VOWELS = tuple("aeiouAEIOU")
 # Which facts a text tells, and with what probability.
 Told = dict[frozenset[str], float]
 
 
 @dataclass(frozen=True)
 class Entropy:
-    """Expected information and length of one document of a genre.
+    """Expected information in one document of a genre, exact.
 
-    nats_per_document: entropy, in nats, of the whole text with its end (natural logarithm). Exact recursion over the
-    rules where `error` is 0, as for all genres of the microworld; otherwise `error` is its standard error.
-    words_per_document: expected number of words, split at white space. characters_per_document: expected length.
+    nats_per_document: entropy, in nats, of the whole text with its end (natural logarithm).
     """
 
     nats_per_document: float
-    error: float
-    words_per_document: float
-    characters_per_document: float
-
-    @property
-    def nats_per_word(self) -> float:
-        return self.nats_per_document / self.words_per_document
-
-    @property
-    def bits_per_character(self) -> float:
-        return self.nats_per_document * log2(exp(1)) / self.characters_per_document
 
 
 def perplexity_floor(entropy: Entropy, tokens_per_document: float) -> float:
@@ -59,19 +44,12 @@ def of_topics(topics: Sequence[Topic], split: str | None) -> Entropy:
     its floor is nearer to that of all names together. Raises ValueError for a fact told without the one that it is
     counted from.
     """
-    parts = [_of_topic(topic, sign, split) for topic in topics for sign in topic.signs]
-    weights = [1 / len(topics) / len(topic.signs) for topic in topics for _ in topic.signs]
-    nats, words, characters = (
-        sum(weight * part[place] for weight, part in zip(weights, parts, strict=True)) for place in range(3)
-    )
-    return Entropy(nats - sum(weight * log(weight) for weight in weights), 0.0, words, characters)
-
-
-def _of_topic(topic: Topic, sign: int, split: str | None) -> tuple[float, float, float]:
-    recursion = _Recursion(topic, split)
-    nats, spaces, characters, told = recursion.expand(START, sign)
-    nats += sum(probability * recursion.facts(roles) for roles, probability in told.items())
-    return nats, spaces + 1, characters
+    nats = 0.0
+    for topic in topics:
+        for sign in topic.signs:
+            weight = 1 / len(topics) / len(topic.signs)
+            nats += weight * (_Recursion(topic, split).nats(sign) - log(weight))
+    return Entropy(nats)
 
 
 class _Recursion:
@@ -80,65 +58,37 @@ class _Recursion:
     def __init__(self, topic: Topic, split: str | None):
         self.topic, self.split = topic, split
         self.expand = lru_cache(maxsize=None)(self._expand)
-        self.starts_with_vowel = lru_cache(maxsize=None)(self._starts_with_vowel)
 
-    def _expand(self, symbol: str, sign: int) -> tuple[float, float, float, Told]:
-        """Nats of the wording, white space, characters (all expected), and the facts told."""
-        totals, all_told = [0.0, 0.0, 0.0], {}
+    def nats(self, sign: int) -> float:
+        """Nats of a text with this sign: those of its wording and those of the facts that it tells."""
+        nats, told = self.expand(START, sign)
+        return nats + sum(probability * self.facts(roles) for roles, probability in told.items())
+
+    def _expand(self, symbol: str, sign: int) -> tuple[float, Told]:
+        """Expected nats of the wording, and the facts told."""
+        total, all_told = 0.0, {}
         for probability, parts in self.topic.grammar.productions(symbol, sign):
-            sums, told = [-log(probability), 0.0, 0.0], {frozenset(): 1.0}
-            for place, part in enumerate(parts):
-                nats, spaces, characters, also = self.part(part, sign)
-                sums = [sums[0] + nats, sums[1] + spaces, sums[2] + characters]
+            nats, told = -log(probability), {frozenset(): 1.0}
+            for marker, name in (part for part in parts if isinstance(part, tuple)):
+                more, also = self.slot(marker, name, sign)
+                nats += more
                 told = _product(told, also)
-                if isinstance(part, str) and (" " + part).endswith((" a ", " A ")) and place + 1 < len(parts):
-                    sums[2] += self.vowel(parts[place + 1], sign)
-            totals = [total + probability * each for total, each in zip(totals, sums, strict=True)]
+            total += probability * nats
             for roles, share in told.items():
                 all_told[roles] = all_told.get(roles, 0.0) + probability * share
-        return *totals, all_told
+        return total, all_told
 
-    def part(self, part: str | tuple[str, str], sign: int) -> tuple[float, float, float, Told]:
-        if isinstance(part, str):
-            spaces = sum(map(str.isspace, part))
-            return 0.0, spaces, len(part) + len(INDEFINITE.findall(part)), {frozenset(): 1.0}
-        marker, name = part
+    def slot(self, marker: str, name: str, sign: int) -> tuple[float, Told]:
+        """As `_expand`, for a slot of a template."""
         if marker == "$":
             source = self.topic.roles[name]
-            fact = source.role if isinstance(source, Form) else name
-            spaces, characters, _ = _means(self.values(name))
-            return 0.0, spaces, characters, {frozenset([fact]): 1.0}
+            return 0.0, {frozenset([source.role if isinstance(source, Form) else name]): 1.0}
         if marker in FLIPS:
             return self.expand(name, sign * FLIPS[marker])
         # A sign tossed anew is a choice of its own.
-        one, other = self.expand(name, 1), self.expand(name, -1)
-        nats, spaces, characters = ((a + b) / 2 for a, b in zip(one[:3], other[:3], strict=True))
-        told = {roles: (one[3].get(roles, 0.0) + other[3].get(roles, 0.0)) / 2 for roles in one[3] | other[3]}
-        return nats + log(2), spaces, characters, told
-
-    def vowel(self, part: str | tuple[str, str], sign: int) -> float:
-        """The probability that a part starts with a vowel, so that "a" before it is "an"."""
-        if isinstance(part, str):
-            return float(part.startswith(VOWELS))
-        marker, name = part
-        if marker == "$":
-            return _means(self.values(name))[2]
-        if marker in FLIPS:
-            return self.starts_with_vowel(name, sign * FLIPS[marker])
-        return (self.starts_with_vowel(name, 1) + self.starts_with_vowel(name, -1)) / 2
-
-    def _starts_with_vowel(self, symbol: str, sign: int) -> float:
-        return sum(
-            probability * self.vowel(parts[0], sign)
-            for probability, parts in self.topic.grammar.productions(symbol, sign)
-        )
-
-    def values(self, role: str) -> tuple[str, ...]:
-        """The values of a role; those of the role counted from stand in for a number, which is as long."""
-        source = self.topic.roles[role]
-        if isinstance(source, Form):
-            return source.forms
-        return self.values(source.role) if isinstance(source, After) else pool(source, self.split)
+        (one_nats, one), (other_nats, other) = self.expand(name, 1), self.expand(name, -1)
+        told = {roles: (one.get(roles, 0.0) + other.get(roles, 0.0)) / 2 for roles in one | other}
+        return (one_nats + other_nats) / 2 + log(2), told
 
     def facts(self, roles: frozenset[str]) -> float:
         """Nats of the values of the facts told."""
@@ -156,14 +106,6 @@ class _Recursion:
                 size = len(pool(source, self.split))
                 nats += sum(log(size - known) for known in range(told))
         return nats
-
-
-@lru_cache
-def _means(values: tuple[str, ...]) -> tuple[float, float, float]:
-    """Spaces, characters and initial vowels of a value, on average."""
-    counted = [(value.count(" "), len(value), value.startswith(VOWELS)) for value in values]
-    spaces, characters, vowels = map(fmean, zip(*counted, strict=True))
-    return spaces, characters, vowels
 
 
 def _product(told: Told, also: Told) -> Told:

@@ -10,15 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from avss.microworld.artists import ARTISTS
 from avss.microworld.grammar import SLOT
-from avss.microworld.landmarks import BRIDGES, MUSEUMS
-from avss.microworld.presents import PRESENTS
+from avss.microworld.loading import stories
 from avss.microworld.randomness import SplitMix64
 from avss.microworld.stories import Question, Story
 from avss.microworld.world import START
 
-STORIES = (ARTISTS, BRIDGES, MUSEUMS, PRESENTS)
+STORIES = [story for name in ("artists", "landmarks", "presents") for story in stories(name)]
 TOPICS = [story.topic for story in STORIES]
 ARTICLE = re.compile(r"\b(the|an?) $", re.IGNORECASE)
 

@@ -55,8 +55,8 @@ class Topic:
     """What a text may be about. `grammar` has the rule `text`; `roles` gives the source of each fact that it names.
 
     A source is the name of a pool of entities (a key of NAMES), a tuple of words, `After` an earlier role, or a `Form`
-    of one. The
-    sign of a text is one of `signs`, each equally likely: the gender of the person, say, or the number of the subject.
+    of one. The sign of a text is one of `signs`, each equally likely: the gender of the person, say, or the number of
+    the subject.
     """
 
     grammar: Grammar
@@ -100,7 +100,8 @@ def pool(source: str | tuple[str, ...], split: str | None) -> tuple[str, ...]:
     return tuple(name for each in ([split] if split else names.TENTHS) for name in NAMES[source](each))
 
 
-def years(first: int, last: int) -> tuple[str, ...]:
+def numbers(first: int, last: int) -> tuple[str, ...]:
+    """The whole numbers from first to last, in digits."""
     return tuple(map(str, range(first, last + 1)))
 
 

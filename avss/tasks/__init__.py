@@ -1,15 +1,24 @@
-"""The tasks: `catalogue` holds their facts, each file its functions, and `evaluate` is the one door to all of them."""
+"""The tasks: `catalogue` holds their facts, and each file the functions of one task.
+
+Two functions lead to all of them: `evaluate`, and `task_batches` for methods that need labels.
+"""
+
+import importlib
 
 from avss.tasks.catalogue import TASKS, Task, task_named
 
+# Tables and profiles read the catalogue where torch is not installed, so these are imported on first use.
+_WITH_TORCH = {
+    "Outcome": "avss.tasks.base",
+    "evaluate": "avss.tasks.evaluation",
+    "task_batches": "avss.tasks.labelled",
+}
+
 
 def __getattr__(name: str):
-    # Tables and profiles read the catalogue where torch is not installed.
-    if name != "evaluate":
+    if name not in _WITH_TORCH:
         raise AttributeError(f"module 'avss.tasks' has no attribute {name!r}")
-    from avss.tasks.evaluation import evaluate
-
-    return evaluate
+    return getattr(importlib.import_module(_WITH_TORCH[name]), name)
 
 
-__all__ = ["TASKS", "Task", "evaluate", "task_named"]
+__all__ = ["TASKS", "Outcome", "Task", "evaluate", "task_batches", "task_named"]

@@ -3,9 +3,9 @@
 from torch import nn
 
 from avss import intervals, metrics
-from avss.data import load_data, sample, usable_rows
-from avss.errors import InputError
+from avss.engine.modes import unchanged
 from avss.tasks.catalogue import task_named
+from avss.tasks.labelled import rows_for
 
 
 def evaluate(
@@ -26,20 +26,20 @@ def evaluate(
     data: a `datasets.Dataset`, or a name as `avss.load_data` takes it, with its split. column: the text column, by
     default the usual one of the task. samples: documents drawn by `seed` (None: all). context: tokens a document or
     window has. Returns `task`, `metric`, `value`, `n` (documents), `low` and `high` (95 % bootstrap interval over
-    documents), `also` (what else the metric's module computes, by name), `data`, `protocol`. Raises `InputError` for
-    an unknown task, unusable data, or a model that cannot do the task.
+    documents), `also` (what else the metric's module computes, by name, and of a perplexity the mean `nats_per_token`,
+    which is finite also where the perplexity is not), `data`, `protocol`. On return the model is as it was. Raises
+    `InputError` for an unknown task, unusable data, a model that cannot do the task, and numbers that are not finite.
     """
     chosen = task_named(task)
-    name = data if isinstance(data, str) else "data"
-    if split is not None and not isinstance(data, str):
-        raise InputError(f"split {split!r} is of no use beside a Dataset, which is one; leave it out")
-    dataset = load_data(data, split) if isinstance(data, str) else data
-    dataset, column = usable_rows(dataset, chosen.columns, column, name)
-    dataset = sample(dataset, samples, seed)
-    outcome = chosen.measure(
-        model, tokenizer, dataset, column, context=context or chosen.context, batch_size=batch_size
-    )
-    values = metrics.compute(chosen.metric, outcome.predictions, outcome.references)
+    dataset, column, name = rows_for(chosen, data, split, column, samples, seed, "evaluation")
+    with unchanged(model):
+        outcome = chosen.measure(
+            model, tokenizer, dataset, column, context=context or chosen.context, batch_size=batch_size
+        )
+        values = metrics.compute(chosen.metric, outcome.predictions, outcome.references)
+    if chosen.metric == "perplexity":
+        # Finite where the perplexity is above the range of float64.
+        values["nats_per_token"] = float(outcome.numerator.sum() / outcome.denominator.sum())
     low, high = intervals.interval(chosen.metric, outcome.numerator, outcome.denominator)
     return {
         "task": task,

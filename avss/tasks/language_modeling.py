@@ -6,7 +6,8 @@ from datasets import Dataset
 
 from avss.data import Example, beginning, context_of, usable_size
 from avss.engine.gold import is_causal
-from avss.engine.observe import evaluating
+from avss.engine.modes import evaluating
+from avss.engine.passes import not_finite, require_finite_weights
 from avss.errors import InputError
 from avss.progress import progress
 from avss.tasks.base import Outcome
@@ -18,7 +19,8 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
     Documents are joined, each followed by EOS, and cut into windows of `context` tokens that do not overlap. A
     tokenizer that adds BOS has it at the start of every window, as one of its tokens. The first token of a window is
     not scored. A scored token counts for the document that it belongs to. Raises `InputError` for a model that is no
-    causal language model, a tokenizer without EOS, a batch size below 1, and text that is shorter than two tokens.
+    causal language model, a tokenizer without EOS, a batch size below 1, text that is shorter than two
+    tokens, and losses that are not finite.
     """
     _check(model)
     usable_size(batch_size)
@@ -41,14 +43,18 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
     numerator, denominator = np.zeros(len(encoded)), np.zeros(len(encoded))
     position = 0
     with evaluating(model):
-        for part in progress(windows, "evaluating"):
+        for number, part in enumerate(progress(windows, "evaluating")):
             ids = torch.cat([torch.tensor(bos).expand(len(part), -1).to(part), part], dim=1).to(model.device)
             logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
             nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
             owners = owner[position : position + part.numel()].reshape(part.shape)[:, 1 - len(bos) :].ravel()
-            np.add.at(numerator, owners, nll.double().cpu().numpy())
+            nll = nll.double().cpu().numpy()
+            if not np.isfinite(nll).all():
+                raise not_finite("task language_modeling", "losses", number, model)
+            np.add.at(numerator, owners, nll)
             np.add.at(denominator, owners, 1.0)
             position += part.numel()
+    require_finite_weights(model)
     protocol = (
         f"documents joined with EOS, non-overlapping windows of {context} tokens, "
         f"{'BOS at the start of each, ' if bos else 'no BOS, '}first token of a window not scored, "

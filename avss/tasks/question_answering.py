@@ -6,7 +6,8 @@ from datasets import Dataset
 
 from avss.data import Example, beginning, by_length, context_of, pad, padding_id
 from avss.engine.gold import UNSCORED, is_causal
-from avss.engine.observe import evaluating
+from avss.engine.modes import evaluating
+from avss.engine.passes import not_finite, require_finite_weights
 from avss.errors import InputError
 from avss.metrics.answers import best, f1
 from avss.progress import progress
@@ -23,16 +24,18 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
 
     column: holds the contexts; beside it are `question` and `answers`, as in SQuAD. Rows without a question, or whose
     answers are not of that form, are left out. Raises `InputError` for a model that is no causal language model, where
-    no row is left, and for a question that does not fit.
+    no row is left, for a question that does not fit, and for logits that are not finite.
     """
     dataset = _usable(model, dataset)
     context = context_of(model, tokenizer, context)
     _, prompts = _prompts(tokenizer, dataset, column, context)
     answers = [""] * len(prompts)
     with evaluating(model):
-        for chosen in progress(by_length(prompts, batch_size), "evaluating"):
-            for index, answer in zip(chosen, _answers(model, tokenizer, [prompts[i] for i in chosen]), strict=True):
+        for number, chosen in enumerate(progress(by_length(prompts, batch_size), "evaluating")):
+            found = _answers(model, tokenizer, [prompts[index] for index in chosen], number)
+            for index, answer in zip(chosen, found, strict=True):
                 answers[index] = answer
+    require_finite_weights(model)
     references = [row["text"] for row in dataset["answers"]]
     numerator = np.array([best(f1, *pair) for pair in zip(answers, references, strict=True)])
     protocol = (
@@ -105,8 +108,8 @@ def _prompts(tokenizer, dataset: Dataset, column: str, context: int) -> tuple[li
     return [render(index, text)[0] for index, text in enumerate(texts)], [strings[0] for strings in ids]
 
 
-def _answers(model, tokenizer, prompts: list[list[int]]) -> list[str]:
-    """The greedy continuation of each prompt, up to a newline, EOS or `MAX_NEW_TOKENS` tokens.
+def _answers(model, tokenizer, prompts: list[list[int]], number: int) -> list[str]:
+    """The greedy continuation of each prompt of batch `number`, up to a newline, EOS or `MAX_NEW_TOKENS` tokens.
 
     A loop of our own: `generate` would take sampling, penalties and further rules from the checkpoint's configuration.
     """
@@ -125,8 +128,14 @@ def _answers(model, tokenizer, prompts: list[list[int]]) -> list[str]:
             use_cache=True,
             logits_to_keep=1,
         )
-        cache, ids = output.past_key_values, output.logits[:, -1:].argmax(-1).to(mask.device)
+        cache, logits = output.past_key_values, output.logits[:, -1]
+        best = logits.argmax(-1, keepdim=True)
+        # A row that holds NaN has it as its largest logit.
+        finite = logits.gather(-1, best)[:, 0].isfinite().tolist()
+        ids = best.to(mask.device)
         for row, token in enumerate(ids[:, 0].tolist()):
+            if row in unfinished and not finite[row]:
+                raise not_finite("task question_answering", "logits", number, model)
             if row in unfinished and token not in ends:
                 made[row].append(token)
             if token in ends or "\n" in tokenizer.decode([token]):

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from avss.data import Example, beginning, by_length, context_of, pad, padding_id
 from avss.engine.gold import UNSCORED, is_causal, is_classifier
-from avss.engine.observe import evaluating
+from avss.engine.modes import evaluating
+from avss.engine.passes import logits_of, not_finite, require_finite_weights
 from avss.errors import InputError
 from avss.progress import progress
 from avss.tasks.base import Outcome
@@ -30,7 +31,8 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
     """Hits a document.
 
     Raises `InputError` for a model that neither classifies nor continues text, for labels that are not its classes
-    (`avss.tasks.labels.with_classes`), and for a tokenizer that does not tell the label words apart.
+    (`avss.tasks.labels.with_classes`), for a tokenizer that does not tell the label words apart, and for logits that
+    are not finite.
     """
     dataset, classes, by_name = _labelled(model, dataset, measured=True)
     context = context_of(model, tokenizer, context)
@@ -47,6 +49,7 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
         )
     if by_name:
         protocol += ", labels matched to classes by name"
+    require_finite_weights(model)
     labels = np.array(classes)
     hits = (predicted == labels).astype(np.float64)
     return Outcome(hits, np.ones_like(hits), protocol, predicted, labels)
@@ -85,9 +88,11 @@ def _classified(model, tokenizer, texts: list[str], context: int, batch_size: in
     encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"]
     predicted = np.empty(len(encoded), dtype=np.int64)
     with evaluating(model):
-        for chosen in progress(by_length(encoded, batch_size), "evaluating"):
+        for number, chosen in enumerate(progress(by_length(encoded, batch_size), "evaluating")):
             inputs = pad([encoded[index] for index in chosen], padding_id(tokenizer))
-            logits = model(**{key: tensor.to(model.device) for key, tensor in inputs.items()}).logits
+            logits = logits_of(model, {key: tensor.to(model.device) for key, tensor in inputs.items()})
+            if not bool(logits.isfinite().all()):
+                raise not_finite("task sentiment", "logits", number, model)
             predicted[chosen] = torch.argmax(logits, dim=-1).cpu().numpy()
     return predicted
 
@@ -150,7 +155,7 @@ def _verbalized(model, tokenizer, texts: list[str], context: int, batch_size: in
     passes = _passes(documents)
     likelihoods = np.zeros((len(documents), len(VERBALIZED)))
     with evaluating(model):
-        for chosen in progress(by_length(passes, batch_size), "evaluating"):
+        for batch, chosen in enumerate(progress(by_length(passes, batch_size), "evaluating")):
             rows = [passes[index] for index in chosen]
             # One entry a scored token: the row and position that predict it, the token, and whose it is.
             scored = [
@@ -172,7 +177,10 @@ def _verbalized(model, tokenizer, texts: list[str], context: int, batch_size: in
             if logits.dtype in (torch.bfloat16, torch.float16):
                 hidden = entered[0].to(logits.device)[row, position]
                 nll += _rounding(model.get_output_embeddings(), hidden, logits[row, position], token)
-            np.subtract.at(likelihoods, (number, label), nll.double().cpu().numpy())
+            nll = nll.double().cpu().numpy()
+            if not np.isfinite(nll).all():
+                raise not_finite("task sentiment", "losses", batch, model)
+            np.subtract.at(likelihoods, (number, label), nll)
     return likelihoods.argmax(1)
 
 

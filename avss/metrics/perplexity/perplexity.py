@@ -19,4 +19,6 @@ class Perplexity(evaluate.Metric):
         )
 
     def _compute(self, predictions, references):
-        return {"perplexity": float(np.exp(np.sum(predictions) / np.sum(references)))}
+        # Infinite above the range of float64.
+        with np.errstate(over="ignore"):
+            return {"perplexity": float(np.exp(np.sum(predictions) / np.sum(references)))}

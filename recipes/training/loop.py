@@ -1,13 +1,12 @@
 """The training loop shared by the recipes: linear warm-up, cosine decay, resumable.
 
-A recipe gives a model, its optimisers and a function from step number to loss; because the batch depends on the step
-alone, a run that was killed continues from its last checkpoint exactly as if nothing had happened. Checkpoints are
-safetensors, never pickles.
+A recipe gives a model, its optimisers and a function from step number to loss. The batch depends on the step alone, so
+a run that was killed continues from its last checkpoint exactly as if nothing had happened. A checkpoint is one file in
+safetensors. Its metadata state the step, so the step and the weights always belong together.
 """
 
 import json
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
-STATE, PROGRESS = "training.safetensors", "training.json"
+from avss.files import write_whole
+
+STATE = "training.safetensors"
 
 
 def set_seed(seed: int) -> None:
@@ -51,20 +53,21 @@ def _save(folder: Path, model, optimizers, progress: dict) -> None:
         for parameter, state in optimizer.state.items():
             for key, value in state.items():
                 tensors[f"{key}.{names[id(parameter)]}"] = torch.as_tensor(value).contiguous()
-    temporary = folder / (STATE + ".part")
-    save_file(tensors, temporary)
-    (folder / (PROGRESS + ".part")).write_text(json.dumps(progress))
-    os.replace(temporary, folder / STATE)
-    os.replace(folder / (PROGRESS + ".part"), folder / PROGRESS)
+    write_whole(folder / STATE, save(tensors, {"progress": json.dumps(progress)}))
 
 
 def _resume(folder: Path, model, optimizers, settings: dict) -> dict | None:
-    if not (folder / PROGRESS).exists():
+    state = folder / STATE
+    if not state.exists():
         return None
-    progress = json.loads((folder / PROGRESS).read_text())
+    try:
+        with safe_open(state, "pt") as file:
+            progress = json.loads(file.metadata()["progress"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, TypeError, KeyError):
+        raise SystemExit(f"{state} holds no state of a training; delete it to start anew") from None
     if progress["settings"] != settings:
         raise SystemExit(f"{folder} holds a run with other settings ({progress['settings']}); delete it to start anew")
-    tensors = load_file(folder / STATE)
     states: dict[str, dict] = {}
     for name, tensor in tensors.items():
         key, _, parameter = name.partition(".")
@@ -107,12 +110,12 @@ def train(
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     peaks = [group["lr"] for group in groups]
     settings = {"steps": steps, "peaks": peaks, "seed": seed, "warmup": warmup, "end": end, **(settings or {})}
-    first, spent, losses = 0, 0.0, []
+    first, spent, losses, window = 0, 0.0, [], []
     if progress := _resume(folder, model, optimizers, settings):
-        first, spent, losses = progress["step"], progress["seconds"], progress["losses"]
+        first, spent, losses, window = (progress[name] for name in ("step", "seconds", "losses", "window"))
         print(f"resuming at step {first} of {steps}", flush=True)
     model.train()
-    began, window = time.monotonic(), []
+    began = time.monotonic()
     for step in range(first, steps):
         torch.manual_seed(seed * 1_000_003 + step)
         for group, peak in zip(groups, peaks, strict=True):
@@ -132,7 +135,7 @@ def train(
             print(f"step {done}/{steps}  loss {losses[-1]:.4f}  {seconds:.0f} s", flush=True)
         if done % checkpoint_every == 0 or done == steps:
             seconds = spent + time.monotonic() - began
-            progress = {"step": done, "seconds": seconds, "losses": losses, "settings": settings}
+            progress = {"step": done, "seconds": seconds, "losses": losses, "window": window, "settings": settings}
             _save(folder, model, optimizers, progress)
     model.eval()
     return {

@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import corpus
 from datasets import Dataset
-from growing import SEED, Decoder, Lesson, card_of, grown, saved, through_lessons
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, StableLmConfig, StableLmForCausalLM
 
 from avss import microworld
@@ -18,6 +16,9 @@ from avss.microworld.floor import perplexity_floor
 from avss.models import load_model
 from avss.runs.provenance import hardware
 from avss.tasks import TASKS, evaluate
+
+from . import corpus
+from .growing import SEED, Decoder, Lesson, card_of, grown, saved, through_lessons
 
 # Of the held-out world, for the card.
 EXCERPTS = 1000

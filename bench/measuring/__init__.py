@@ -17,7 +17,7 @@ from avss.models import DTYPES
 from avss.runs.provenance import now
 from avss.runs.provenance import provenance as provenance_of
 
-PAPER = Path(__file__).parent.parent / "profiles/paper.yaml"
+PAPER = Path(__file__).parents[2] / "profiles/paper.yaml"
 MIB = 2**20
 
 

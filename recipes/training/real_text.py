@@ -11,12 +11,13 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from corpus import Encoded, Stream, Turn, conversation, encode, spread
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from avss.data import load_data
 from avss.tasks import sentiment
+
+from .corpus import Encoded, Stream, Turn, conversation, encode, spread
 
 # Pinned by requirements.lock, and with much prose in their documentation.
 PACKAGES = (

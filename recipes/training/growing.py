@@ -12,14 +12,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from corpus import Stream
-from training import adamw, set_seed, train
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from avss.architectures import architecture_of, blocks_of
-from avss.files import sha256
+from avss.files import sha256, write_whole
 from avss.models import load_model
 from avss.runs.provenance import hardware
+
+from .corpus import Stream
+from .loop import adamw, set_seed, train
 
 SEED = 0
 # Tokens of a step, in windows of the model's context.
@@ -300,7 +301,7 @@ def saved(model: PreTrainedModel, tokenizer, card: dict, out: Path) -> None:
     """Write a model in bf16, its tokenizer and its card; the card last, so that where it is, all is."""
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
-    (out / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / "card.json", json.dumps(card, indent=1) + "\n")
 
 
 def through_lessons(

@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import torch
-from training import adamw, set_seed, train
 from transformers import DistilBertConfig, DistilBertForSequenceClassification, DistilBertTokenizer
 
 from avss import microworld
@@ -15,6 +14,8 @@ from avss.models import load_model
 from avss.pruning import skipping
 from avss.runs.provenance import hardware
 from avss.tasks import evaluate
+
+from .loop import adamw, set_seed, train
 
 SEED = 0
 ROWS, STEPS, BATCH, PEAK, WARMUP = 160_000, 5000, 64, 5e-4, 200

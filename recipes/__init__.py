@@ -1,0 +1,1 @@
+"""Scripts that train the models, and what they share (`training`)."""
