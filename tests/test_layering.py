@@ -10,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "avss"
 # Modules that share a room without a folder of their own; every other room is the folder of its name.
 ROOMS = {
-    "ground": ("errors", "files", "progress", "outputs", "store", "architectures"),
+    "ground": ("errors", "files", "progress", "outputs", "store", "architectures", "identity"),
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
     "paper": ("equations", "reading", "moments", "selection", "scores", "pruning", "intervals"),
-    "models": ("models", "checkpoint", "hub", "identity"),
+    "models": ("models", "checkpoint", "hub"),
     "command": ("cli", "options"),
 }
 # The rooms, or single modules, that a room may import beside itself.
@@ -34,7 +34,7 @@ MAY_IMPORT = {
 }
 WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.provenance")
 # Of the rooms that work without torch, the modules that need a model.
-NEED_A_MODEL = ("architectures", "pruning")
+NEED_A_MODEL = ("architectures", "identity", "pruning")
 HEAVY = ("torch", "transformers", "datasets")
 MOST_LINES = 350
 
