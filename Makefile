@@ -1,12 +1,16 @@
 # `make book` and `make test`, each with all its own set-up in .venv; `make figures`, in an environment without torch.
-#   make book PROFILE=reference   runs the rows of profiles/reference.yaml in place of those of profiles/mini.yaml
+#   make book PROFILE=reference      runs the rows of profiles/reference.yaml in place of those of profiles/mini.yaml
+#   make row ROW=ID PROFILE=my.yaml  runs one row and leaves its executed page; PROFILE is a name or a file
 
 PYTHON ?= python3
 PROFILE ?= mini
 CORES ?= 2
 BIN := .venv/bin
 
-.PHONY: book test
+# Values reach the shell as variables, never as text of a command.
+export PROFILE ROW
+
+.PHONY: book row test
 .DELETE_ON_ERROR:
 
 # --nolock and --rerun-incomplete: a build that was killed continues, without an unlock step.
@@ -15,16 +19,19 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources gpu=1 --nolock --reru
 # What fails stops nothing else. The book is then built with a page that says why in place of each notebook that failed,
 # and the command fails all the same.
 book: .venv/.ready
-	@$(SNAKEMAKE) --keep-going --config profile=$(PROFILE) || { \
-	  $(SNAKEMAKE) --config profile=$(PROFILE) failed=shown && \
+	@$(SNAKEMAKE) --keep-going --config "profile=$$PROFILE" || { \
+	  $(SNAKEMAKE) --config "profile=$$PROFILE" failed=shown && \
 	    echo "Notebooks failed, see above; the rest of the book is in _build/html/index.html" >&2; exit 1; }
 	@echo "The book is in _build/html/index.html"
+
+row: .venv/.ready
+	@$(SNAKEMAKE) --config "profile=$$PROFILE" "row=$$ROW" -- one
 
 test: .venv/.ready
 	$(BIN)/python -m pytest
 
 # All figures and tables from results/ alone, in an environment without torch.
-DRAWING := matplotlib numpy pandas pyyaml scipy seaborn
+DRAWING := matplotlib numpy pandas pydantic pyyaml scipy seaborn
 
 .PHONY: figures
 figures: .venv-figures/.ready

@@ -4,30 +4,20 @@
 # config: profile=NAME runs profiles/NAME.yaml (default: mini). failed=shown leaves out the notebooks that did not run
 # to their end: a page in place of each says why.
 
-import os
 import re
 from pathlib import Path
 
-import yaml
-
+from avss.errors import InputError
 from avss.report import cards, tables
+from avss.runs.notebook import execute, page_of_task
+from avss.runs.pages import contents, pages_of, results_beside, rows_of_book
 
-PROFILE = config.get("profile", "mini")
+PROFILE = str(config.get("profile", "mini"))
 SHOW_FAILED = config.get("failed") == "shown"
-if not Path(f"profiles/{PROFILE}.yaml").is_file():
-    known = ", ".join(sorted(path.stem for path in Path("profiles").glob("*.yaml")))
-    raise SystemExit(f"profile {PROFILE!r} does not exist; choose one of {known}")
-# The book has every row of Table 1: mini's stand in for those that another profile lacks.
-PROFILES = {name: yaml.safe_load(Path(f"profiles/{name}.yaml").read_text()) for name in ("mini", PROFILE)}
-ROWS = {
-    row["id"]: content.get("defaults", {}) | row | {"profile": profile}
-    for profile, content in PROFILES.items()
-    for row in content["rows"]
-}
-for row in ROWS.values():
-    for name in (row["checkpoint"], row["data"]):
-        if "$" in os.path.expandvars(name):
-            raise SystemExit(f"profile {PROFILE}: {name} names a variable that is not set; see README.md")
+try:
+    ROWS = rows_of_book(PROFILE)
+except InputError as error:
+    raise SystemExit(str(error))
 
 
 def files(*patterns):
@@ -36,71 +26,49 @@ def files(*patterns):
     return sorted(str(path) for path in found if "__pycache__" not in path.parts)
 
 
-def results(row="*"):
-    """Results that do not grow while the book is built: those of profiles that are not running."""
-    running = tuple(f"results/{row['profile']}/" for row in ROWS.values())
-    return [file for file in files(f"results/*/{row}/*") if not file.startswith(running)]
-
-
-def weights(row):
-    """The files of the row's model, where they lie in this repository."""
-    folder = Path(re.sub("^mini/", "avss/mini/", ROWS[row]["checkpoint"]))
-    return [] if folder.is_absolute() else files(f"{folder}/*")
-
-
-def task_of(row):
-    return ROWS[row]["task"].replace("_", "-")
-
-
-def title_of(row):
-    return cards.title_of(ROWS[row])
+def results(row=None):
+    """Results that a page shows, or all; without those that grow while the book is built."""
+    running = tuple(f"results/{entry.profile}/" for entry in ROWS.values())
+    stored = results_beside(ROWS[row]) if row else files("results/*/*/*")
+    return [file for file in stored if not file.startswith(running)]
 
 
 def not_executed(page):
     """Why the notebook of this page is not there, as a red box."""
     row = ROW_PAGES.get(page)
-    log = f"build/logs/{ROWS[row]['profile']}-{row}.log" if row else f"build/logs/{page}.log"
-    return cards.not_executed(Path(log), Path(PAGES[page]))
+    return cards.not_executed(Path(ROWS[row].log if row else f"build/logs/{page}.log"), Path(PAGES[page]))
 
 
 def card_of(row):
-    page = f"rows/{row}"
-    if page in FAILED:
-        return cards.card_of_failure(title_of(row), not_executed(page))
-    return cards.card(row, title_of(row))
+    if f"rows/{row}" in FAILED:
+        return cards.card_of_failure(ROWS[row].row.title, not_executed(f"rows/{row}"))
+    return cards.card(row, ROWS[row].row.title)
 
 
-def run_of(row):
-    return f"book/executed/runs/{ROWS[row]['profile']}/{row}.ipynb"
-
-
-CODE = files("avss/**/*.py") + files("avss/microworld/grammars/*.toml")
+# What decides the numbers of a row: figures and tables of the results do not run models again.
+REPORT = files("avss/**/*.py", "avss/microworld/grammars/*.toml")
+CODE = [file for file in REPORT if not file.startswith("avss/report/")]
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
 EQUATIONS = ["variance", "sparsity", "avss", "readings", "baselines"]
-# The first row of a task is on the page of the task, the others have pages of their own.
-FIRST = {task_of(row): row for row in reversed(ROWS)}
-ROW_PAGES = {task_of(row) if row in FIRST.values() else f"rows/{row}": row for row in ROWS}
-PAGES = {page: run_of(row) for page, row in ROW_PAGES.items()}
+ROW_PAGES = pages_of(ROWS)
+PAGES = {page: ROWS[row].run for page, row in ROW_PAGES.items()}
 PAGES |= {name: f"book/executed/runs/{name}.ipynb" for name in EQUATIONS}
+TASKS = [page for page in ROW_PAGES if not page.startswith("rows/")]
+FIRST_RUN = ROWS[ROW_PAGES["sentiment"]].run
 # What a page needs; the equations show results of the first row.
-NEEDED = {page: [run, run_of(FIRST["sentiment"])] if page in EQUATIONS else [run] for page, run in PAGES.items()}
+NEEDED = {page: [run, FIRST_RUN] if page in EQUATIONS else [run] for page, run in PAGES.items()}
 FAILED = [page for page, runs in NEEDED.items() if SHOW_FAILED and not all(Path(run).is_file() for run in runs)]
 EXECUTED = [page for page in PAGES if page not in FAILED]
 FIGURES = [f"book/executed/figures/{row}" for page, row in ROW_PAGES.items() if page in EXECUTED]
 TABLES = expand("book/executed/figures/{table}.md", table=tables.TABLES)
 # Of each task, the rows that have pages of their own.
-CARDS = {task: [row for row in ROWS if task_of(row) == task and row != FIRST[task]] for task in FIRST}
-EXECUTE = (
-    "OMP_NUM_THREADS={threads} MPLBACKEND=agg python -m papermill --no-progress-bar --log-level WARNING"
-    " {params} {input.notebook} {output} 2> {log}"
-    " || {{ echo \"{output}: $(grep -v '^ *$' {log} | tail -n 1) (all of it in {log})\" >&2; exit 1; }}"
-)
+CARDS = {task: [row for page, row in ROW_PAGES.items() if ROWS[row].task == task and page != task] for task in TASKS}
 DONE = "; echo \"{output}: $SECONDS s\""
 
 shell.prefix("set -euo pipefail; export PATH=$PWD/.venv/bin:$PATH; ")
 
 
-localrules: all, page, row_page, cards, figures, tables, book
+localrules: all, one, page, task_page, row_page, contents, cards, figures, tables, book
 
 
 rule all:
@@ -108,27 +76,40 @@ rule all:
         "_build/html/index.html",
 
 
-# One job a row of Table 1. The store keeps what is finished, so a job that was killed computes only what is missing.
+# The page of one row alone: --config row=ID.
+rule one:
+    input:
+        ROWS[config["row"]].run if config.get("row") in ROWS else [],
+    run:
+        if not input:
+            raise SystemExit(f"profile {PROFILE} has no row {config.get('row')!r}; it has {', '.join(ROWS)}")
+        print(f"The page is {Path(input[0]).absolute()}")
+
+
+# One job a row. The store keeps what is finished, so a job that was killed computes only what is missing.
 # One thread each: two small models side by side are faster than one on two cores.
 rule row:
     input:
-        notebook=lambda wildcards: f"notebooks/{task_of(wildcards.row)}.ipynb",
-        profile="profiles/{profile}.yaml",
+        notebook=lambda wildcards: f"notebooks/{ROWS[wildcards.row].task}.ipynb",
+        profile=lambda wildcards: str(ROWS[wildcards.row].source),
         code=CODE,
-        weights=lambda wildcards: weights(wildcards.row),
+        weights=lambda wildcards: ROWS[wildcards.row].weights(),
         results=lambda wildcards: results(wildcards.row),
     output:
         "book/executed/runs/{profile}/{row}.ipynb",
     params:
-        lambda wildcards: "-p profile {profile} -p dataset '{dataset}' -p model '{model}'".format(**ROWS[wildcards.row]),
+        title=lambda wildcards: ROWS[wildcards.row].row.title,
     log:
         "build/logs/{profile}-{row}.log",
     threads: 1
+    wildcard_constraints:
+        row="|".join(map(re.escape, ROWS)),
     resources:
         # Rows of a narrow dtype are for an accelerator, whose memory two models may not fit into side by side.
-        gpu=lambda wildcards: int(ROWS[wildcards.row].get("dtype", "float32") != "float32"),
-    shell:
-        EXECUTE + DONE
+        gpu=lambda wildcards: int(ROWS[wildcards.row].row.dtype != "float32"),
+    run:
+        parameters = {"profile": input.profile, "row": wildcards.row}
+        execute(input.notebook, output[0], log[0], parameters, params.title, threads)
 
 
 rule equation:
@@ -137,18 +118,16 @@ rule equation:
         code=CODE,
         weights=files("avss/mini/distilbert/*", "avss/mini/llama-1b/*"),
         results=results(),
-        rows=run_of(FIRST["sentiment"]),
+        rows=FIRST_RUN,
     output:
         "book/executed/runs/{name}.ipynb",
-    params:
-        "",
     log:
         "build/logs/{name}.log",
     threads: 1
     wildcard_constraints:
         name="|".join(EQUATIONS),
-    shell:
-        EXECUTE + DONE
+    run:
+        execute(input.notebook, output[0], log[0], {}, threads=threads)
 
 
 rule page:
@@ -157,23 +136,33 @@ rule page:
     output:
         "book/executed/{page}.ipynb",
     wildcard_constraints:
-        page="|".join(page for page in EXECUTED if "/" not in page),
+        page="|".join(page for page in EXECUTED if page in EQUATIONS),
     shell:
         "cp {input} {output}"
 
 
-# The notebook's title names the task; here it gives way to the row's.
+# The title of a row gives way to that of its task.
+rule task_page:
+    input:
+        run=lambda wildcards: PAGES[wildcards.page],
+        notebook="notebooks/{page}.ipynb",
+    output:
+        "book/executed/{page}.ipynb",
+    wildcard_constraints:
+        page="|".join(page for page in EXECUTED if page in TASKS),
+    run:
+        page_of_task(input.run, input.notebook, output[0])
+
+
 rule row_page:
     input:
-        lambda wildcards: run_of(wildcards.row),
+        lambda wildcards: ROWS[wildcards.row].run,
     output:
         "book/executed/rows/{row}.ipynb",
-    params:
-        title=lambda wildcards: title_of(wildcards.row),
     wildcard_constraints:
-        row="|".join(row for page, row in ROW_PAGES.items() if page in EXECUTED),
+        row="|".join(re.escape(row) for page, row in ROW_PAGES.items() if page in EXECUTED and page not in TASKS),
     shell:
-        r"""sed '0,/"# .*\\n",$/s//"# {params.title}\\n",/' {input} > {output}"""
+        "cp {input} {output}"
 
 
 if FAILED:
@@ -187,27 +176,27 @@ if FAILED:
             page="|".join(FAILED),
         run:
             page = wildcards.page
-            title = title_of(ROW_PAGES[page]) if page in ROW_PAGES else page.capitalize()
+            title = ROWS[ROW_PAGES[page]].row.title if page in ROW_PAGES else page.capitalize()
             Path(output[0]).write_text(cards.page_of_failure(title, not_executed(page)))
 
 
 rule figures:
     input:
-        code=CODE,
+        code=REPORT,
         results=lambda wildcards: results(wildcards.row),
         table="avss/report/table1.csv",
-        run=lambda wildcards: run_of(wildcards.row),
+        run=lambda wildcards: ROWS[wildcards.row].run,
     output:
         directory("book/executed/figures/{row}"),
     wildcard_constraints:
-        row="|".join(ROWS),
+        row="|".join(map(re.escape, ROWS)),
     shell:
         "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures {wildcards.row}" + DONE
 
 
 rule tables:
     input:
-        code=CODE,
+        code=REPORT,
         results=results(),
         table="avss/report/table1.csv",
         claims="avss/report/claims.yml",
@@ -231,6 +220,19 @@ rule cards:
         Path(output[0]).write_text(params.cards)
 
 
+# The committed contents are those of the profile mini.
+rule contents:
+    input:
+        "_toc.yml",
+    output:
+        "build/_toc.yml",
+    params:
+        # Part of the parameters so that another set of rows writes the file anew.
+        contents=lambda wildcards, input: contents(Path(input[0]), ROWS),
+    run:
+        Path(output[0]).write_text(params.contents, encoding="utf-8")
+
+
 rule book:
     input:
         expand("book/executed/figures/cards-{task}.md", task=CARDS),
@@ -240,7 +242,7 @@ rule book:
         "book/executed/figures/book",
         BOOK,
         "_config.yml",
-        "_toc.yml",
+        "build/_toc.yml",
         "CITATION.cff",
         files("bench/results/*.json"),
         results=results(),
@@ -250,4 +252,4 @@ rule book:
         # Where notebooks failed, pages lack what they would have drawn.
         "" if FAILED else "-W -n --keep-going",
     shell:
-        "jupyter-book build . {params} --quiet; echo \"{output}: $SECONDS s\""
+        "jupyter-book build . --toc build/_toc.yml {params} --quiet; echo \"{output}: $SECONDS s\""

@@ -212,13 +212,12 @@ def _plan(arguments: argparse.Namespace) -> int:
     import torch
 
     from avss.runs import plan, preflight
-    from avss.runs.experiment import load_profile
+    from avss.runs.profile import load_profile
 
     for name, number in (("--flops", arguments.flops), ("--bandwidth", arguments.bandwidth)):
         if number is not None:
             _positive(name, number)
-    path = Path(arguments.profile)
-    profile = load_profile(path if path.suffix else Path("profiles") / f"{path}.yaml")
+    profile = load_profile(arguments.profile)
     rows = [profile.row(arguments.row)] if arguments.row else profile.rows
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if arguments.flops and arguments.bandwidth:

@@ -1,17 +1,16 @@
 """The tidy store of results: one observation a line, each with its key and its run, and provenance beside it.
 
-A folder a row of Table 1, and in it three tables a run: `<run>.csv` (observations), `<run>.layers.csv` (what every
-layer scored) and `<run>.outcomes.csv.gz` (per-document outcomes of every set of removed layers, for paired
-intervals), and `<run>.json`. Runs only ever add files, and every file is written whole, so a killed run loses nothing
-that it had finished and a second one adds only what is missing.
+A folder a row, and in it the files of every run: `<run>.csv` (observations), `<run>.layers.csv` (the score of every
+layer), `<run>.outcomes.csv.gz` (per-document outcomes of every set of removed layers, for paired intervals) and
+`<run>.json` (provenance). A run has a name of its own, so that no file has two writers. Runs only ever add files, and
+every file is written whole: a killed run loses nothing that it had finished, and the next one adds only the missing.
 """
 
-import csv
-import gzip
 import hashlib
-import io
 import json
+import math
 import re
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import pandas as pd
 
 from avss.errors import InputError
 from avss.files import write_whole
+from avss.records import gzipped, read_json, read_table, table_text
 
 OBSERVATIONS = (
     "key",
@@ -81,17 +81,21 @@ def layers_text(layers: Iterable[int]) -> str:
     return "+".join(map(str, sorted(layers))) or "none"
 
 
-def _csv(columns: tuple[str, ...], rows: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def _finite(observation: dict) -> dict:
+    """The observation, failed where its value is no finite number."""
+    if observation.get("status") != "ok":
+        return observation
+    value = float(observation["value"])
+    if math.isfinite(value):
+        return observation
+    metric = observation.get("metric") or "value"
+    reason = f"{metric} is not a number" if math.isnan(value) else f"{metric} is above 1e308, the most that is stored"
+    return observation | {"value": "", "low": "", "high": "", "status": f"failed: {reason}"}
 
 
 @dataclass
 class Run:
-    """One run's files. `add` writes at once, so that what was added survives whatever comes after."""
+    """One run's files. `add` writes at once, so that later failures lose nothing."""
 
     folder: Path
     name: str
@@ -101,19 +105,21 @@ class Run:
     outcomes: list[dict] = field(default_factory=list)
 
     def add(self, observations: list[dict], layers: Iterable[dict] = ()) -> None:
-        """Append observations and what their layers scored. Raises `InputError` for a column that the table has not."""
+        """Append observations and the scores of their layers. A value that is not finite is stored as failed.
+
+        Raises `InputError` for a column that the table does not have.
+        """
         for row in observations:
             unknown = set(row) - set(OBSERVATIONS)
             if unknown:
                 raise InputError(f"observation has unknown columns {', '.join(sorted(unknown))}; see avss.store")
-        self.observations += [{**row, "run": self.name} for row in observations]
+        self.observations += [{**_finite(row), "run": self.name} for row in observations]
         self.layers += [{**row, "run": self.name} for row in layers]
-        self.folder.mkdir(parents=True, exist_ok=True)
         # Provenance first: an observation is never without it.
         self.describe()
         if self.layers:
-            write_whole(self.folder / f"{self.name}.layers.csv", _csv(LAYERS, self.layers))
-        write_whole(self.folder / f"{self.name}.csv", _csv(OBSERVATIONS, self.observations))
+            write_whole(self.folder / f"{self.name}.layers.csv", table_text(LAYERS, self.layers))
+        write_whole(self.folder / f"{self.name}.csv", table_text(OBSERVATIONS, self.observations))
 
     def add_outcome(self, coalition: str, numerator, denominator) -> None:
         """Append the per-document outcome of one set of removed layers, known as `coalition`."""
@@ -121,56 +127,62 @@ class Run:
             {"coalition": coalition, "document": index, "numerator": f"{top:.9g}", "denominator": f"{bottom:.9g}"}
             for index, (top, bottom) in enumerate(zip(numerator, denominator, strict=True))
         ]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        content = gzip.compress(_csv(OUTCOMES, self.outcomes).encode(), mtime=0)
-        write_whole(self.folder / f"{self.name}.outcomes.csv.gz", content)
+        write_whole(self.folder / f"{self.name}.outcomes.csv.gz", gzipped(table_text(OUTCOMES, self.outcomes)))
 
     def describe(self, **facts) -> None:
         """Write the provenance, with these facts added."""
         self.provenance |= facts
-        self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / f"{self.name}.json", json.dumps(self.provenance, indent=1) + "\n")
 
 
 @dataclass(frozen=True)
 class Store:
-    """All results under one folder, `<root>/<profile>/<row>/`."""
+    """All results under one folder, `<root>/<profile>/<row>/`.
+
+    Every reader raises `InputError` with the name of a damaged file, and never reads a part of it.
+    """
 
     root: Path
 
     def folder(self, profile: str, row: str) -> Path:
+        """The folder of a row. Raises `InputError` for a name that would lead elsewhere."""
         for part in (profile, row):
-            if not re.fullmatch(r"[\w.-]+", part):
+            if not re.fullmatch(r"\w[\w.-]*", part):
                 raise InputError(f"{part!r} cannot name a folder of results; use letters, digits, '.', '_' and '-'")
         return self.root / profile / row
 
     def start(self, profile: str, row: str, created: str, provenance: dict) -> Run:
-        """A new run; `created` (UTC, to the second) names it, a number follows where two began at once."""
-        folder, stem = self.folder(profile, row), re.sub(r"[^0-9TZ]", "", created)
-        name, number = f"{profile}-{row}-{stem}", 1
-        while (folder / f"{name}.json").exists():
-            number += 1
-            name = f"{profile}-{row}-{stem}-{number}"
-        run = Run(folder, name, {"run": name, "profile": profile, "row": row, "created": created, **provenance})
-        run.describe()
-        return run
+        """A new run, named after `created` (UTC, to the second) and a random part.
 
-    def _tables(self, pattern: str, profile: str, row: str) -> list[Path]:
-        found = self.root.glob(f"{profile}/{row}/{pattern}")
-        # By the run's name without endings, so that `...Z` comes before `...Z-2`.
+        No two writers share a name, also on two machines with one file system. `number` counts the runs of the row, so
+        that the newest one is known also where a clock was set back.
+        """
+        folder = self.folder(profile, row)
+        folder.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((earlier.get("number", 0) for earlier in self.provenances(profile, row)), default=0)
+        while True:
+            name = f"{profile}-{row}-{re.sub(r'[^0-9TZ]', '', created)}-{secrets.token_hex(6)}"
+            facts = {"run": name, "profile": profile, "row": row, "created": created, "number": number}
+            try:
+                with open(folder / f"{name}.json", "x", encoding="utf-8") as file:
+                    file.write(json.dumps(facts | provenance, indent=1) + "\n")
+            except FileExistsError:
+                continue
+            return Run(folder, name, facts | provenance)
+
+    def _files(self, ending: str, profile: str, row: str) -> list[Path]:
+        """The files of this ending, by row and then by run."""
+        found = (path for path in self.root.glob(f"{profile}/{row}/*{ending}") if not path.name.startswith("."))
         return sorted(found, key=lambda path: (path.parent, path.name.split(".")[0]))
 
     def observations(self, profile: str = "*", row: str = "*") -> pd.DataFrame:
         """All observations, each key once (the first that succeeded, else the first), in order of run."""
-        files = [path for path in self._tables("*.csv", profile, row) if not path.name.endswith(".layers.csv")]
-        # As text first: a column such as `removed` holds "1", "1+4" and "none".
-        tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in files]
+        files = [path for path in self._files(".csv", profile, row) if not path.name.endswith(".layers.csv")]
+        tables = [read_table(path, OBSERVATIONS, NUMBERS) for path in files]
         tables = [table for table in tables if len(table)]
         if not tables:
             return pd.DataFrame(columns=list(OBSERVATIONS))
         table = pd.concat(tables, ignore_index=True)
-        for column in NUMBERS:
-            table[column] = pd.to_numeric(table[column], errors="coerce")
         failed = (table["status"] != "ok").sort_values(kind="stable").index
         return table.loc[failed].drop_duplicates("key").sort_index().reset_index(drop=True)
 
@@ -179,28 +191,58 @@ class Store:
         table = self.observations(profile, row)
         return set(table.loc[table["status"] == "ok", "key"])
 
+    def asked_for(self, profile: str, row: str) -> set[str]:
+        """The keys of the observations that the row's newest configuration asks for; none where it never ran.
+
+        All others are left over from an earlier configuration, model, data set or protocol.
+        """
+        runs = self.provenances(profile, row)
+        return set(runs[-1].get("asked", ())) if runs else set()
+
+    def alongside(self, row: str) -> list[str]:
+        """The rows that are shown together with this one, itself among them: all that stand for the same line.
+
+        row: the id of a row, or that of a line of the paper's Table 1.
+        """
+        lines = {}
+        for run in self.provenances("*", "*"):
+            lines[run["row"]] = run.get("configuration", {}).get("stands_for") or run["row"]
+        return [other for other, line in lines.items() if line == lines.get(row, row)] or [row]
+
     def layers(self, profile: str = "*", row: str = "*") -> pd.DataFrame:
-        """What every layer scored, in long form, with the profile; lines of all runs, told apart by `run`."""
-        files = self._tables("*.layers.csv", profile, row)
-        tables = [pd.read_csv(path, keep_default_na=False).assign(profile=path.parts[-3]) for path in files]
+        """The scores of every layer, in long form, with the profile; lines of all runs, told apart by `run`."""
+        numbers = ("seed", "layer", "value")
+        files = self._files(".layers.csv", profile, row)
+        tables = [read_table(path, LAYERS, numbers).assign(profile=path.parts[-3]) for path in files]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*LAYERS, "profile"])
 
     def outcomes(self, profile: str, row: str) -> dict[str, tuple]:
         """Per-document (numerator, denominator) arrays by coalition."""
         found: dict[str, tuple] = {}
-        for path in self._tables("*.outcomes.csv.gz", profile, row):
-            table = pd.read_csv(path, keep_default_na=False)
+        for path in self._files(".outcomes.csv.gz", profile, row):
+            table = read_table(path, OUTCOMES, OUTCOMES[1:])
             for coalition, part in table.groupby("coalition", sort=False):
                 part = part.sort_values("document")
                 found.setdefault(coalition, (part["numerator"].to_numpy(float), part["denominator"].to_numpy(float)))
         return found
 
     def provenances(self, profile: str, row: str) -> list[dict]:
-        """The provenance of every run of a row, in order."""
-        return [json.loads(path.read_text(encoding="utf-8")) for path in self._tables("*.json", profile, row)]
+        """The provenance of every run of a row, the newest last."""
+        # A run that was killed as it began leaves an empty file and nothing else.
+        files = [path for path in self._files(".json", profile, row) if path.stat().st_size or _has_tables(path)]
+        runs = [read_json(path, ("run", "profile", "row", "created")) for path in files]
+        order = [
+            (path.parent, run.get("number", 0), run["created"], run["run"])
+            for path, run in zip(files, runs, strict=True)
+        ]
+        return [runs[index] for index in sorted(range(len(runs)), key=order.__getitem__)]
 
     def provenance(self, run: str) -> dict:
         """The provenance of a run, by its name. Raises `InputError` where there is none."""
         for path in self.root.glob(f"*/*/{run}.json"):
-            return json.loads(path.read_text(encoding="utf-8"))
+            return read_json(path, ("run", "profile", "row", "created"))
         raise InputError(f"run {run!r} has no provenance under {self.root}; it was not made by this store")
+
+
+def _has_tables(path: Path) -> bool:
+    return any(path.with_name(f"{path.stem}{ending}").exists() for ending in (".csv", ".outcomes.csv.gz"))

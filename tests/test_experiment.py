@@ -1,9 +1,10 @@
-"""A row from profile to store on a tiny model, killed and resumed; and the committed profiles."""
+"""A row from profile to store on a tiny model: killed and resumed, changed, broken, and damaged on disk."""
 
 import json
 import os
-import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,17 +17,17 @@ import pytest
 import torch
 
 import avss
-from avss import mini
+from avss.architectures import blocks_of
 from avss.data import batches, load_data, sample
 from avss.errors import InputError
 from avss.methods import METHODS
-from avss.runs import experiment
-from avss.runs.experiment import Profile, Row, cells, load_profile, run_row
+from avss.runs import context
+from avss.runs.experiment import run_row
+from avss.runs.profile import Row, cells
 from avss.store import Store
-from tests.conftest import WORDS
+from tests.conftest import SENTENCES, WORDS
 
 ROOT = Path(__file__).parent.parent
-ROW = "id: a, task: sentiment, dataset: d, model: m, checkpoint: c, data: x, remove: 1"
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def row(saved, tmp_path) -> Row:
             for i in range(40)
         ]
         (data / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
-    return Row("r", "sentiment", "SST-2", "BERT", str(saved("bert")), str(data), remove=1, seeds=3, samples=10)
+    return Row("r", "sentiment", str(saved("bert")), str(data), remove=1, seeds=3, samples=10)
 
 
 def test_every_cell_is_an_observation_with_its_facts(row, tmp_path):
@@ -166,7 +167,8 @@ CHILD = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from avss.runs.experiment import Row, run_row
+from avss.runs.experiment import run_row
+from avss.runs.profile import Row
 from avss.store import Run, Store
 import json, time
 add = Run.add
@@ -236,7 +238,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(row, tmp
         model.base_model.register_forward_pre_hook(refuse, with_kwargs=True)
         return model, tokenizer
 
-    monkeypatch.setattr(experiment, "load_model", with_little_memory)
+    monkeypatch.setattr(context, "load_model", with_little_memory)
     run_row(row, "p", halved)
     said = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
     # Forty documents are evaluated, no size of batch twice; ten are scored, which fit.
@@ -263,99 +265,134 @@ def test_one_document_that_does_not_fit_is_one_line(row, tmp_path, monkeypatch):
         model.register_forward_pre_hook(lambda *_: torch.empty(1 << 60, dtype=torch.uint8) and None)
         return model, tokenizer
 
-    monkeypatch.setattr(experiment, "load_model", without_memory)
+    monkeypatch.setattr(context, "load_model", without_memory)
     with pytest.raises(InputError, match="row r: evaluation runs out of memory with one document at a time"):
         run_row(row, "p", Store(tmp_path / "results"))
 
 
-@pytest.mark.parametrize("name", ["mini", "reference", "paper"])
-def test_committed_profiles_load(name):
-    profile = load_profile(ROOT / "profiles" / f"{name}.yaml")
-    assert profile.name == name
-    assert profile.row("sst2-distilbert").remove == 1
-    assert {row.seeds for row in profile.rows} == {5}
-
-
-def test_the_paper_profile_has_all_rows_of_table_1_pinned_and_with_their_shares():
-    printed = pd.read_csv(ROOT / "avss/report/table1.csv").set_index(["dataset", "model"])
-    rows = load_profile(ROOT / "profiles" / "paper.yaml").rows
-    assert [(row.dataset, row.model) for row in rows] == list(printed.index)
-    for row in rows:
-        layers = row.shape.get("num_hidden_layers") or row.shape["n_layers"]
-        share = float(printed.loc[row.dataset, row.model]["parameter_reduction"].rstrip("%")) / 100
-        assert row.remove == round(share * layers), row.id
-        assert re.fullmatch("[0-9a-f]{40}", row.revision), row.id
-        assert re.fullmatch("[0-9a-f]{40}", row.data_revision), row.id
-        assert bool(row.alternative) == row.checkpoint.startswith("meta-llama/"), row.id
-
-
-def test_mini_has_the_twelve_rows_of_table_1_with_their_shares():
-    table = pd.read_csv(ROOT / "avss/report/table1.csv")
-    profile = load_profile(ROOT / "profiles" / "mini.yaml")
-    assert [(row.dataset, row.model) for row in profile.rows] == list(
-        zip(table["dataset"], table["model"], strict=True)
-    )
-    for row, task, printed in zip(profile.rows, table["task"], table["parameter_reduction"], strict=True):
-        assert row.task == task.replace("sentiment classification", "sentiment").replace(" ", "_")
-        layers = json.loads((mini.folder(row.checkpoint.removeprefix("mini/")) / "card.json").read_text())["blocks"]
-        # The nearest whole number of layers.
-        assert abs(row.remove / layers - float(printed.rstrip("%")) / 100) < 0.5 / layers
+def shown(store: Store) -> pd.DataFrame:
+    """The observations that the newest configuration asks for."""
+    table = store.observations("p", "r")
+    return table[table["key"].isin(store.asked_for("p", "r"))]
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "change",
     [
-        (None, "does not exist"),
-        ("rows: [{id: a, colour: red}]", "row a has unknown fields colour"),
-        ("rows: [{id: a, task: t, dataset: d, model: m, checkpoint: c, data: x, remove: 1}]", "task 't' is not known"),
-        (
-            "rows: [{id: a, task: sentiment, dataset: d, model: m, checkpoint: c, data: x, remove: 1, methods: [b]}]",
-            "method 'b' is not known",
-        ),
-        (
-            "rows: [{id: a, task: sentiment, dataset: d, model: m, checkpoint: c, data: x, remove: 1, readings: [b]}]",
-            "reading 'b' is not known",
-        ),
-        ("rows: [{id: a, task: sentiment}]", "row a lacks"),
-        (
-            "rows: [{id: a, task: sentiment, dataset: d, model: m, checkpoint: c, data: x, remove: 1,"
-            " selections: {avss: [best]}}]",
-            "selection 'best' is not a rule",
-        ),
-        (
-            "rows: [{id: a, task: sentiment, dataset: d, model: m, checkpoint: c, data: x, remove: 1,"
-            " selections: {lrp: [iterative]}}]",
-            "selections for lrp, which is none of its methods",
-        ),
-        ("- a", "is not a profile"),
-        (f"rows: [{{{ROW}, revision: 1234567}}]", "revision of row a is 1234567; give a commit, in quotes"),
-        (f"rows: [{{{ROW}, batch_size: 0}}]", "batch_size of row a is 0; give a number"),
-        (f"rows: [{{{ROW}, where: text}}]", "where of row a is 'text'; give a value for each column"),
-        (f"rows: [{{{ROW}, shape: {{n_layers: 2}}}}]", "shape of row a is .* give what config.json says"),
-        (f"rows: [{{{ROW}, dtype: bf16}}]", "row a: dtype 'bf16' is not known; choose one of float32"),
-        (f"rows: [{{{ROW}, device_map: cuda}}]", "row a: device_map 'cuda' is not known; choose one of auto"),
-        (f"rows: [{{{ROW}, attn_implementation: fast}}]", "attn_implementation 'fast' is not known"),
+        {"remove": 2},
+        {"samples": 5},
+        {"context": 4},
+        {"documents": 7},
+        {"seeds": 1},
+        {"methods": ("last", "random")},
+        {"readings": ("released-code",)},
+        {"selections": {"avss": ("iterative",)}},
+        {"dtype": "bfloat16"},
     ],
+    ids=lambda change: next(iter(change)),
 )
-def test_bad_profiles_are_named(tmp_path, content, message):
-    path = tmp_path / "profile.yaml"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(InputError, match=message):
-        load_profile(path)
+def test_what_is_shown_after_a_change_is_what_a_fresh_run_shows(row, tmp_path, change):
+    """Otherwise two experiments are averaged as one."""
+    row = replace(row, methods=("avss", "last"), seeds=2)
+    changed, store, fresh = replace(row, **change), Store(tmp_path / "both"), Store(tmp_path / "fresh")
+    run_row(row, "p", store)
+    run_row(changed, "p", store)
+    run_row(changed, "p", fresh)
+    columns = ["key", "method", "reading", "selection", "seed", "removed", "value"]
+    pd.testing.assert_frame_equal(
+        *(shown(each)[columns].sort_values("key", ignore_index=True) for each in (store, fresh))
+    )
+    # Back again: nothing is missing, and the first configuration is the newest.
+    assert run_row(row, "p", store) == 0
+    assert len(shown(store)) == len(cells(row))
+    assert {"lowest(1)", "none"} == set(shown(store)["selection"])
 
 
-def test_an_unknown_row_is_named():
-    with pytest.raises(InputError, match="profile mini has no row 'x'; it has"):
-        Profile("mini", ()).row("x")
+def test_another_model_under_the_same_name_replaces_the_first(row, saved, tmp_path):
+    store = Store(tmp_path / "results")
+    run_row(row, "p", store)
+    first = shown(store)
+    shutil.rmtree(row.checkpoint)
+    saved("bert", seed=1)
+    assert run_row(row, "p", store) == len(cells(row))
+    assert not set(shown(store)["key"]) & set(first["key"])
 
 
-def test_a_row_is_found_by_the_names_of_the_papers_table_and_takes_another_number_of_seeds():
-    profile = load_profile(ROOT / "profiles" / "mini.yaml")
-    row = profile.row_of("SST-2", "LLama-1B")
-    assert (row.id, row.seeds) == ("sst2-llama-1b", 5)
-    assert profile.row_of("SST-2", "LLama-1B", seeds=2) == replace(row, seeds=2)
-    with pytest.raises(InputError, match="profile mini has no row of 'SST-2' and 'llama'; it has SST-2, DistilBERT; "):
-        profile.row_of("SST-2", "llama")
-    with pytest.raises(InputError, match="seeds is 0; give how many, from 1, or None"):
-        profile.row_of("SST-2", "LLama-1B", seeds=0)
+def test_the_run_records_class_and_parameters_of_the_model_itself(row, tmp_path):
+    store = Store(tmp_path / "results")
+    run_row(row, "p", store)
+    model, _ = avss.load_model(row.checkpoint)
+    facts = store.provenances("p", "r")[-1]
+    assert facts["class"] == "BertForSequenceClassification"
+    assert facts["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert facts["configuration"]["id"] == "r"
+
+
+def test_a_model_that_answers_nan_is_no_result(saved, tmp_path):
+    folder = saved("llama")
+    model, _ = avss.load_model(str(folder))
+    with torch.no_grad():
+        blocks_of(model)[1].mlp.down_proj.weight.fill_(float("nan"))
+    model.save_pretrained(folder)
+    (tmp_path / "text.txt").write_text("\n".join(SENTENCES) + "\n")
+    store, text = Store(tmp_path / "results"), str(tmp_path / "text.txt")
+    with pytest.raises(InputError):
+        run_row(Row("r", "language_modeling", str(folder), text, remove=1, methods=("last",), seeds=1), "p", store)
+    table = store.observations()
+    assert table["method"].tolist() == ["original"]
+    assert table["status"].str.startswith("failed: ").all()
+
+
+def test_local_and_embedded_rows_ask_no_network(row, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("the network was asked")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    row = replace(row, methods=("last",), seeds=1)
+    assert run_row(row, "p", Store(tmp_path / "results")) == 2
+    mini = replace(row, checkpoint="mini/distilbert", data="microworld/reviews", documents=4, samples=2)
+    assert run_row(mini, "q", Store(tmp_path / "results")) == 2
+
+
+def test_a_number_of_layers_that_the_model_does_not_have_is_refused_before_any_result(row, tmp_path):
+    # As for a hub model, whose depth is not known before it is loaded.
+    known, config = replace(row, remove=3), Path(row.checkpoint, "config.json")
+    content = config.read_text()
+    config.unlink()
+    row = replace(known, remove=4)
+    config.write_text(content)
+    with pytest.raises(InputError, match="4 of 4 layers means removing 4"):
+        run_row(row, "p", Store(tmp_path / "results"))
+    assert not (tmp_path / "results").exists()
+
+
+def run_and_read(row: Row, store: Store) -> None:
+    run_row(row, "p", store)
+    store.layers()
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def zeros(content: bytes) -> bytes:
+    return content[:-9] + bytes(9)
+
+
+@pytest.mark.parametrize("harm", [cut, zeros, lambda content: b"", lambda content: b"\xff" + content])
+@pytest.mark.parametrize("ending", [".csv", ".layers.csv", ".outcomes.csv.gz", ".json"])
+def test_a_damaged_file_is_named_and_moving_it_away_gives_the_same_numbers_again(row, tmp_path, harm, ending):
+    row, store = replace(row, methods=("avss", "last"), seeds=1), Store(tmp_path / "results")
+    run_row(row, "p", store)
+    before = shown(store).sort_values("key", ignore_index=True)
+    path = next(path for path in store.folder("p", "r").iterdir() if path.name == f"{before['run'][0]}{ending}")
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(InputError, match=f"file .*{path.name} is damaged .*; move it away, and what is") as caught:
+        run_and_read(replace(row, seeds=2), store)
+    assert "\n" not in str(caught.value)
+    path.unlink()
+    run_row(row, "p", store)
+    columns = ["key", "removed", "value", "low", "high"]
+    pd.testing.assert_frame_equal(before[columns], shown(store).sort_values("key", ignore_index=True)[columns])

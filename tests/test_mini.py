@@ -9,7 +9,7 @@ import pytest
 import avss
 from avss import microworld, mini
 from avss.intervals import value
-from avss.runs.experiment import load_profile
+from avss.runs.profile import load_profile
 from avss.tasks import TASKS
 
 ROWS = load_profile(Path(__file__).parent.parent / "profiles" / "mini.yaml").rows

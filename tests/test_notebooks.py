@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from avss.runs.experiment import load_profile
+from avss.runs.profile import load_profile
 from avss.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent
@@ -77,13 +77,11 @@ def test_papermill_can_set_its_parameters(name):
 
 
 @pytest.mark.parametrize("name", [name.replace("_", "-") for name in TASKS])
-def test_a_tasks_notebook_chooses_its_row_by_the_names_of_the_papers_table(name):
+def test_a_tasks_notebook_chooses_its_row_by_its_id(name):
     [cell] = [cell for cell in NOTEBOOKS[name]["cells"] if "parameters" in cell["metadata"].get("tags", [])]
     chosen = {}
     exec(cell["source"], chosen)
-    row = load_profile(ROOT / f"profiles/{chosen['profile']}.yaml").row_of(
-        *map(chosen.get, ("dataset", "model", "seeds"))
-    )
+    row = load_profile(chosen["profile"]).row(chosen["row"], chosen["seeds"])
     assert row.task == name.replace("-", "_")
 
 

@@ -18,14 +18,15 @@ from avss.cli import main
 from avss.errors import InputError
 from avss.methods import METHODS, score
 from avss.runs import plan, preflight
-from avss.runs.experiment import Row, load_profile, run_row
+from avss.runs.experiment import run_row
 from avss.runs.plan import Rate, Size, Text
+from avss.runs.profile import Row, load_profile
 from avss.store import Store
 from tests.conftest import SENTENCES, ragged, tiny
 
 PAPER = Path(__file__).parent.parent / "profiles" / "paper.yaml"
 # A model of 4 blocks, of which one goes, on 10 documents of 8 tokens, 4 at a time.
-ROW = Row("r", "language_modeling", "D", "M", "owner/model", "owner/data", remove=1, seeds=2, samples=10)
+ROW = Row("r", "language_modeling", "owner/model", "owner/data", remove=1, seeds=2, samples=10)
 ROW = replace(ROW, documents=10, context=8, batch_size=4, methods=("avss", "leave_one_out", "last"))
 SIZE = Size(
     4, width=16, inner=32, heads=4, attended=16, vocabulary=64, block=2000, head=1024, parameters=10000, stored=0
@@ -228,6 +229,7 @@ def test_too_little_disk_and_a_missing_package_are_named(bare):
 
 
 def test_what_is_in_the_cache_needs_neither_network_nor_token_nor_disk(bare, tmp_path):
+    bare.setattr(preflight, "get_session", lambda: pytest.fail("the network was asked"))
     row = HUB.row("squad-llama-8b")
     folder = tmp_path / "hub" / "models--meta-llama--Llama-3.1-8B" / "snapshots" / row.revision
     folder.mkdir(parents=True)
@@ -274,7 +276,7 @@ def test_the_command_plans_models_that_are_here_by_the_device_that_is_here(saved
     assert main(["plan", "--profile", str(tmp_path / "own.yaml"), "--row", "x"]) == 2
     assert "profile own has no row 'x'; it has r" in capsys.readouterr().err
     assert main(["plan", "--profile", "nothing"]) == 2
-    assert "profiles/nothing.yaml does not exist" in capsys.readouterr().err
+    assert "profile profiles/nothing.yaml does not exist" in capsys.readouterr().err
 
 
 def test_a_row_without_a_number_of_documents_on_the_hub_is_named():

@@ -13,8 +13,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from avss.errors import InputError
 from avss.report.tables import TABLES
-from avss.runs.experiment import cells, load_profile
+from avss.runs.pages import contents, pages_of, rows_of_book
+from avss.runs.profile import cells, lines_of_table_1, load_profile
 from avss.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -75,6 +77,7 @@ def test_committed_results_are_complete_and_traceable(profile):
         assert len(table) == len(cells(row))
         assert (table["status"] == "ok").all()
         assert table["key"].is_unique
+        assert set(table["key"]) == store.asked_for(profile, row.id)
         for run in table["run"].unique():
             facts = store.provenance(run)
             assert facts["git_revision"]
@@ -82,7 +85,7 @@ def test_committed_results_are_complete_and_traceable(profile):
 
 
 def test_the_reference_model_meets_its_bar():
-    table = Store(ROOT / "results").observations("reference", "sst2-distilbert")
+    table = Store(ROOT / "results").observations("reference", "sst2-minilm")
     original = table[table["method"] == "original"].iloc[0]
     assert original["n"] == 872
     assert original["value"] >= 0.88
@@ -96,20 +99,45 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("profile", ["mini", "reference"])
-def test_every_row_runs_its_tasks_notebook_and_has_a_page_in_the_book(profile):
+def test_every_row_has_a_run_and_a_page_in_the_book(profile):
     """A profile with fewer rows than Table 1 has the others from mini."""
-    planned = snakemake(ROOT, "--dry-run", "--forceall", "--printshellcmds", "--config", f"profile={profile}")
+    planned = snakemake(ROOT, "--dry-run", "--forceall", "--config", f"profile={profile}")
     assert planned.returncode == 0, planned.stderr
-    report = planned.stdout + planned.stderr
-    profiles = {name: load_profile(ROOT / f"profiles/{name}.yaml") for name in ("mini", profile)}
-    rows = {row.id: (name, row.task) for name, each in profiles.items() for row in each.rows}
-    runs = re.findall(r"-p profile (\S+) -p dataset '(.+?)' -p model '(.+?)' notebooks/(\S+).ipynb ", report)
-    chosen = {profiles[used].row_of(*names).id: (used, task.replace("-", "_")) for used, *names, task in runs}
-    assert chosen == rows
-    listed = re.findall(r"book/executed/\S+", (ROOT / "_toc.yml").read_text())
+    report, rows = planned.stdout + planned.stderr, rows_of_book(profile)
+    assert len(rows) == 12
+    assert {entry.row.stands_for for entry in rows.values()} == {line["id"] for line in lines_of_table_1()}
+    runs = re.findall(r"output: book/executed/runs/(\w+)/(\S+)[.]ipynb", report)
+    assert sorted(runs) == sorted((entry.profile, row) for row, entry in rows.items())
+    listed = re.findall(r"book/executed/\S+", contents(ROOT / "_toc.yml", rows))
     assert set(re.findall(r"output: (book/executed/(?!runs/)\S+)[.]ipynb", report)) == set(listed)
     included = set(re.findall(r"book/executed/figures/(\S+)[.]md", report))
-    assert included == set(TABLES) | {f"cards-{task.replace('_', '-')}" for _, task in rows.values()}
+    assert included == set(TABLES) | {f"cards-{entry.task}" for entry in rows.values()}
+
+
+def test_the_committed_contents_are_those_of_mini():
+    committed = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    assert yaml.safe_load(contents(ROOT / "_toc.yml", rows_of_book("mini"))) == committed
+
+
+def test_a_row_in_no_table_has_a_page_beside_those_of_table_1(tmp_path):
+    own = {"id": "own", "task": "sentiment", "checkpoint": "owner/model", "data": "owner/data", "remove": 1}
+    stands = own | {"id": "other", "stands_for": "sst2-llama-1b"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"rows": [own, stands]}))
+    rows = rows_of_book(str(tmp_path / "mine.yaml"))
+    assert list(rows)[:2] == ["reviews-mini-distilbert", "other"]
+    assert list(rows)[-1] == "own"
+    assert len(rows) == 13
+    pages = pages_of(rows)
+    assert pages["sentiment"] == "reviews-mini-distilbert"
+    assert pages["rows/own"] == "own"
+    assert "book/executed/rows/own" in contents(ROOT / "_toc.yml", rows)
+    assert "book/executed/rows/reviews-mini-llama-1b" not in contents(ROOT / "_toc.yml", rows)
+
+
+def test_a_variable_that_is_not_set_is_named_before_anything_runs(monkeypatch):
+    monkeypatch.delenv("AVSS_DATA")
+    with pytest.raises(InputError, match=r"row sst2-minilm: \$AVSS_DATA/sst2 names a variable that is not set"):
+        rows_of_book("reference")
 
 
 def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_path):
@@ -117,7 +145,14 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
     for folder in ("profiles", "notebooks"):
         (tmp_path / folder).mkdir()
     rows = [
-        {"id": name, "task": "sentiment", "dataset": "D", "model": name, "checkpoint": "mini/none", "data": "none"}
+        {
+            "id": name,
+            "task": "sentiment",
+            "dataset": "D'$(touch x)",
+            "checkpoint": f"owner/{name}",
+            "data": "none",
+            "remove": 1,
+        }
         for name in ("first", "bad", "good")
     ]
     (tmp_path / "profiles/mini.yaml").write_text(yaml.safe_dump({"rows": rows}))
@@ -126,11 +161,11 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
             {"id": "a", "cell_type": "markdown", "metadata": {}, "source": ["# Sentiment\n", "\n", "Text."]},
             {
                 **{"id": "b", "cell_type": "code", "execution_count": None, "outputs": []},
-                **{"metadata": {"tags": ["parameters"]}, "source": ["profile = dataset = model = ''"]},
+                **{"metadata": {"tags": ["parameters"]}, "source": ["profile = row = ''"]},
             },
             {
                 **{"id": "c", "cell_type": "code", "execution_count": None, "outputs": [], "metadata": {}},
-                "source": ["assert model != 'bad', 'no room'"],
+                "source": ["assert row != 'bad', 'no room'"],
             },
         ],
         "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
@@ -146,10 +181,11 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
     written = [path for path in pages if (tmp_path / path).is_file()]
     assert written == [pages[0], pages[2]]
     titles = [json.loads((tmp_path / path).read_text())["cells"][0]["source"][0] for path in written]
-    assert titles == ["# Sentiment\n", "# D, good\n"]
+    assert [title.strip() for title in titles] == ["# Sentiment", r"# D'\$(touch x), good"]
+    assert not (tmp_path / "x").exists()
 
     second = snakemake(tmp_path, *pages, "--config", "failed=shown")
     assert second.returncode == 0, second.stderr
     page = json.loads((tmp_path / pages[1]).read_text())["cells"][0]["source"]
-    assert page.startswith("# D, bad\n")
+    assert page.startswith("# D'$(touch x), bad\n")
     assert "AssertionError: no room" in page

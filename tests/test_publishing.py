@@ -23,8 +23,7 @@ import avss
 from avss.cli import COMMANDS
 from avss.options import parser as command_parser
 from avss.report.comparisons import FIRST_ROW
-from avss.report.table1 import printed_table
-from avss.runs.experiment import load_profile
+from avss.runs.profile import load_profile
 
 ROOT = Path(__file__).parent.parent
 
@@ -106,7 +105,7 @@ def test_on_a_cluster_each_row_is_a_job_with_its_own_resources():
     assert planned.returncode == 0, planned.stderr
     jobs = re.findall(r"^rule row:\n(.*?)^\[", planned.stdout + planned.stderr, re.MULTILINE | re.DOTALL)
     settings = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["set-resources"]["row"]
-    assert len(jobs) == len(load_profile(ROOT / "profiles/mini.yaml").rows)
+    assert len(jobs) == len(load_profile("mini").rows)
     for job in jobs:
         assert {f"{name}={value}" for name, value in settings.items()} <= set(re.findall(r"\w+=\d+", job))
 
@@ -155,7 +154,7 @@ def test_the_example_profile_is_one(tmp_path):
     (tmp_path / "mine.yaml").write_text(example)
     row = load_profile(tmp_path / "mine.yaml").rows[0]
     assert {"random", "last"} < set(row.methods)
-    assert len(printed_table().query("dataset == @row.dataset and model == @row.model and task == @row.task")) == 1
+    assert row.stands_for is None
 
 
 def test_a_launched_notebook_is_the_one_in_the_repository(tmp_path):
@@ -181,12 +180,12 @@ def test_a_launched_notebook_is_the_one_in_the_repository(tmp_path):
 def test_a_figure_on_an_executed_page_is_about_the_row_that_it_was_executed_for(tmp_path):
     page, executed = tmp_path / "page.ipynb", nbformat.v4.new_notebook()
     nbformat.write(executed, page)
-    assert result_figure._row_of(page, ROOT) == FIRST_ROW
-    assert result_figure._row_of(tmp_path / "page.md", ROOT) == FIRST_ROW
-    given = {"profile": "mini", "dataset": "The Pile", "model": "Stablelm-3B"}
+    assert result_figure._row_of(page) == FIRST_ROW
+    assert result_figure._row_of(tmp_path / "page.md") == FIRST_ROW
+    given = {"profile": "mini", "row": "articles-mini-stablelm-3b"}
     executed["metadata"]["papermill"] = {"input_path": "notebooks/language-modeling.ipynb", "parameters": given}
     nbformat.write(executed, page)
-    assert result_figure._row_of(page, ROOT) == "pile-stablelm-3b"
+    assert result_figure._row_of(page) == "articles-mini-stablelm-3b"
 
 
 def test_the_copy_for_colab_fetches_the_package_first_and_is_else_the_same():

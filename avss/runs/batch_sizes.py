@@ -1,4 +1,4 @@
-"""What to do where memory runs out: how to tell, and fewer documents at a time."""
+"""Batch sizes when memory runs out: how to recognise it, and halving."""
 
 import sys
 from collections.abc import Callable
@@ -7,58 +7,38 @@ from typing import TypeVar
 from avss.errors import InputError
 
 Result = TypeVar("Result")
-# As torch's allocators say it, the driver, and cuBLAS.
+# The words of torch's allocators, of the driver, and of cuBLAS.
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the error says that memory ran out, of an accelerator or of the machine; not all are of one class."""
+    """Whether the error says that memory ran out, of an accelerator or of the machine; it is not of one class."""
     return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 class BatchSizes:
-    """How many documents of a row run at a time, by what runs them; for good halved where they did not fit."""
+    """The batch size of each step of a row. After an out-of-memory error it is halved and stays halved."""
 
     def __init__(self, row: str, size: int):
         self.row, self.size, self.sizes = row, size, {}
 
-    def run(self, what: str, work: Callable[[int], Result]) -> Result:
+    def run(self, step: str, work: Callable[[int], Result]) -> Result:
         """`work(batch_size)`, with half of it as long as memory runs out. Raises `InputError` where one is too many."""
-        # Imported where it is used, so that `readiness` can say in one line that it is missing.
-        import torch
-        from accelerate.utils import find_executable_batch_size
+        from accelerate.utils.memory import clear_device_cache
 
-        def halved() -> int:
-            self.sizes[what] //= 2
-            if self.sizes[what]:
-                left = f"goes on with {self.sizes[what]} documents at a time"
-                print(f"{self.row}: {what} ran out of memory and {left}", file=sys.stderr)
-            return self.sizes[what]
-
-        size = self.sizes.setdefault(what, self.size)
-
-        def tried(size: int) -> Result:
+        size = self.sizes.setdefault(step, self.size)
+        while True:
             try:
                 return work(size)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                # The words that accelerate goes by.
-                raise torch.OutOfMemoryError(f"CUDA out of memory. {error}") from None
-
-        # Accelerate collects garbage before each try, which takes longer than the work of a small model.
-        try:
-            return tried(size)
-        except torch.OutOfMemoryError:
-            pass
-        # Without a function of ours accelerate would take off a tenth.
-        run = find_executable_batch_size(tried, starting_batch_size=halved(), reduce_batch_size_fn=halved)
-        try:
-            return run()
-        except RuntimeError as error:
-            if self.sizes[what]:
-                raise
-            raise InputError(
-                f"row {self.row}: {what} runs out of memory with one document at a time; "
-                f"give the row a smaller context, or take a larger device"
-            ) from error
+                if size == 1:
+                    raise InputError(
+                        f"row {self.row}: {step} runs out of memory with one document at a time; "
+                        f"give the row a smaller context, or take a larger device"
+                    ) from error
+            # Outside of the handler, whose error keeps tensors alive.
+            self.sizes[step] = size = size // 2
+            print(f"{self.row}: {step} ran out of memory and goes on with {size} documents at a time", file=sys.stderr)
+            clear_device_cache(garbage_collection=True)

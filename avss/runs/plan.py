@@ -22,7 +22,8 @@ from avss.methods.catalogue import Work, method_named
 from avss.models import DTYPES
 from avss.reading import Reading
 from avss.runs import preflight
-from avss.runs.experiment import Row, cells, usable_data
+from avss.runs.context import usable_data
+from avss.runs.profile import Row, cells
 from avss.tasks.catalogue import task_named
 
 # The share of a device's matrix rate that a model reaches.

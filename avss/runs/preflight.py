@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from datasets import config
 from huggingface_hub import HfApi, constants, get_token
@@ -13,12 +12,10 @@ from huggingface_hub.utils import get_session
 
 from avss import data, models
 from avss.errors import InputError
-
-if TYPE_CHECKING:
-    from avss.runs.experiment import Row
+from avss.runs.profile import Row
 
 
-def problems(rows: Sequence["Row"]) -> list[str]:
+def problems(rows: Sequence[Row]) -> list[str]:
     """One line for each thing that keeps these rows from running: what it is, its value, and the next step."""
     found = [*_packages(rows), *_names(rows)]
     if found:
@@ -47,10 +44,11 @@ def problems(rows: Sequence["Row"]) -> list[str]:
     return found + _space(checkpoints.values(), sources.values())
 
 
-def require(row: "Row") -> None:
+def require(row: Row) -> None:
     """Raises `InputError` with the first problem of this row."""
-    for problem in problems([row]):
-        raise InputError(problem)
+    found = problems([row])
+    if found:
+        raise InputError(found[0])
 
 
 def stored_bytes(model) -> int:
@@ -58,18 +56,13 @@ def stored_bytes(model) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
 
 
-def _packages(rows: Iterable["Row"]) -> list[str]:
-    needed = {"accelerate": "accelerate"}
-    if any(row.attn_implementation == "flash_attention_2" for row in rows):
-        needed["flash_attn"] = "flash-attn"
-    return [
-        f"package {package} is not installed; install it with `pip install {package}`"
-        for module, package in needed.items()
-        if find_spec(module) is None
-    ]
+def _packages(rows: Iterable[Row]) -> list[str]:
+    if all(row.attn_implementation != "flash_attention_2" for row in rows) or find_spec("flash_attn"):
+        return []
+    return ["package flash-attn is not installed; install it with `pip install flash-attn`"]
 
 
-def _names(rows: Iterable["Row"]) -> list[str]:
+def _names(rows: Iterable[Row]) -> list[str]:
     found = []
     for name in dict.fromkeys(row.checkpoint for row in rows):
         try:
@@ -91,7 +84,7 @@ def _unreachable() -> str | None:
     return None
 
 
-def _closed(row: "Row", try_it: bool) -> str | None:
+def _closed(row: Row, try_it: bool) -> str | None:
     """Why a model behind a licence cannot be had, or None."""
     page = f"{constants.ENDPOINT}/{row.checkpoint}"
     open_one = f"or take the open {row.alternative} as the checkpoint"
@@ -111,7 +104,7 @@ def _closed(row: "Row", try_it: bool) -> str | None:
     return None
 
 
-def _space(checkpoints: Iterable["Row"], sources: Iterable["Row"]) -> list[str]:
+def _space(checkpoints: Iterable[Row], sources: Iterable[Row]) -> list[str]:
     """Weights go to the cache of the hub; data goes there and, unpacked, to the cache of `datasets`."""
     raw = sum(row.data_bytes for row in sources)
     weights = sum(

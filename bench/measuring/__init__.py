@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-import yaml
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from avss.files import write_whole
 from avss.models import DTYPES
+from avss.runs.profile import load_profile
 from avss.runs.provenance import now
 from avss.runs.provenance import provenance as provenance_of
 
-PAPER = Path(__file__).parents[2] / "profiles/paper.yaml"
 MIB = 2**20
 
 
@@ -36,9 +35,8 @@ def llama(width: int, blocks: int, tokens: int, vocabulary: int, device: str = "
 
 def shapes() -> dict[str, dict]:
     """The shapes of the paper's decoders, by the paper's names, from the profile that runs them."""
-    models = yaml.safe_load(PAPER.read_text(encoding="utf-8"))["models"]
-    causal = [entry for entry in models if entry["shape"]["architectures"][0].endswith("ForCausalLM")]
-    return {entry["model"]: entry["shape"] for entry in causal}
+    causal = [row for row in load_profile("paper").rows if row.shape["architectures"][0].endswith("ForCausalLM")]
+    return {row.model: row.shape for row in causal}
 
 
 def dimensions(name: str) -> tuple[int, int, int]:

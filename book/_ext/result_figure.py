@@ -79,7 +79,7 @@ class ResultFigure(SphinxDirective):
         row = None
         if entry["kind"] == "row":
             page = Path(self.env.doc2path(self.env.docname))
-            row = self.options.get("row") or _row_of(page, Path(self.env.srcdir))
+            row = self.options.get("row") or _row_of(page)
         stem = f"{FOLDER}/{row}/{name}-{row}" if row else f"{FOLDER}/book/{name}"
         label = "-".join(filter(None, ("fig", name.replace("_", "-"), row)))
         # One child before the caption: docutils tells by the caption's place whether a legend belongs to it.
@@ -210,19 +210,12 @@ def citation(env) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _row_of(page: Path, root: Path) -> str:
-    """The id of the row that papermill executed a page's notebook for, or the first one."""
+def _row_of(page: Path) -> str:
+    """The row that papermill executed a page's notebook for, or the first one."""
     if page.suffix != ".ipynb":
         return FIRST_ROW
     executed = json.loads(page.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-    given = executed.get("parameters", {})
-    if "row" in given:
-        return given["row"]
-    if "profile" not in given:
-        return FIRST_ROW
-    rows = yaml.safe_load((root / f"profiles/{given['profile']}.yaml").read_text(encoding="utf-8"))["rows"]
-    names = ("dataset", "model")
-    return next(row["id"] for row in rows if all(row[name] == given[name] for name in names))
+    return executed.get("parameters", {}).get("row", FIRST_ROW)
 
 
 def _listed(parts: list[nodes.Node]) -> list[nodes.Node]:

@@ -1,0 +1,143 @@
+"""The model and the data of one row, loaded once, with the digests that pin every number measured on them."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from datasets import Dataset
+from torch import nn
+
+from avss import selection
+from avss.architectures import blocks_of
+from avss.data import fingerprint, load_data, sample, usable_rows
+from avss.models import load_model, resolve, revision_of
+from avss.runs import preflight
+from avss.runs.batch_sizes import BatchSizes
+from avss.runs.profile import Row
+from avss.runs.provenance import provenance
+from avss.store import key_of, layers_text
+from avss.tasks import Task, task_named
+
+# Raised by one whenever the same inputs would give another number; it is part of every key.
+PROTOCOL = 2
+# One cell: method, reading, selection rule, seed.
+Cell = tuple[str, str, str, int]
+
+
+def usable_data(row: Row, purpose: str) -> tuple[Dataset, str]:
+    """All rows of the row's data for `purpose`, calibration or evaluation, and the name of the text column.
+
+    Raises `InputError` as `avss.data.load_data` and `usable_rows`.
+    """
+    found = load_data(
+        row.data,
+        getattr(row, purpose),
+        purpose=purpose,
+        revision=row.data_revision,
+        config=row.data_config,
+        where=row.where,
+    )
+    return usable_rows(found, task_named(row.task).columns, None, row.data)
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that the cells of a row share: its model, its data, and the digests that pin both.
+
+    evaluation: the documents that every set of removed layers is evaluated on. calibration: the documents that each
+    seed draws its sample from. column: their text column. evaluated_on, calibrated_on: fingerprints of both.
+    """
+
+    row: Row
+    task: Task
+    model: nn.Module
+    tokenizer: object
+    evaluation: Dataset
+    calibration: Dataset
+    column: str
+    evaluated_on: str
+    calibrated_on: str
+    batches: BatchSizes
+    coalitions: Path | None
+
+    @cached_property
+    def revision(self) -> str:
+        return revision_of(self.model)
+
+    @cached_property
+    def layers(self) -> int:
+        return len(blocks_of(self.model))
+
+    @cached_property
+    def pinned(self) -> str:
+        """The digest of all that decides the score of a set of removed layers."""
+        row = self.row
+        return key_of(
+            protocol=PROTOCOL,
+            data=self.evaluated_on,
+            model=self.revision,
+            dtype=row.dtype,
+            context=row.context,
+            task=row.task,
+        )
+
+    def key(self, cell: Cell) -> str:
+        """The digest of all that decides the observation of a cell."""
+        method, reading, rule, seed = cell
+        if method == "original":
+            return key_of(pinned=self.pinned)
+        calibrated = {"data": self.calibrated_on, "samples": self.row.samples}
+        chosen = {"method": method, "reading": reading, "selection": rule, "remove": self.row.remove, "seed": seed}
+        return key_of(pinned=self.pinned, calibrated=calibrated, **chosen)
+
+    def coalition(self, removed: list[int]) -> str:
+        return f"{self.pinned}-{layers_text(removed)}"
+
+
+def loaded(row: Row, coalitions: Path | None) -> Context:
+    """The row's model and data, loaded once. Raises `InputError` as `avss.runs.experiment.run_row`."""
+    preflight.require(row)
+    task = task_named(row.task)
+    evaluation, column = usable_data(row, "evaluation")
+    calibration, _ = usable_data(row, "calibration")
+    evaluation = sample(evaluation, row.documents, seed=0)
+    model, tokenizer = load_model(
+        row.checkpoint,
+        dtype=row.dtype,
+        revision=row.revision,
+        device_map=row.device_map,
+        attn_implementation=row.attn_implementation,
+    )
+    selection.count_of(row.remove, len(blocks_of(model)))
+    return Context(
+        row,
+        task,
+        model,
+        tokenizer,
+        evaluation,
+        calibration,
+        column,
+        fingerprint(evaluation, [column, *task.extra]),
+        fingerprint(calibration, [column, *task.extra]),
+        BatchSizes(row.id, row.batch_size),
+        coalitions,
+    )
+
+
+def facts_of(context: Context) -> dict:
+    """The provenance of a run of this row."""
+    row, model = context.row, context.model
+    facts = provenance(str(model.device), row.dtype) | {
+        "configuration": asdict(row),
+        "pinned": context.pinned,
+        "calibrated": context.calibrated_on,
+        "class": type(model).__name__,
+        # Tied parameters count once.
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "layers": context.layers,
+    }
+    training = Path(resolve(row.checkpoint)) / "training.json"
+    if training.is_file():
+        facts["training"] = {k: v for k, v in json.loads(training.read_text()).items() if k != "losses"}
+    return facts

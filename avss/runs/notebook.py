@@ -1,0 +1,69 @@
+"""A notebook executed for one row. Papermill is called from Python: no value passes through a shell."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import nbformat
+import papermill
+
+from avss.errors import InputError
+
+HEADING = re.compile(r"^# .*$", re.MULTILINE)
+
+
+def execute(
+    notebook: Path, output: Path, log: Path, parameters: Mapping[str, str], title: str = "", threads: int = 1
+) -> None:
+    """Execute a notebook and write it to `output`, with `title` in place of its own heading.
+
+    Raises `InputError` with the last line of the reason where the notebook fails. The log then has the whole reason, and
+    `output` is not written.
+    """
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "MPLBACKEND": "agg"}
+    output, log = Path(output), Path(log)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w", encoding="utf-8") as file, _errors_to(file):
+        try:
+            executed = papermill.execute_notebook(str(notebook), None, dict(parameters), progress_bar=False)
+        # A cell that fails, a kernel that dies, a notebook that cannot be read.
+        except Exception as error:
+            reason = str(error).rstrip() or type(error).__name__
+            print(reason, file=file)
+            raise InputError(f"{output}: {reason.splitlines()[-1]} (all of it in {log})") from None
+    if title:
+        retitle(executed, title)
+    nbformat.write(executed, output)
+
+
+@contextmanager
+def _errors_to(file: TextIO) -> Iterator[None]:
+    """Send the standard error of this process and of its kernel to a file."""
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def retitle(notebook: nbformat.NotebookNode, title: str) -> None:
+    """Replace the first heading of a notebook by this title, in plain text."""
+    plain = re.sub(r"([\\`*_{}\[\]<>$])", r"\\\1", title)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown" and HEADING.search(cell["source"]):
+            cell["source"] = HEADING.sub(lambda _: f"# {plain}", cell["source"], count=1)
+            return
+
+
+def page_of_task(run: Path, notebook: Path, page: Path) -> None:
+    """Copy an executed notebook with the heading that it has in the repository: the page is about the whole task."""
+    executed, original = nbformat.read(run, 4), nbformat.read(notebook, 4)
+    titles = [found[0] for cell in original["cells"] if (found := HEADING.search(cell["source"]))]
+    retitle(executed, titles[0].removeprefix("# "))
+    nbformat.write(executed, page)
