@@ -33,6 +33,11 @@ def results(row=None):
     return [file for file in stored if not file.startswith(running)]
 
 
+def one_of(names):
+    """A pattern that matches these names alone."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def not_executed(page):
     """Why the notebook of this page is not there, as a red box."""
     row = ROW_PAGES.get(page)
@@ -103,7 +108,7 @@ rule row:
         "build/logs/{profile}-{row}.log",
     threads: 1
     wildcard_constraints:
-        row="|".join(map(re.escape, ROWS)),
+        row=one_of(ROWS),
     resources:
         # Rows of a narrow dtype are for an accelerator, whose memory two models may not fit into side by side.
         gpu=lambda wildcards: int(ROWS[wildcards.row].row.dtype != "float32"),
@@ -125,7 +130,7 @@ rule equation:
         "build/logs/{name}.log",
     threads: 1
     wildcard_constraints:
-        name="|".join(EQUATIONS),
+        name=one_of(EQUATIONS),
     run:
         execute(input.notebook, output[0], log[0], {}, threads=threads)
 
@@ -136,7 +141,7 @@ rule page:
     output:
         "book/executed/{page}.ipynb",
     wildcard_constraints:
-        page="|".join(page for page in EXECUTED if page in EQUATIONS),
+        page=one_of(page for page in EXECUTED if page in EQUATIONS),
     shell:
         "cp {input} {output}"
 
@@ -149,7 +154,7 @@ rule task_page:
     output:
         "book/executed/{page}.ipynb",
     wildcard_constraints:
-        page="|".join(page for page in EXECUTED if page in TASKS),
+        page=one_of(page for page in EXECUTED if page in TASKS),
     run:
         page_of_task(input.run, input.notebook, output[0])
 
@@ -160,7 +165,7 @@ rule row_page:
     output:
         "book/executed/rows/{row}.ipynb",
     wildcard_constraints:
-        row="|".join(re.escape(row) for page, row in ROW_PAGES.items() if page in EXECUTED and page not in TASKS),
+        row=one_of(row for page, row in ROW_PAGES.items() if page in EXECUTED and page not in TASKS),
     shell:
         "cp {input} {output}"
 
@@ -173,7 +178,7 @@ if FAILED:
         output:
             "book/executed/{page}.ipynb",
         wildcard_constraints:
-            page="|".join(FAILED),
+            page=one_of(FAILED),
         run:
             page = wildcards.page
             title = ROWS[ROW_PAGES[page]].row.title if page in ROW_PAGES else page.capitalize()
@@ -189,7 +194,7 @@ rule figures:
     output:
         directory("book/executed/figures/{row}"),
     wildcard_constraints:
-        row="|".join(map(re.escape, ROWS)),
+        row=one_of(ROWS),
     shell:
         "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures {wildcards.row}" + DONE
 

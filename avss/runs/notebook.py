@@ -20,8 +20,8 @@ def execute(
 ) -> None:
     """Execute a notebook and write it to `output`, with `title` in place of its own heading.
 
-    Raises `InputError` with the last line of the reason where the notebook fails. The log then has the whole reason, and
-    `output` is not written.
+    Raises `InputError` with the last line of the reason where the notebook fails. The log then has the whole reason,
+    and `output` is not written.
     """
     os.environ |= {"OMP_NUM_THREADS": str(threads), "MPLBACKEND": "agg"}
     output, log = Path(output), Path(log)
