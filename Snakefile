@@ -10,7 +10,7 @@ from pathlib import Path
 from avss.errors import InputError
 from avss.report import cards, tables
 from avss.runs.notebook import execute, page_of_task
-from avss.runs.pages import contents, pages_of, results_beside, rows_of_book
+from avss.report.pages import contents, pages_of, results_beside, rows_of_book
 
 PROFILE = str(config.get("profile", "mini"))
 SHOW_FAILED = config.get("failed") == "shown"

@@ -199,16 +199,6 @@ class Store:
         runs = self.provenances(profile, row)
         return set(runs[-1].get("asked", ())) if runs else set()
 
-    def alongside(self, row: str) -> list[str]:
-        """The rows that are shown together with this one, itself among them: all that stand for the same line.
-
-        row: the id of a row, or that of a line of the paper's Table 1.
-        """
-        lines = {}
-        for run in self.provenances("*", "*"):
-            lines[run["row"]] = run.get("configuration", {}).get("stands_for") or run["row"]
-        return [other for other, line in lines.items() if line == lines.get(row, row)] or [row]
-
     def layers(self, profile: str = "*", row: str = "*") -> pd.DataFrame:
         """The scores of every layer, in long form, with the profile; lines of all runs, told apart by `run`."""
         numbers = ("seed", "layer", "value")

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "avss"
 # Modules that share a room without a folder of their own; every other room is the folder of its name.
 ROOMS = {
-    "ground": ("errors", "files", "progress", "outputs", "store", "architectures", "identity"),
+    "ground": ("errors", "files", "progress", "outputs", "store", "records", "architectures", "identity"),
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
     "paper": ("equations", "reading", "moments", "selection", "scores", "pruning", "intervals"),
     "models": ("models", "checkpoint", "hub"),

@@ -180,21 +180,6 @@ def test_the_newest_run_is_known_although_the_clock_was_set_back(tmp_path):
     assert store.asked_for("p", "other") == set()
 
 
-def test_rows_of_all_profiles_that_stand_for_a_line_are_shown_together(tmp_path):
-    store = Store(tmp_path)
-    for profile, row, line in (
-        ("p", "small", "sst2-distilbert"),
-        ("q", "large", "sst2-distilbert"),
-        ("q", "own", None),
-    ):
-        store.start(profile, row, WHEN, {"configuration": {"stands_for": line}})
-    assert (
-        store.alongside("small") == store.alongside("large") == store.alongside("sst2-distilbert") == ["small", "large"]
-    )
-    assert store.alongside("own") == ["own"]
-    assert store.alongside("unknown") == ["unknown"]
-
-
 def test_a_run_that_was_killed_as_it_began_stops_nobody(tmp_path):
     store = Store(tmp_path)
     run = started(store)

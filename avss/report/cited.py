@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from avss.errors import InputError, look_up
 from avss.files import ROOT
@@ -27,6 +26,7 @@ from avss.report.comparisons import METHODS, differences, label, summary
 from avss.report.markdown import NOT_MEASURED
 from avss.report.snapshot import Results
 from avss.report.table1 import PRINTED, printed_table
+from avss.runs.profile import load_profile
 
 BENCH = "bench"
 PROFILES = ROOT / "profiles"
@@ -130,11 +130,7 @@ def _check_names(results: Results, profile: str, row: str, method: str) -> None:
 @cache
 def _names(results: Results) -> tuple[list[str], list[str], list[str]]:
     """All profiles, rows and methods that are defined or stored."""
-    rows = {
-        (path.stem, entry["id"])
-        for path in PROFILES.glob("*.yaml")
-        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["rows"]
-    }
+    rows = {(path.stem, row.id) for path in PROFILES.glob("*.yaml") for row in load_profile(path).rows}
     stored = results.observations
     rows |= set(zip(stored["profile"], stored["row"], strict=True))
     rows |= {(PRINTED, line) for line in printed_table().get("id", [])}

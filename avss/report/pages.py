@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from avss.errors import InputError
+from avss.report.snapshot import Results
 from avss.runs.profile import Row, load_profile, path_of
 from avss.store import Store
 
@@ -75,8 +76,9 @@ def pages_of(rows: Mapping[str, Entry]) -> dict[str, str]:
 
 def results_beside(entry: Entry, root: Path = Path("results")) -> list[str]:
     """The files of all stored rows that the page of this row shows: those that stand for the same line of Table 1."""
-    rows = Store(root).alongside(entry.row.stands_for or entry.row.id)
-    return sorted(str(path) for row in rows for folder in root.glob(f"*/{row}") for path in folder.iterdir())
+    line_of, line = Results(Store(root)).line_of, entry.row.stands_for or entry.row.id
+    folders = [folder for folder in root.glob("*/*") if folder.is_dir() and line_of(folder.name) == line]
+    return sorted(str(path) for folder in folders for path in folder.iterdir() if path.is_file())
 
 
 def contents(path: Path, rows: Mapping[str, Entry]) -> str:
