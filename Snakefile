@@ -18,6 +18,9 @@ try:
     ROWS = rows_of_book(PROFILE)
 except InputError as error:
     raise SystemExit(str(error))
+ROW = str(config.get("row", next(iter(ROWS))))
+if ROW not in ROWS:
+    raise SystemExit(f"profile {PROFILE} has no row {ROW!r}; give ROW one of {', '.join(ROWS)}")
 
 
 def files(*patterns):
@@ -84,10 +87,8 @@ rule all:
 # The page of one row alone: --config row=ID.
 rule one:
     input:
-        ROWS[config["row"]].run if config.get("row") in ROWS else [],
+        ROWS[ROW].run,
     run:
-        if not input:
-            raise SystemExit(f"profile {PROFILE} has no row {config.get('row')!r}; it has {', '.join(ROWS)}")
         print(f"The page is {Path(input[0]).absolute()}")
 
 

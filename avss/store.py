@@ -152,16 +152,16 @@ class Store:
         return self.root / profile / row
 
     def start(self, profile: str, row: str, created: str, provenance: dict) -> Run:
-        """A new run, named after `created` (UTC, to the second) and a random part.
+        """A new run, named after `created` (UTC, to the second), its number and a random part.
 
-        No two writers share a name, also on two machines with one file system. `number` counts the runs of the row, so
-        that the newest one is known also where a clock was set back.
+        No two writers share a name, also on two machines with one file system. The number counts the runs of the row:
+        the newest one is known also where a clock was set back.
         """
         folder = self.folder(profile, row)
         folder.mkdir(parents=True, exist_ok=True)
         number = 1 + max((earlier.get("number", 0) for earlier in self.provenances(profile, row)), default=0)
         while True:
-            name = f"{profile}-{row}-{re.sub(r'[^0-9TZ]', '', created)}-{secrets.token_hex(6)}"
+            name = f"{profile}-{row}-{re.sub(r'[^0-9TZ]', '', created)}-{number}-{secrets.token_hex(4)}"
             facts = {"run": name, "profile": profile, "row": row, "created": created, "number": number}
             try:
                 with open(folder / f"{name}.json", "x", encoding="utf-8") as file:

@@ -18,6 +18,7 @@ from avss.report.pages import contents, pages_of, rows_of_book
 from avss.report.tables import TABLES
 from avss.runs.profile import cells, lines_of_table_1, load_profile
 from avss.store import Store
+from tests.conftest import WORDS
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -189,3 +190,35 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
     page = json.loads((tmp_path / pages[1]).read_text())["cells"][0]["source"]
     assert page.startswith("# D'$(touch x), bad\n")
     assert "AssertionError: no room" in page
+
+
+def make_row(profile: Path, row: str) -> subprocess.CompletedProcess:
+    binaries = Path(sys.executable).parent
+    command = ["make", "-o", ".venv/.ready", "row", f"BIN={binaries}", f"ROW={row}", f"PROFILE={profile}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_make_row_runs_a_model_of_ones_own_on_ten_lines_and_leaves_its_page(saved, tmp_path):
+    model = saved("gpt_neox").rename(tmp_path / "my tiny 'neox'")
+    lines = [json.dumps({"text": " ".join(WORDS[index : index + 9])}) for index in range(10)]
+    (tmp_path / "ten.jsonl").write_text("\n".join(lines) + "\n")
+    row = {"id": "own", "task": "language_modeling", "checkpoint": str(model), "data": str(tmp_path / "ten.jsonl")}
+    profile = tmp_path / f"made-{os.getpid()}.yaml"
+    profile.write_text(yaml.safe_dump({"rows": [row | {"remove": 1, "seeds": 2, "samples": 4, "context": 16}]}))
+    left = [ROOT / "results" / profile.stem, ROOT / "book/executed/runs" / profile.stem]
+    try:
+        done = make_row(profile, "own")
+        assert done.returncode == 0, done.stderr
+        page = Path(re.search(r"The page is (.+)", done.stdout)[1])
+        content = json.loads(page.read_text())
+        assert "".join(content["cells"][0]["source"]).startswith("# ten.jsonl, my tiny 'neox'\n")
+        assert "9 observations" in json.dumps([cell.get("outputs") for cell in content["cells"]])
+        (folder,) = (ROOT / "results" / profile.stem).iterdir()
+        assert folder.name == "own"
+        missing = make_row(profile, "other")
+        assert missing.returncode != 0
+        assert "has no row 'other'; give ROW one of reviews-mini-distilbert" in missing.stderr
+    finally:
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        (ROOT / f"build/logs/{profile.stem}-own.log").unlink(missing_ok=True)

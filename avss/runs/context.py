@@ -17,7 +17,7 @@ from avss.runs.batch_sizes import BatchSizes
 from avss.runs.profile import Row
 from avss.runs.provenance import provenance
 from avss.store import key_of, layers_text
-from avss.tasks import Task, task_named
+from avss.tasks.catalogue import Task, task_named
 
 # Raised by one whenever the same inputs would give another number; it is part of every key.
 PROTOCOL = 2

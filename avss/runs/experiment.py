@@ -22,7 +22,7 @@ from avss.runs.profile import Row, cells
 from avss.runs.provenance import forget_peak, now, peak_memory_mb
 from avss.scores import LayerScores
 from avss.store import Run, Store, layers_text
-from avss.tasks import Outcome
+from avss.tasks.base import Outcome
 
 # Losses under layer masks are kept here, for a run that was killed and for methods that need the same ones.
 COALITIONS = Path("build/coalitions")
