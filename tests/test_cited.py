@@ -48,10 +48,7 @@ def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents(results
     shown, basis = spoken(f"mini/{FIRST_ROW}/random/value with interval", results)
     assert shown == f"0.725 [{low:.3f},\u00a0{high:.3f}]"
     [run] = results.store.observations("mini", FIRST_ROW)["run"].unique()
-    assert basis == (
-        f"95 % interval over documents {low:.3f} to {high:.3f}; n = {DOCUMENTS}, {SEEDS} seeds, "
-        f"run {run}"
-    )
+    assert basis == (f"95 % interval over documents {low:.3f} to {high:.3f}; n = {DOCUMENTS}, {SEEDS} seeds, run {run}")
 
 
 @pytest.mark.parametrize(

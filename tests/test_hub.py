@@ -16,7 +16,7 @@ from avss.hub import at_hand, config_folder, on_hub
 from avss.identity import identity_of, revision_of
 from avss.models import skeleton
 from avss.runs import preflight
-from avss.runs.experiment import Row
+from avss.runs.profile import Row
 from tests.conftest import tiny, word_tokenizer
 
 COMMITS = {"some/base": "a" * 40, "some/chat": "b" * 40}
