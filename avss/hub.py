@@ -20,6 +20,7 @@ from avss import mini
 from avss.checkpoint import CONFIG, INDEX, SINGLE, VOCABULARIES, reason, weight_files
 from avss.errors import InputError
 from avss.files import clear_leftovers, may_be_hub_id
+from avss.gguf_files import gguf_in
 
 EMBEDDED = "mini/"
 # Endings of the files beside the weights: configs, vocabularies, chat templates.
@@ -27,10 +28,10 @@ SMALL = (".json", ".txt", ".model", ".jinja")
 
 
 def resolve(name: str) -> str:
-    """The folder of an embedded or local model, or the hub id unchanged; variables such as $AVSS_MODELS are expanded.
+    """The folder or GGUF file of an embedded or local model, or the hub id unchanged.
 
-    Raises `InputError` for an unset variable, a folder without a config, a path that is no folder, and an unknown or
-    damaged embedded model.
+    Variables such as $AVSS_MODELS are expanded. Raises `InputError` for an unset variable, a folder without a config,
+    a folder with several GGUF files, a path that is no folder, and an unknown or damaged embedded model.
     """
     expanded = os.path.expanduser(os.path.expandvars(name))
     if "$" in expanded:
@@ -40,6 +41,8 @@ def resolve(name: str) -> str:
     path = Path(expanded)
     if path.parent.is_dir() and not path.exists():
         clear_leftovers(path.parent)
+    if gguf_in(path):
+        return expanded
     if path.is_dir():
         if not (path / CONFIG).is_file():
             kind = "is a LoRA adapter" if (path / "adapter_config.json").is_file() else f"has no {CONFIG}"
@@ -67,7 +70,7 @@ def _hub_id(name: str) -> bool:
 
 def on_hub(name: str) -> bool:
     """Whether this names a model of the hub. Raises `InputError` as `resolve`."""
-    return not Path(resolve(name)).is_dir()
+    return not Path(resolve(name)).exists()
 
 
 def at_hand(name: str, revision: str | None = None) -> bool:
@@ -120,9 +123,12 @@ def fetched(name: str, revision: str | None = None) -> Path:
 
 
 def config_folder(name: str, revision: str | None = None) -> Path:
-    """A folder with the config of a model. Raises `InputError` as `resolve` and `fetched`; no weights are fetched."""
+    """A folder, or a GGUF file, with the config of a model; no weights are fetched.
+
+    Raises `InputError` as `resolve` and `fetched`.
+    """
     where = Path(resolve(name))
-    if where.is_dir():
+    if where.exists():
         return where
     found = try_to_load_from_cache(name, CONFIG, revision=revision)
     if isinstance(found, str):

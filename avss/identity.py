@@ -28,6 +28,7 @@ NEUTRAL = {
     "_from_model_config",
     "_name_or_path",
     "architectures",
+    "dequantized_from",
     "dtype",
     "output_attentions",
     "output_hidden_states",

@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from avss import checkpoint
+from avss import checkpoint, gguf_files
 from avss.architectures import ARCHITECTURES
 from avss.engine.parallel import own_device
 from avss.errors import InputError, is_panic, look_up
@@ -65,9 +65,10 @@ def load_model(
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     """The model in evaluation mode and its tokenizer.
 
-    name: hub id, folder, or embedded (`mini/distilbert`). The class is the one that the checkpoint's config names.
-    dtype: float32, bfloat16, float16, or `auto` for the one that most of the checkpoint's weights have. device: a torch
-    device, by default a GPU where there is one. device_map: in place of a device, how accelerate spreads the blocks,
+    name: hub id, folder, embedded (`mini/distilbert`), or a GGUF file or a folder with one, which is dequantised
+    (`avss.gguf_files`). The class is the one that the checkpoint's config names. dtype: float32, bfloat16, float16, or
+    `auto` for the one that most of the checkpoint's weights have (of a GGUF file: float32). device: a torch device, by
+    default a GPU where there is one. device_map: in place of a device, how accelerate spreads the blocks,
     one of `DEVICE_MAPS`. attn_implementation: one of `ATTENTION` (None: the class's own choice).
 
     The network is used only for a hub model that the cache does not hold whole. Raises `InputError` where the model
@@ -90,14 +91,40 @@ def load_model(
         raise InputError(
             f"device {device} cannot be used ({checkpoint.reason(error)}); give another, such as cpu"
         ) from error
-    where = Path(resolve(name))
-    commit = None
-    if not where.is_dir():
+    where, commit = Path(resolve(name)), None
+    file = gguf_files.gguf_in(where)
+    if not where.exists():
         where = fetched(name, revision)
         commit = where.name
-    found = checkpoint.read(name, where)
     stated = {"device_map": device_map, "attn_implementation": attn_implementation}
     stated = {option: value for option, value in stated.items() if value is not None}
+    if file:
+        with _blaming(name):
+            model, loading, tokenizer = gguf_files.read(name, file, torch_dtype, stated)
+            _check_vocabulary(name, model, tokenizer)
+    else:
+        model, loading, tokenizer = _read(name, where, torch_dtype, stated)
+    checkpoint.check_keys(name, model, loading)
+    if commit:
+        setattr(model, COMMIT, commit)
+    offloaded = [parameter for parameter in model.parameters() if parameter.is_meta]
+    if offloaded:
+        raise InputError(
+            f"model {name} does not fit into the memory of the devices ({len(offloaded)} of its parameters are left "
+            f"out); give a narrower dtype, free their memory, or run it on more or larger devices"
+        )
+    model = model.eval() if device_map else model.eval().to(device)
+    if model.config.model_type in ARCHITECTURES:
+        with _blaming(name), torch.no_grad():
+            model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device))
+    return model, tokenizer
+
+
+def _read(
+    name: str, where: Path, dtype: torch.dtype | None, stated: dict
+) -> tuple[nn.Module, dict, PreTrainedTokenizerBase]:
+    """The model of a folder in a dtype (None: that of its weights), the report on its keys, and its tokenizer."""
+    found = checkpoint.read(name, where)
     local = {"local_files_only": True, "trust_remote_code": False}
     with _blaming(name):
         config = AutoConfig.from_pretrained(where, **local)
@@ -111,7 +138,7 @@ def load_model(
         model, loading = _class_of(config).from_pretrained(
             where,
             config=config,
-            dtype=torch_dtype or found.dtype() or OWN_DTYPE,
+            dtype=dtype or found.dtype() or OWN_DTYPE,
             use_safetensors=True,
             # Weights of another shape are reported by `check_keys`, together with all others that do not fit.
             ignore_mismatched_sizes=True,
@@ -119,20 +146,7 @@ def load_model(
             **stated,
             **local,
         )
-    checkpoint.check_keys(name, model, loading)
-    if commit:
-        setattr(model, COMMIT, commit)
-    offloaded = [parameter for parameter in model.parameters() if parameter.is_meta]
-    if offloaded:
-        raise InputError(
-            f"model {name} does not fit into the memory of the devices ({len(offloaded)} of its parameters are left "
-            f"out); give a narrower dtype, free their memory, or run it on more or larger devices"
-        )
-    model = model.eval() if device_map else model.eval().to(device)
-    if config.model_type in ARCHITECTURES:
-        with _blaming(name), torch.no_grad():
-            model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device))
-    return model, tokenizer
+    return model, loading, tokenizer
 
 
 @contextmanager
@@ -196,11 +210,13 @@ def _check_vocabulary(name: str, model: nn.Module, tokenizer: PreTrainedTokenize
 
 
 def stored_dtype(name: str) -> str:
-    """The dtype of a checkpoint's floating-point weights, a key of `DTYPES`; float32 where there are several.
+    """The dtype of a checkpoint's floating-point weights, a key of `DTYPES`; float32 for several and for GGUF.
 
     Raises `InputError` as `load_model` for files that cannot be read, and for weights of no such dtype.
     """
     where = Path(resolve(name))
+    if gguf_files.gguf_in(where):
+        return "float32"
     found = set(checkpoint.read(name, where if where.is_dir() else fetched(name)).dtypes.values())
     names = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
     other = {dtype for dtype in found - set(names) if dtype.startswith("F")}
@@ -216,10 +232,14 @@ def skeleton(name: str, *, dtype: str = "float32", revision: str | None = None, 
     shape: what the checkpoint's `config.json` says, `model_type` and `architectures` among it (None: that file is
     read, from the folder or the hub). Raises `InputError` for a config that cannot be had, or of no known class.
     """
+    file = None
     if shape is None:
         folder = config_folder(name, revision)
+        file = gguf_files.gguf_in(folder)
     with _blaming(name):
-        if shape is None:
+        if file:
+            config = gguf_files.config_of(name, file)
+        elif shape is None:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         else:
             config = AutoConfig.for_model(**shape)

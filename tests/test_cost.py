@@ -244,4 +244,5 @@ def test_committed_measurements_can_be_traced(path):
 def test_committed_measurements_can_be_read():
     committed = Results(Store(ROOT / "results"))
     assert set(benchmarks.pruning(committed)["quantity"]) == {*benchmarks.SIZES, *benchmarks.TIMES}
-    assert set(benchmarks.methods(committed)["method"]) == set(READING)
+    # A method that was added since is not measured yet.
+    assert set(benchmarks.methods(committed)["method"]) <= set(READING)

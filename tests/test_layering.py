@@ -13,7 +13,7 @@ ROOMS = {
     "ground": ("errors", "files", "progress", "outputs", "store", "records", "architectures", "identity"),
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
     "paper": ("equations", "reading", "moments", "selection", "scores", "pruning", "intervals"),
-    "models": ("models", "checkpoint", "hub"),
+    "models": ("models", "checkpoint", "gguf_files", "hub"),
     "command": ("cli", "options"),
 }
 # The rooms, or single modules, that a room may import beside itself.

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import avss
+from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods import METHODS
 from tests.conftest import labelled, ragged, tiny
@@ -23,15 +24,60 @@ def test_magnitude_is_the_mean_absolute_weight(family):
     assert avss.score(model, None, "magnitude").values == pytest.approx(mean_weights(model, None), rel=1e-12)
 
 
+@torch.no_grad()
+def test_update_norm_is_the_mean_of_each_tokens_update_over_its_output(family):
+    model, ratios = tiny(family), [[] for _ in range(4)]
+    batches = [labelled(family, ragged()), labelled(family, ragged((4, 6), seed=1), seed=1)]
+    for batch in batches:
+        entered, left = {}, {}
+        hooks = []
+        for layer, block in enumerate(blocks_of(model)):
+
+            def keep(module, args, kwargs, output, layer=layer, entered=entered, left=left):
+                entered[layer] = (args[0] if args else kwargs["hidden_states"]).double()
+                left[layer] = output.double()
+
+            hooks.append(block.register_forward_hook(keep, with_kwargs=True))
+        model(**{name: value for name, value in batch.items() if name != "labels"})
+        for hook in hooks:
+            hook.remove()
+        for layer in range(4):
+            for row, position in batch["attention_mask"].nonzero().tolist():
+                before, after = entered[layer][row, position], left[layer][row, position]
+                ratios[layer].append(((after - before).norm() / after.norm()).item())
+    found = avss.score(model, iter(batches), "update_norm")
+    assert found.values == pytest.approx([np.mean(each) for each in ratios], rel=1e-6)
+    assert (found.documents, found.tokens) == (5, 31)
+
+
+def test_update_norm_of_a_block_that_adds_nothing_is_zero_also_where_hidden_states_are_zero():
+    model = tiny("llama")
+    with torch.no_grad():
+        for block in blocks_of(model):
+            for linear in (block.self_attn.o_proj, block.mlp.down_proj):
+                linear.weight.zero_()
+        model.get_input_embeddings().weight[5] = 0
+    batch = {"input_ids": torch.tensor([[5, 6, 5]])}
+    assert avss.score(model, [batch], "update_norm").values.tolist() == [0] * 4
+
+
+def test_update_norm_names_the_block_that_turns_a_hidden_state_into_zeros():
+    model = tiny("llama")
+    blocks_of(model)[2].register_forward_hook(lambda module, args, output: torch.zeros_like(output))
+    with pytest.raises(InputError, match="layer 2 has NaN or infinite relative updates in batch 0"):
+        avss.score(model, [ragged()], "update_norm")
+
+
 def test_magnitude_of_half_precision_weights_does_not_saturate():
     model = tiny("llama")
     full = avss.score(model, None, "magnitude").values
     assert avss.score(model.to(torch.bfloat16), None, "magnitude").values == pytest.approx(full, rel=1e-2)
 
 
-def test_last_removes_from_the_end_and_random_by_seed():
+def test_last_removes_from_the_end_first_from_the_start_and_random_by_seed():
     model = tiny("bert")
     assert avss.score(model, None, "last").lowest(3) == [3, 2, 1]
+    assert avss.score(model, None, "first").lowest(3) == [0, 1, 2]
     orders = {tuple(avss.score(model, None, "random", seed=seed).lowest(3)) for seed in range(20)}
     assert len(orders) > 5
     assert avss.score(model, None, "random", seed=3).table.equals(avss.score(model, None, "random", seed=3).table)

@@ -11,7 +11,8 @@ from avss.methods import METHODS
 from tests.conftest import ENCODERS, labelled, ragged, tiny
 from tests.oracles import loss_increases, naive_order, swings, turns, without
 
-METHODS_HERE = ("leave_one_out", "cim", "greedy")
+METHODS_HERE = ("leave_one_out", "cim", "greedy", "kl_leave_one_out")
+NEED_LABELS = ("leave_one_out", "cim", "greedy")
 
 
 def batches_for(family):
@@ -30,6 +31,82 @@ def test_cim_is_the_mean_swing_of_the_gold_probability(family):
     model, batches = tiny(family), batches_for(family)
     expected = swings(model, batches)
     assert avss.score(model, iter(batches), "cim").values == pytest.approx(expected, abs=1e-6)
+
+
+@torch.no_grad()
+def predictions(model, batch):
+    """The log-probabilities of every prediction of a batch in float64, one distribution at a time."""
+    logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits.double()
+    if logits.ndim == 2:
+        return [row.log_softmax(-1) for row in logits]
+    real = batch["attention_mask"]
+    where = [(row, t) for row, t in real.nonzero().tolist() if t + 1 < real.shape[1] and real[row, t + 1]]
+    return [logits[row, t].log_softmax(-1) for row, t in where]
+
+
+def kl(model, other, batches):
+    found = []
+    for batch in batches:
+        for p, q in zip(predictions(model, batch), predictions(other, batch), strict=True):
+            found.append((p.exp() * (p - q)).sum().item())
+    return np.mean(found)
+
+
+def test_kl_leave_one_out_is_how_far_the_pruned_models_predictions_are_without_any_label(family):
+    model = tiny(family)
+    batches = [ragged(), ragged((4, 6), seed=1)]
+    expected = [kl(model, without(model, [layer]), batches) for layer in range(4)]
+    assert min(expected) > 1e-5
+    found = avss.score(model, iter(batches), "kl_leave_one_out")
+    assert found.values == pytest.approx(expected, rel=1e-4, abs=5e-7)
+    assert (found.documents, found.tokens) == (5, 31)
+    labels = [labelled(family, batch) for batch in batches]
+    assert avss.score(model, labels, "kl_leave_one_out").values.tolist() == found.values.tolist()
+
+
+def test_kl_leave_one_out_of_a_decoder_compares_where_labels_score():
+    model, batch = tiny("llama"), ragged((6,))
+    last = torch.full_like(batch["input_ids"], -100)
+    last[:, -1] = batch["input_ids"][:, -1]
+    expected = []
+    for layer in range(4):
+        p, q = (predictions(each, batch)[-1] for each in (model, without(model, [layer])))
+        expected.append((p.exp() * (p - q)).sum().item())
+    found = avss.score(model, [batch | {"labels": last}], "kl_leave_one_out")
+    assert found.values == pytest.approx(expected, rel=1e-4, abs=5e-7)
+
+
+def test_kl_leave_one_out_of_blocks_that_add_nothing_is_exactly_zero(planted):
+    values = avss.score(planted.model, planted.batches, "kl_leave_one_out").values
+    assert values[planted.layers].tolist() == [0] * len(planted.layers)
+    assert sorted(np.argsort(values)[: len(planted.layers)]) == planted.layers
+
+
+def test_kl_leave_one_out_continues_a_run_that_was_killed(tmp_path):
+    model, batches = tiny("llama"), [ragged(), ragged((4, 6), seed=1)]
+    fresh = avss.score(model, batches, "kl_leave_one_out").values
+    runs = []
+
+    def die(module, args, output):
+        runs.append(1)
+        if len(runs) == 5:
+            raise KeyboardInterrupt
+        return output
+
+    dying = blocks_of(model)[2].register_forward_hook(die)
+    with pytest.raises(KeyboardInterrupt):
+        avss.score(model, batches, "kl_leave_one_out", cache=tmp_path)
+    dying.remove()
+    assert list(tmp_path.iterdir())
+    assert avss.score(model, batches, "kl_leave_one_out", cache=tmp_path).values.tolist() == fresh.tolist()
+    losses = avss.score(model, batches, "leave_one_out").values
+    assert avss.score(model, batches, "leave_one_out", cache=tmp_path).values.tolist() == losses.tolist()
+
+
+def test_kl_leave_one_out_in_half_precision_is_near_that_in_full():
+    full = avss.score(tiny("llama"), [ragged()], "kl_leave_one_out").values
+    half = avss.score(tiny("llama").to(torch.bfloat16), [ragged()], "kl_leave_one_out").values
+    assert half == pytest.approx(full, rel=0.2)
 
 
 def test_greedy_removes_in_the_order_of_pruning_again_and_again(family):
@@ -55,7 +132,10 @@ def test_a_model_of_one_block_has_nothing_to_remove():
     assert avss.score(model, [ragged()], "greedy").values.tolist() == [1]
 
 
-@pytest.mark.parametrize(("method", "blocks"), [("leave_one_out", 36), ("cim", 72), ("greedy", 112)])
+COUNTS = [("leave_one_out", 36), ("cim", 72), ("greedy", 112), ("kl_leave_one_out", 36)]
+
+
+@pytest.mark.parametrize(("method", "blocks"), COUNTS)
 def test_as_many_blocks_run_as_the_docstring_says(planted, method, blocks):
     calls = []
     hooks = [b.register_forward_hook(lambda *_: calls.append(1)) for b in blocks_of(planted.model)]
@@ -76,7 +156,7 @@ def test_a_cache_spares_the_second_run_every_block(method, tmp_path):
     assert not calls
 
 
-@pytest.mark.parametrize("method", METHODS_HERE)
+@pytest.mark.parametrize("method", NEED_LABELS)
 def test_encoders_need_labels_and_plain_encoders_have_none(method):
     assert METHODS[method].reads_labels
     for family in ENCODERS:

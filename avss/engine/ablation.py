@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from avss.architectures import architecture_of, blocks_of, set_blocks
 from avss.engine.coalitions import Cache, Mask
-from avss.engine.gold import Gold, gold, labels_of
 from avss.engine.modes import evaluating
+from avss.engine.outcomes import Divergences, Losses, Outcome
 from avss.engine.passes import logits_of, not_finite, passes, uncached
 from avss.errors import InputError
 
@@ -46,6 +46,25 @@ class Ablation:
         return self.loss.sum(1) / self.count.sum()
 
 
+@dataclass(frozen=True)
+class Divergence:
+    """How far the predictions under each mask are from those of the whole model.
+
+    divergence: (masks, documents) float64, KL(p_whole, p_masked) in nats, summed over the predictions. The rest is as
+    in `Ablation`.
+    """
+
+    divergence: NDArray[np.float64]
+    count: NDArray[np.int64]
+    tokens: int
+    block_forwards: int
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Nats a prediction, over all documents together, (masks,)."""
+        return self.divergence.sum(1) / self.count.sum()
+
+
 def ablate(
     model: nn.Module,
     batches: Iterable[dict],
@@ -69,19 +88,47 @@ def ablate(
     input_ids or without the labels it needs, a model without a head, losses that are not finite, and a cache folder
     that cannot be made.
     """
+    (loss, probability), *rest = _outcomes(model, batches, masks, Losses, cache, key)
+    return Ablation(loss, probability, *rest)
+
+
+def diverge(
+    model: nn.Module,
+    batches: Iterable[dict],
+    masks: ArrayLike,
+    *,
+    cache: str | os.PathLike | None = None,
+    key: str | None = None,
+) -> Divergence:
+    """The divergence of every document's predictions under every mask from those of the whole model.
+
+    Arguments, cache and errors are those of `ablate`, except that no labels are needed; with labels, a causal language
+    model is compared where they score a token. The whole model runs on each batch as one more mask, before the others.
+    So one hidden state a block may wait, and the whole model's log-probabilities of one batch are kept.
+    """
+    (divergence,), *rest = _outcomes(model, batches, masks, Divergences, cache, key)
+    return Divergence(divergence, *rest)
+
+
+def _outcomes(
+    model, batches, masks, kind: type[Losses] | type[Divergences], cache, key
+) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int]:
+    """Outcomes (quantities, masks, documents), count, tokens and block_forwards, as in `Ablation`."""
     wanted = _checked(masks, len(blocks_of(model)))
+    whole = tuple((1.0, 1.0) if isinstance(gate, tuple) else 1.0 for gate in wanted[0])
     kept = Cache(cache, model, key)
     outcomes, counts, tokens, block_forwards = [], [], 0, 0
     with evaluating(model), _stand_ins(model) as (blocks, stand_ins):
         for number, inputs, mask, given in passes(model, batches, "ablating"):
-            labels = labels_of(model, inputs | {"labels": given})
-            with kept.batch(inputs | {"labels": labels}) as known:
+            measure = kind(model, inputs, given)
+            with kept.batch(inputs | measure.tensors) as known:
                 missing = [gates for gates in dict.fromkeys(wanted) if gates not in known]
-                walk = _Walk(model, blocks, stand_ins, inputs, labels)
-                for gates, outcome in walk.outcomes(missing):
-                    if not bool(torch.isfinite(outcome.log_probability).all()):
-                        raise not_finite(f"mask {gates}", "losses", number, model)
-                    known.add(gates, *_by_document(outcome))
+                first = whole if missing and measure.whole_first else None
+                walk = _Walk(model, blocks, stand_ins, inputs, measure, first)
+                for gates, (outcome, count) in walk.outcomes(missing):
+                    if not np.isfinite(outcome).all():
+                        raise not_finite(f"mask {gates}", measure.quantity, number, model)
+                    known.add(gates, outcome, count)
                 outcomes.append(np.array([known[gates] for gates in wanted]))
                 counts.append(known.count)
             tokens += int(mask.sum())
@@ -89,8 +136,7 @@ def ablate(
     count = np.concatenate(counts).astype(np.int64)
     if not count.any():
         raise InputError("nothing in the batches is scored: all labels are -100 or documents have one token")
-    loss, probability = np.moveaxis(np.concatenate(outcomes, axis=2), 1, 0)
-    return Ablation(loss, probability, count, tokens, block_forwards)
+    return np.moveaxis(np.concatenate(outcomes, axis=2), 1, 0), count, tokens, block_forwards
 
 
 def _checked(masks: ArrayLike, layers: int) -> list[Mask]:
@@ -113,16 +159,6 @@ def _checked(masks: ArrayLike, layers: int) -> list[Mask]:
             f"mask {where[0]} has gate {gates[where]:g} at block {where[1]}; gates are between 0 (off) and 1 (as it is)"
         )
     return [tuple(tuple(gate) if isinstance(gate, list) else gate for gate in mask) for mask in gates.tolist()]
-
-
-def _by_document(outcome: Gold) -> tuple[list[float], list[float], list[int]]:
-    log_probability = outcome.log_probability.double()
-    total = log_probability.exp().masked_fill(~outcome.scored, 0).sum(1)
-    return (
-        (-log_probability.sum(1)).tolist(),
-        (total / outcome.count.clamp(min=1)).tolist(),
-        outcome.count.tolist(),
-    )
 
 
 class _StandIn(nn.Module):
@@ -153,26 +189,29 @@ def _stand_ins(model: nn.Module) -> Iterator[tuple[nn.ModuleList, nn.ModuleList]
 
 
 class _Walk:
-    """One batch through the trie of masks."""
+    """One batch through the trie of masks; the mask `first`, where there is one, is done before all others."""
 
-    def __init__(self, model, blocks, stand_ins, inputs: dict[str, Tensor], labels: Tensor):
-        self.model, self.blocks, self.stand_ins, self.inputs, self.labels = model, blocks, stand_ins, inputs, labels
+    def __init__(self, model, blocks, stand_ins, inputs, measure: Losses | Divergences, first: Mask | None):
+        self.model, self.blocks, self.stand_ins, self.inputs = model, blocks, stand_ins, inputs
+        self.measure, self.first = measure, first
         # A cache of keys and values would remember one mask's prefix in the next mask's suffix.
         self.flags = uncached(model)
         self.names = architecture_of(model)
         self.off_is_skipped = self.names.normalises_first(model.config)
         self.block_forwards = 0
 
-    def outcomes(self, masks: list[Mask]) -> Iterator[tuple[Mask, Gold]]:
+    def outcomes(self, masks: list[Mask]) -> Iterator[tuple[Mask, Outcome]]:
         """Each mask with its outcome, in the order of the walk. The masks are distinct."""
         if not masks:
             return
-        pending = _branches(0, self._embed(), masks)
+        if self.first and self.first not in masks:
+            masks = [self.first, *masks]
+        pending = _branches(0, self._embed(), masks, self.first)
         while pending:
             depth, hidden, gate, members = pending.pop()
             hidden = self._step(depth, gate, hidden)
             if depth + 1 < len(self.blocks):
-                pending += _branches(depth + 1, hidden, members)
+                pending += _branches(depth + 1, hidden, members, self.first)
             else:
                 yield members[0], self._finish(hidden)
 
@@ -196,26 +235,27 @@ class _Walk:
         # Blocks may lie on different devices.
         return leaving if gate == 1 else torch.lerp(hidden.to(leaving.device), leaving, gate)
 
-    def _finish(self, hidden: Tensor) -> Gold:
+    def _finish(self, hidden: Tensor) -> Outcome:
         last = self.stand_ins[-1]
         last.leaving = hidden
         try:
             logits = logits_of(self.model, self.inputs)
         finally:
             last.leaving = None
-        return gold(self.model, logits, self.labels.to(logits.device))
+        return self.measure(logits)
 
 
-def _branches(depth: int, hidden: Tensor, masks: list[Mask]) -> list[tuple]:
-    """The edges of the trie that leave `hidden`, the one that leads to most masks first.
+def _branches(depth: int, hidden: Tensor, masks: list[Mask], first: Mask | None) -> list[tuple]:
+    """The edges of the trie that leave `hidden`, the one that leads to most masks first, the one to `first` last.
 
     Taken from the end, the branches to few masks are done before the one to many. So a hidden state that waits for its
-    other branches does so while at most half of its masks are walked: no more than log2(masks) of them ever wait.
+    other branches does so while at most half of its masks are walked: no more than log2(masks) of them ever wait,
+    besides those beside the way to `first`.
     """
     groups: dict[float | tuple[float, float], list[Mask]] = {}
     for mask in masks:
         groups.setdefault(mask[depth], []).append(mask)
-    ordered = sorted(groups.items(), key=lambda group: len(group[1]), reverse=True)
+    ordered = sorted(groups.items(), key=lambda group: (first not in group[1], len(group[1])), reverse=True)
     return [(depth, hidden, gate, members) for gate, members in ordered]
 
 

@@ -29,7 +29,7 @@ Mask = tuple[float | tuple[float, float], ...]
 
 
 class Coalitions:
-    """loss and probability of each document of a batch, (B,) lists of floats, by mask; count: scored predictions, (B,).
+    """Outcomes of each document of a batch by mask, a (B,) list of floats a quantity; count: scored predictions, (B,).
 
     Lives in memory where path is None. With a path it starts from the content of the file.
     """
@@ -49,9 +49,9 @@ class Coalitions:
     def __getitem__(self, mask: Mask) -> list[list[float]]:
         return self.masks[json.dumps(mask)]
 
-    def add(self, mask: Mask, loss: list[float], probability: list[float], count: list[int]) -> None:
+    def add(self, mask: Mask, outcome: list[list[float]], count: list[int]) -> None:
         """Keep one outcome; the file follows every ten seconds, so that a run killed outright loses no more."""
-        self.masks[json.dumps(mask)] = [loss, probability]
+        self.masks[json.dumps(mask)] = outcome
         self.count, self.changed = count, True
         if time.monotonic() - self.saved > SAVE_EVERY:
             self.save()

@@ -70,12 +70,14 @@ class Gold:
         return self.scored.sum(1)
 
 
+def predicting(model: nn.Module, logits: Tensor) -> Tensor:
+    """The logits that predict a label or a token, (B, P, C): all positions of a document but its last one."""
+    return logits[:, :-1] if is_causal(model) else logits[:, None]
+
+
 def gold(model: nn.Module, logits: Tensor, labels: Tensor) -> Gold:
     """The gold predictions in `logits`, (B, C) or (B, T, V), for `labels` as `labels_of` gives them."""
-    if is_causal(model):
-        logits, labels = logits[:, :-1], labels[:, 1:]
-    else:
-        logits, labels = logits[:, None], labels[:, None]
+    logits, labels = predicting(model, logits), labels[:, 1:] if is_causal(model) else labels[:, None]
     logits = logits if logits.dtype == torch.float64 else logits.float()
     scored = labels != UNSCORED
     logit = logits.gather(-1, labels.clamp(min=0)[..., None])[..., 0]

@@ -173,6 +173,24 @@ METHODS: dict[str, Method] = {
             reads_labels=True,
         ),
         Method(
+            "update_norm",
+            "update_norm",
+            "Sieberling et al. 2024, EvoPress, arXiv 2410.14649, which compares it; over all tokens our choice",
+            "norm of what the block adds over the norm of its output",
+            work=lambda blocks, removed: Work(blocks),
+            reads_text=True,
+            target=lambda blocks: 1.10,
+        ),
+        Method(
+            "kl_leave_one_out",
+            "kl_leave_one_out",
+            "Sieberling et al. 2024, EvoPress, arXiv 2410.14649; of single blocks our choice",
+            "divergence of the predictions when the block is skipped",
+            work=lambda blocks, removed: Work(blocks * (blocks + 1) // 2, 0, blocks + 1),
+            reads_text=True,
+            target=lambda blocks: 0.55 * blocks + 1,
+        ),
+        Method(
             "magnitude",
             "magnitude",
             "classic; over blocks our choice",
@@ -187,6 +205,14 @@ METHODS: dict[str, Method] = {
             "the deepest layers go first",
             depends_on_seed=False,
             control="removing the deepest",
+        ),
+        Method(
+            "first",
+            "first",
+            "control",
+            "the shallowest layers go first",
+            depends_on_seed=False,
+            control="removing the shallowest",
         ),
     )
 }

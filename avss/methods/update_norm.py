@@ -1,0 +1,29 @@
+"""The relative size of a block's update, among the scores that EvoPress compares (Sieberling et al. 2024).
+
+It is E norm(u_i) / norm(h_i) with u_i = h_i - h_{i-1}, the Euclidean norms taken token by token. Over what the mean
+goes is our reading: all real tokens of all documents alike.
+"""
+
+import torch
+from torch import Tensor
+
+from avss.engine.compare import token_means
+from avss.scores import LayerScores, from_values
+
+
+def _relative_norms(entering: Tensor, leaving: Tensor) -> Tensor:
+    # Sums over features are products with ones, which a CPU does faster.
+    ones = torch.ones(leaving.shape[-1], dtype=torch.float64, device=leaving.device)
+    update = torch.mv((leaving - entering).square_(), ones).sqrt_()
+    # A hidden state of zeros that stays zero has an update of size 0, and 0 / 0 would be no number.
+    return torch.where(update == 0, 0, update / torch.mv(leaving.square_(), ones).sqrt_())
+
+
+def score(model, batches) -> LayerScores:
+    """Mean norm of the update over the norm of the output, (M,) float64, at least 0; 0 for a block that adds nothing.
+
+    One pass without the head. Raises `InputError` for batches or activations that cannot be used, and for a block that
+    turns a hidden state into zeros.
+    """
+    found = token_means(model, batches, _relative_norms, "relative updates")
+    return from_values("update_norm", found.values, documents=found.documents, tokens=found.tokens)
