@@ -75,7 +75,7 @@ def _score(arguments: argparse.Namespace) -> None:
     scores = score(model, text, arguments.method, reading=reading, **options)
     facts = {
         "model": arguments.model,
-        "revision": revision_of(model),
+        "revision": revision_of(model, tokenizer),
         "data": arguments.data,
         "task": task and task.name,
         "samples": len(dataset),

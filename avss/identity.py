@@ -67,13 +67,13 @@ def identity_of(model: nn.Module, tokenizer: "PreTrainedTokenizerBase | None" = 
     return _short(facts)[:DIGITS]
 
 
-def revision_of(model: nn.Module) -> str:
-    """The pin of a model in stored results: the digits of `identity_of`.
+def revision_of(model: nn.Module, tokenizer: "PreTrainedTokenizerBase | None" = None) -> str:
+    """The pin of a model with its tokenizer in stored results: the digits of `identity_of`.
 
     For a model that was loaded from the hub, the first twelve digits of its commit and a hyphen come before them.
     """
-    commit = getattr(model, COMMIT, None)
-    return f"{commit[:DIGITS]}-{identity_of(model)}" if commit else identity_of(model)
+    commit, identity = getattr(model, COMMIT, None), identity_of(model, tokenizer)
+    return f"{commit[:DIGITS]}-{identity}" if commit else identity
 
 
 def weights_digest(model: nn.Module) -> str:

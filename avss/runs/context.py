@@ -11,6 +11,7 @@ from torch import nn
 from avss import selection
 from avss.architectures import blocks_of
 from avss.data import fingerprint, load_data, sample, usable_rows
+from avss.gguf_files import source_of
 from avss.models import load_model, resolve, revision_of
 from avss.runs import preflight
 from avss.runs.batch_sizes import BatchSizes
@@ -63,7 +64,7 @@ class Context:
 
     @cached_property
     def revision(self) -> str:
-        return revision_of(self.model)
+        return revision_of(self.model, self.tokenizer)
 
     @cached_property
     def layers(self) -> int:
@@ -140,4 +141,5 @@ def facts_of(context: Context) -> dict:
     training = Path(resolve(row.checkpoint)) / "training.json"
     if training.is_file():
         facts["training"] = {k: v for k, v in json.loads(training.read_text()).items() if k != "losses"}
-    return facts
+    quantized = source_of(model)
+    return facts | ({"dequantized_from": quantized} if quantized else {})
