@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "methods": ("ground", "facts", "paper", "engine"),
     "tasks": ("ground", "facts", "paper", "engine", "data"),
     "runs": ("ground", "facts", "paper", "engine", "mini", "models", "data", "methods", "tasks"),
-    "report": ("ground", "facts", "paper", "runs.profile", "runs.provenance"),
+    "report": ("ground", "facts", "paper", "mini", "runs.profile", "runs.provenance"),
     "command": ("ground", "facts", "paper", "mini", "engine", "models", "data", "methods", "tasks", "runs"),
 }
 WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.provenance")

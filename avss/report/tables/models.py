@@ -1,4 +1,4 @@
-"""The models that ran: class, size, training and licence, from provenance and cards, and their scores before pruning."""
+"""The models that ran: class, size, training and licence from provenance and cards; scores before pruning."""
 
 import json
 
