@@ -132,7 +132,7 @@ class Moments:
         if population == "pooled_tokens":
             held = self._kept("pooled", population)[self.count > 0]
             if not held.size:
-                raise InputError("no document holds a token that counts, so there is no variance; give more text")
+                raise InputError("variance over 0 documents with a token that counts; give more text")
             return _finite(math.fsum(held) / held.size)
         if population == "unit_means":
             means = self._unit_means()
