@@ -1,7 +1,7 @@
 """The `avss` command: one model at a time. Rows of Table 1 go through the Snakefile.
 
-Whatever the user can mend is one line on standard error and exit code 2; nothing is written before all inputs are
-checked.
+An error that the user can mend is one line on standard error and exit code 2. All inputs are checked before anything is
+written.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from avss.options import PLAIN_CONTEXT, parser
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
 from avss.runs.batch_sizes import is_out_of_memory
 
-# What needs less memory, by the option that a command has for it.
+# Advice against memory errors, by the option that a command has for it.
 LESS_MEMORY = {
     "batch_size": "a smaller --batch-size",
     "context": "a smaller --context",
@@ -31,7 +31,7 @@ LESS_MEMORY = {
 
 
 def _model(arguments: argparse.Namespace) -> tuple:
-    """The model to run, where and in the dtype that is asked for, and its tokenizer."""
+    """The model on the chosen device and in the chosen dtype, and its tokenizer."""
     from avss.models import load_model
 
     where = {"device": arguments.device, "device_map": arguments.device_map}
@@ -178,7 +178,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             f"measurement; load the model in a wider dtype, or check its weights"
         )
     text = json.dumps(_without_nan(result), indent=1, allow_nan=False) + "\n"
-    # Printed first, so that it is not lost where it cannot be written.
+    # Printed first: if writing fails, the result is not lost.
     print(text, end="")
     if arguments.out:
         write_whole(Path(arguments.out), text)
@@ -297,11 +297,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns 0 on success, 1 after an internal error, 2 after an error that the user can mend, 130 when interrupted, and
-    141 where the reader of the output has gone.
+    141 if the reader of the output closed it.
     """
     warnings.showwarning = _one_line
     if hasattr(sys.stdout, "reconfigure"):
-        # A name of a file need not be printable.
+        # The name of a file may hold characters that cannot be printed.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         parsed = parser(COMMANDS).parse_args(arguments)

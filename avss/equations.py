@@ -110,6 +110,6 @@ def normalized_avss(scores: ArrayLike) -> Array:
 def cumulative_avss(normalized: ArrayLike) -> Array:
     """Eq. 9: running sum of normalised AVSS from the first layer to the last, (M,).
 
-    It grows with depth whatever the scores are, so it cannot rank layers; it is kept because the paper prints it.
+    It grows with depth for any scores, so it cannot rank layers. It is here because the paper prints it.
     """
     return np.cumsum(_per_layer(normalized, "normalised AVSS"))

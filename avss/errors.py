@@ -11,12 +11,12 @@ class InputError(ValueError):
 
 
 def look_up(what: str, name: str, table: Mapping[str, Entry]) -> Entry:
-    """The entry of a table by name. Raises `InputError` naming what was looked for and the entries that exist."""
+    """The entry of a table by name. Raises `InputError` that names the missing entry and the existing ones."""
     if name not in table:
         raise InputError(f"{what} {name!r} is not known; choose one of {', '.join(table)}")
     return table[name]
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether a library written in Rust, such as tokenizers, gave up. Its exception is no `Exception`, and unnamed."""
+    """Whether a library written in Rust, such as tokenizers, failed. Its exception is no `Exception` and unnamed."""
     return type(error).__name__ == "PanicException"

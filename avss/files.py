@@ -91,7 +91,7 @@ def _sync(path: Path) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part.
+    """Write a file whole: a reader sees the old content or the new, never a part.
 
     Raises `OSError` where it cannot be written; the old content is then still there.
     """

@@ -1,7 +1,7 @@
 """Values, intervals and paired differences from per-document outcomes.
 
 A perplexity above the range of float64 is infinite, without a warning. Outcomes that are not finite numbers raise
-`InputError` here, whoever made them.
+`InputError` here, from any source.
 
 Percentile bootstrap, fixed seed. SciPy's would draw the documents anew for every statistic; here all statistics share
 them, and one product of matrices resamples many outcomes.
@@ -62,9 +62,9 @@ def resampled(metric: str, numerator: NDArray, denominator: NDArray, seed: int =
     """The metric on each of RESAMPLES bootstrap resamples of the documents.
 
     numerator: (n,), or (n, k) for k outcomes on the same documents; denominator: (n,) or (n, k). Returns (RESAMPLES,)
-    or (RESAMPLES, k). The same n and seed draw the same documents, so that differences are paired. Raises `InputError`
-    for outcomes that are not finite, negative denominators, lengths that differ, no documents, and documents so few
-    that nothing is scored in one of the resamples.
+    or (RESAMPLES, k). The same n and seed draw the same documents, so differences are paired. Raises `InputError`
+    for outcomes that are not finite, negative denominators, lengths that differ, no documents, and so few
+    documents that a resample has no scored one.
     """
     ratio, (numerator, denominator) = metric_named(metric).ratio, _outcomes(numerator, denominator)
     bottom = denominator.reshape(len(denominator), -1)
@@ -88,7 +88,7 @@ def bounds(values: NDArray) -> tuple[float, float]:
     elif np.isnan(values).any():
         low = high = np.nan
     else:
-        # Between two infinities nothing can be interpolated, so each bound is the next value outward.
+        # Two infinities cannot be interpolated, so each bound is the next value outward.
         low = np.quantile(values, 0.025, method="lower")
         high = np.quantile(values, 0.975, method="higher")
     return float(low), float(high)
@@ -165,8 +165,8 @@ def difference_over_seeds(
 ) -> tuple[float, float, float]:
     """The same difference where documents and seeds are both drawn anew: low, high, p.
 
-    low, high: 95 % percentile bootstrap interval; it covers what other seeds could have given, and is still too narrow
-    where they are few. p: twice the smaller share of resamples on one side of 0, those at 0 on both; never below
+    low, high: 95 % percentile bootstrap interval; it covers the choice of seeds, and is still too narrow
+    with few seeds. p: twice the smaller share of resamples on one side of 0, those at 0 on both; never below
     1 / RESAMPLES. All three are nan for a single document, for numbers of seeds that differ, and where two infinite
     perplexities meet. Raises `InputError` as `paired_difference` does.
     """
@@ -184,7 +184,7 @@ def difference_over_seeds(
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Adjusted p-values by Holm (1979), which hold the chance of any false finding among them.
+    """Adjusted p-values by Holm (1979), which control the chance of any false finding among them.
 
     A p of nan stays nan, and does not count among the tests. Raises `InputError` for another p outside 0 to 1.
     """
@@ -216,7 +216,7 @@ def kendall_tau(first: ArrayLike, second: ArrayLike) -> float:
 def retention(metric: str, pruned: float | NDArray, original: float | NDArray) -> float | NDArray:
     """Share of the original performance that is left: pruned/original, or original/pruned where lower is better.
 
-    0 for an infinite perplexity after removal. nan where the original is 0, infinite or nan: nothing is there to keep.
+    0 for an infinite perplexity after removal. nan if the original is 0, infinite or nan.
     """
     whole = np.where(np.isfinite(original) & (original != 0), original, np.nan)
     kept = pruned / whole if metric_named(metric).higher_is_better else whole / pruned

@@ -1,8 +1,8 @@
-"""Mergeable moments of a layer's activations, which stay when the activations are gone.
+"""Streaming statistics of one layer's activations. No activation is stored.
 
 Per document: element count, mean, M2 (sum of squared distances from the mean) and the counts of near-zero elements. Two
-sets of moments merge exactly by the update of Chan, Golub and LeVeque (1983), so that batches, orders, halves and
-processes make no difference. NumPy float64 only; `avss.engine.observe` fills them from a running model.
+sets of moments merge exactly by the update of Chan, Golub and LeVeque (1983), so they do not depend on batches,
+their order or the processes. NumPy float64 only; `avss.engine.observe` fills them from a running model.
 """
 
 import io
@@ -114,7 +114,7 @@ class Moments:
     def take(self, documents: NDArray[np.int64]) -> "Moments":
         """The moments of these documents (indices, repeats allowed, as a bootstrap draws them).
 
-        Statistics that are not kept per document (features, histogram) are dropped.
+        Statistics that are not per document (features, histogram) are dropped.
         """
         return replace(self.in_order(documents), features=None, histogram=None)
 
@@ -123,16 +123,16 @@ class Moments:
         return self.width if population == "unit_means" else self.elements
 
     def variance(self, population: str = "elements", ddof: int = 0) -> float:
-        """Eq. 1 over the given population (see `Reading`), which must be one that was kept while observing.
+        """Eq. 1 over the given population (see `Reading`), which must be one that was observed.
 
         The order of the documents makes no difference to `elements` and `pooled_tokens`, not even by rounding. For
-        `pooled_tokens`, the divisor is that of the reading which observed. Raises `InputError` for a population that
-        was not kept, too few numbers, and a variance that float64 does not hold.
+        `pooled_tokens`, the divisor is that of the observing reading. Raises `InputError` for a population that was not
+        observed, too few numbers, and a variance outside the range of float64.
         """
         if population == "pooled_tokens":
             held = self._kept("pooled", population)[self.count > 0]
             if not held.size:
-                raise InputError("variance over 0 documents that hold a token which counts; give more text")
+                raise InputError("variance over 0 documents with a token that counts; give more text")
             return _finite(math.fsum(held) / held.size)
         if population == "unit_means":
             means = self._unit_means()
@@ -166,7 +166,7 @@ class Moments:
         if self.histogram is not None and epsilon in edges:
             return int(self.histogram[: np.searchsorted(edges, epsilon)].sum())
         raise InputError(
-            f"near-zero counts were not kept for epsilon={epsilon}; observe again with a reading that uses it"
+            f"near-zero counts were not made for epsilon={epsilon}; observe again with a reading that uses it"
         )
 
     def sparsity(self, epsilon: float, population: str = "elements") -> float:
@@ -180,7 +180,7 @@ class Moments:
         kept = getattr(self, name)
         if kept is None:
             raise InputError(
-                f"the population {population} was not kept; observe with a reading whose population is {population}"
+                f"the population {population} was not observed; observe with a reading whose population is {population}"
             )
         return kept
 
@@ -285,8 +285,8 @@ def magnitude_quantile(layers: list[Moments], share: float, population: str = "e
     """The q-quantile of abs(a) over all layers together: at least `share` of the numbers lie strictly below it.
 
     Over elements it comes from the histograms. It is the upper edge of a bin, at most 12.5 % above the exact value.
-    Over `unit_means` it is the next float64 above the exact value. Raises `InputError` where they were not kept, where
-    no number counts, and where the quantile is above the range of float32.
+    Over `unit_means` it is the next float64 above the exact value. Raises `InputError` if they were not observed, if no
+    number counts, and where the quantile is above the range of float32.
     """
     if population == "unit_means":
         means = np.abs(np.concatenate([layer._unit_means() for layer in layers]))

@@ -12,7 +12,7 @@ from pathlib import Path
 from avss.errors import InputError
 from avss.files import clear_leftovers, sha256, try_writing
 
-# The file of a pruned model that tells how it was made and lists all others.
+# The file of a pruned model that records how it was made and lists all other files.
 FACTS = "pruning.json"
 # The keys of a result of `avss evaluate`.
 RESULT = {"task", "metric", "value", "n", "low", "high", "also", "data", "protocol", "model", "avss"}

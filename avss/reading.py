@@ -78,7 +78,7 @@ class Reading:
 
     @property
     def name(self) -> str:
-        """The preset's name, or the preset `paper` with what differs from it, as `Reading.parse` reads it."""
+        """The preset's name, or `paper` with the fields that differ, as `Reading.parse` reads it."""
         for name, preset in PRESETS.items():
             if self == preset:
                 return name

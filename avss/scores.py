@@ -27,8 +27,8 @@ class LayerScores:
     """Importance of each of M layers.
 
     table: one line a layer, `layer` first (int, from 0), `rank` last (1 = most important). documents, tokens: the
-    calibration text they rest on (0 for methods that read none). moments: per layer and document, where the method
-    kept them. Raises `InputError` for a score that is not finite, naming the layer.
+    calibration text they rest on (0 for methods that read none). moments: per layer and document, if the method
+    has them. Raises `InputError` for a score that is not finite, naming the layer.
     """
 
     table: pd.DataFrame
@@ -137,7 +137,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _checksum(table: pd.DataFrame, columns: list[str]) -> str:
-    """SHA-256 of these columns, whatever stands beside them and however their numbers are spelled."""
+    """SHA-256 of these columns. Other columns and the spelling of the numbers do not change it."""
     numbers = {name: np.float64 for name in columns if pd.api.types.is_numeric_dtype(table[name])}
     return hashlib.sha256(table[columns].astype(numbers).to_csv(index=False).encode()).hexdigest()
 
@@ -163,7 +163,7 @@ def _read_facts(path: Path) -> dict:
 
 
 def _facts_of(path: Path, table: pd.DataFrame) -> dict:
-    """The facts of this table: those beside it, or those that they were about to replace."""
+    """The facts of this table: those in its file of facts, or those that the file was about to replace."""
     facts = _read_facts(path)
     for known in (facts, facts.get("replaces")):
         if known and set(known["columns"]) <= set(table) and _checksum(table, known["columns"]) == known["checksum"]:
@@ -271,7 +271,7 @@ def from_moments(moments: list[Moments], reading: Reading) -> LayerScores:
         used = np.where(sparsities == 0, 1 / elements, sparsities)
         warnings.warn(
             f"no activation below epsilon={epsilon:g} in layers {', '.join(map(str, empty))}: "
-            f"S set to 1/N, so that their AVSS is a lower bound; raise epsilon or add samples",
+            f"S set to 1/N, so their AVSS is a lower bound; raise epsilon or add samples",
             stacklevel=2,
         )
     scores = equations.avss(variances, used)

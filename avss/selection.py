@@ -1,4 +1,4 @@
-"""Which layers go, given one score a layer. Each rule is explicit, because the paper's text allows several."""
+"""Rules that select the layers to remove, given one score a layer. The paper's text allows several rules."""
 
 import math
 import re
@@ -17,7 +17,7 @@ MASS_TOLERANCE = 1e-12
 
 
 def count_of(k_or_fraction: int | float, layers: int) -> int:
-    """How many of M layers an int (a number) or a float (a share, rounded to the nearest layer) stands for.
+    """The number of layers that an int (a number) or a float (a share of M, rounded to the nearest layer) means.
 
     Raises `InputError` unless at least one goes and at least one stays.
     """
@@ -37,7 +37,7 @@ def count_of(k_or_fraction: int | float, layers: int) -> int:
 
 
 def lowest(values: ArrayLike, k_or_fraction: int | float) -> list[int]:
-    """The k lowest-scoring layers, lowest first; of two equal layers the deeper one goes first.
+    """The k lowest-scoring layers, lowest first; of two equal layers the deeper one is first.
 
     values: (M,), finite. Raises `InputError` for a score that is not, and for k as `count_of` does.
     """
@@ -61,7 +61,7 @@ def cumulative(values: ArrayLike, mass: float) -> list[int]:
 def released_code(values: ArrayLike, mass: float) -> list[int]:
     """The layers whose cumulative share *in depth order* is at or below `mass`, as the authors' script does.
 
-    The earliest layers go, whatever their score. A share within `MASS_TOLERANCE` of the mass is at it. May be empty.
+    It removes the earliest layers for any scores. A share within `MASS_TOLERANCE` of the mass is at it. May be empty.
     Raises `InputError` as `cumulative` does.
     """
     values = _checked_mass(values, mass)
@@ -70,7 +70,7 @@ def released_code(values: ArrayLike, mass: float) -> list[int]:
 
 def _within(values: NDArray[np.float64], mass: float) -> NDArray[np.bool_]:
     """Whether the running share of the sum, in this order, is at or below the mass; never so for all layers."""
-    # The largest value first becomes 1, so that the sum of huge scores stays finite.
+    # All are first divided by the largest value, to keep the sum of huge scores finite.
     shares = values / values.max()
     running = np.cumsum(shares / shares.sum())
     return running <= min(mass + MASS_TOLERANCE, 1 - MASS_TOLERANCE)
@@ -101,7 +101,7 @@ def _checked_mass(values: ArrayLike, mass: float) -> NDArray[np.float64]:
 
 
 def iterative(score: Callable[[list[int]], ArrayLike], layers: int, k_or_fraction: int | float) -> list[int]:
-    """k layers, each the lowest of those that were left when it was removed; in order of removal.
+    """k layers in order of removal; each was the lowest of the layers left at its turn.
 
     score(removed): the values of the layers that are left, in order of depth, when these are removed. Called k times.
     Raises `InputError` for a number of values that is not that of the layers left, and for one that is not finite.

@@ -1,1 +1,1 @@
-"""Scripts that measure the cost of scoring and of pruned models, and what they share (`measuring`)."""
+"""Scripts that measure the cost of scoring and of pruned models, and their shared parts (`measuring`)."""

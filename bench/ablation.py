@@ -1,4 +1,4 @@
-"""What running the blocks that masks have in common only once saves: leave-one-out, CIM and greedy removal, end to end.
+"""Time saved by running the common blocks of several masks once: leave-one-out, CIM and greedy removal, end to end.
 
     python bench/ablation.py --out bench/results/ablation-cpu.json
     python bench/ablation.py --device cuda --dtype bfloat16 --shape LLama-8B --tokens 2048 --batch 1 --repeats 3 \\
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--patience", type=float, default=600, help="seconds for the rounds of a method")
-    parser.add_argument("--tolerance", type=float, default=1e-5, help="by which scores may differ beside rounding")
+    parser.add_argument("--tolerance", type=float, default=1e-5, help="largest difference of scores besides rounding")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--remove", type=int, default=8, help="blocks that greedy removal takes away")
     parser.add_argument("--shape", choices=shapes(), help="of the paper's models (default: width and blocks)")

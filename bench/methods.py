@@ -1,4 +1,4 @@
-"""What each method that reads text costs beside a bare forward pass with head over the same batches: time and memory.
+"""Time and memory of each method that reads text, relative to a bare forward pass with head over the same batches.
 
     python bench/methods.py --out bench/results/methods-cpu.json
     python bench/methods.py --device cuda --dtype bfloat16 --shape LLama-8B --tokens 1024 --batch 4 --batches 1 \\
@@ -118,7 +118,7 @@ def main() -> None:
         arguments.width, arguments.blocks, arguments.vocabulary = dimensions(arguments.shape)
     torch.set_num_threads(arguments.threads)
     if arguments.device == "cpu":
-        # Else the peak of an accelerator that is there and unused would be reported.
+        # Otherwise the peak of an unused accelerator would be reported.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     bare_peak = peak_memory(BARE, arguments)
     model, batches, rows = model_of(arguments), text_of(arguments), []

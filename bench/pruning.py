@@ -1,13 +1,13 @@
-"""What a model gains when blocks go: parameters, memory, tokens a second and time to the first token, by blocks left.
+"""Gains from removing blocks: parameters, memory, tokens a second and time to the first token, by blocks left.
 
     python bench/pruning.py --out bench/results/pruning-cpu.json
     python bench/pruning.py --device cuda --dtype bfloat16 --shape LLama-8B --prompt 1024 --new 128 --removed 4 8 \\
         --out bench/results/pruning-cuda.json
 
 A randomly initialised Llama-class model, or one of the paper's shapes, whole and without its last k blocks; its blocks
-are alike, so that which of them go makes no difference to speed. All are timed in every round, in an order that
-rotates, and a speed-up is the median over the rounds of whole over pruned in the same round: what else the machine does
-then strikes both. Peak memory is the lowest of a few processes of one model each, because a process's peak never falls
+are alike, so the speed does not depend on the blocks removed. All are timed in every round, in an order that
+rotates, and a speed-up is the median over the rounds of whole over pruned in the same round: other load on the machine
+affects both. Peak memory is the lowest of a few processes of one model each, because a process's peak never falls
 and allocators differ from run to run. On an accelerator, device events and its own peak.
 """
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--processes", type=int, default=3, help="of each size, for its peak memory")
-    parser.add_argument("--removed", type=int, nargs="+", default=[2, 4, 8], help="how many blocks go, beside none")
+    parser.add_argument("--removed", type=int, nargs="+", default=[2, 4, 8], help="numbers of blocks to remove")
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--blocks", type=int, default=16)
     parser.add_argument("--vocabulary", type=int, default=8192)
@@ -82,7 +82,7 @@ def main() -> None:
         arguments.width, arguments.blocks, arguments.vocabulary = dimensions(arguments.shape)
     torch.set_num_threads(arguments.threads)
     if arguments.device == "cpu":
-        # Else the peak of an accelerator that is there and unused would be reported.
+        # Otherwise the peak of an unused accelerator would be reported.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     loads = [os.getloadavg()]
     counts, ids = sorted({0, *arguments.removed}), prompts(arguments)

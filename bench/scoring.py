@@ -1,4 +1,4 @@
-"""What AVSS scoring costs beside a bare forward pass, and beside two other ways to the same kind of statistics.
+"""The cost of AVSS scoring, compared with a bare forward pass and with two other ways to compute such statistics.
 
     python bench/scoring.py --out bench/results/scoring-cpu.json
     python bench/scoring.py --device cuda --dtype bfloat16 --sweeps shape --out bench/results/scoring-cuda.json
@@ -6,8 +6,8 @@
 The usual way keeps the hidden states of all text (`output_hidden_states=True`) and takes statistics at the end. The
 released scripts' way pads every document to the longest allowed, keeps the activations of a batch, and moves each of
 its numbers to the host. All ways run the same randomly initialised model without head, in one process, in rounds of
-changing order. Over what is swept: the model's width, its blocks, the number of documents, their length where the
-released scripts pad, and the shapes of the paper's models. Memory is what tensors held, in a run of its own.
+changing order. The sweeps vary the model's width, its blocks, the number of documents, their length where the
+released scripts pad, and the shapes of the paper's models. Memory is that of the tensors, in a run of its own.
 """
 
 import argparse
@@ -29,14 +29,14 @@ VOCABULARY = 1024
 
 
 class _Passing(nn.Module):
-    """A block that does nothing, so that what is left of scoring is what it does beside the model."""
+    """A block that does nothing. Scoring a model of such blocks takes only the time of the statistics."""
 
     def forward(self, hidden_states: torch.Tensor, *args, **kwargs) -> torch.Tensor:
         return hidden_states
 
 
 def beside(model: nn.Module, batches: list[dict], repeats: int, device: str) -> list[float]:
-    """Seconds that scoring takes beside the blocks: those with blocks that do nothing, less a bare pass over them."""
+    """Seconds of scoring without the blocks: scoring with blocks that do nothing, minus a bare pass over them."""
     blocks = blocks_of(model)
     set_blocks(model, nn.ModuleList(_Passing() for _ in blocks))
     try:
@@ -60,7 +60,7 @@ def waits(way: Callable, model: nn.Module, batch: dict) -> float:
 
 
 def operations(model: nn.Module, batches: list[dict]) -> int:
-    """Of the matrix products of one pass without head, a causal mask saving nothing."""
+    """Operations in the matrix products of one pass without head. A causal mask saves none."""
     size, shapes_run = size_of(model), [batch["input_ids"].shape for batch in batches]
     each = [rows * columns * (2 * size.block + 4 * columns * size.attended) for rows, columns in shapes_run]
     return size.blocks * sum(each)
@@ -149,7 +149,7 @@ def main() -> None:
             common = {"sweep": sweep, "at": at, "documents": len(lengths), "length": limit}
             for row in measure(model, batches, limit, rate, arguments, **common):
                 record.add(row)
-            # Before the next one is made: two of the largest may not fit beside each other.
+            # Before the next one is made: two of the largest models may not fit into memory together.
             del model, batches
             record.write(
                 {"sweeps": ", ".join(arguments.sweeps), "vocabulary": VOCABULARY},

@@ -1,1 +1,1 @@
-"""Scripts that train the models, and what they share (`training`)."""
+"""Scripts that train the models, and their shared parts (`training`)."""

@@ -3,7 +3,7 @@
     .venv/bin/python recipes/mini.py distilbert
     .venv/bin/python recipes/mini.py llama-1b
 
-Needs the package installed, nothing else; on a CPU with one thread the classifier takes about fifteen minutes, a
+Needs only the installed package; on a CPU with one thread the classifier takes about fifteen minutes, a
 language model about an hour. A killed run continues where it stopped, from its state in build/. Writes weights (bf16
 safetensors), tokenizer, configuration, card.json and, from the same figures, the model card README.md; ends with the
 evaluation on the validation split.

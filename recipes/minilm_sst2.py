@@ -32,7 +32,7 @@ def base_folder() -> Path:
 
 
 def batches(lengths: list[int], generator: torch.Generator) -> list[list[int]]:
-    """One epoch of shuffled batches of sentences of similar length, so that little is spent on padding."""
+    """One epoch of shuffled batches of sentences of similar length, to keep padding low."""
     order = torch.randperm(len(lengths), generator=generator).tolist()
     pool = BATCH * 64
     found = []

@@ -168,7 +168,7 @@ def test_a_document_without_a_token_that_counts_is_no_document_of_the_mean():
 @pytest.mark.parametrize("population", ["features", "pooled_tokens", "unit_means"])
 def test_a_population_that_was_not_kept_is_named(population):
     bare = dataclasses.replace(moments_of([np.ones((2, 3))]), features=None, pooled=None)
-    with pytest.raises(InputError, match=f"{population} was not kept"):
+    with pytest.raises(InputError, match=f"{population} was not observed"):
         bare.variance(population)
 
 

@@ -86,6 +86,13 @@ def test_a_tasks_notebook_chooses_its_row_by_its_id(name):
 
 
 @every_notebook
+def test_shared_prose_that_it_includes_is_there(name):
+    for source in sources(name, "markdown"):
+        for path in re.findall(r"^```\{include\} /(.*)$", source, re.MULTILINE):
+            assert (ROOT / path).is_file(), path
+
+
+@every_notebook
 def test_it_is_a_page_of_the_book(name):
     assert re.search(rf"book/executed/{re.escape(name)}$", (ROOT / "_toc.yml").read_text(), re.MULTILINE)
 

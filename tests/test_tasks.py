@@ -57,7 +57,7 @@ def test_a_batch_has_at_least_one_document(task):
 
 
 def test_a_split_beside_a_dataset_is_refused():
-    with pytest.raises(InputError, match="split 'test' is of no use beside a Dataset"):
+    with pytest.raises(InputError, match="split 'test' is given with a Dataset"):
         avss.evaluate(tiny("bert"), word_tokenizer(), "sentiment", REVIEWS, split="test")
 
 
@@ -357,7 +357,7 @@ def test_task_batches_draw_documents_by_name_column_and_seed():
         ({"samples": 0}, "number of samples is 0"),
         ({"context": 1}, "context is 1 tokens"),
         ({"batch_size": 0}, "batch size is 0"),
-        ({"split": "test"}, "split 'test' is of no use beside a Dataset"),
+        ({"split": "test"}, "split 'test' is given with a Dataset"),
     ],
 )
 def test_task_batches_that_cannot_be_made_are_named(options, message):

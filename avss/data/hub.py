@@ -1,7 +1,8 @@
-"""Data of the hub: one split of one configuration at one commit, kept so that it is read again without a network.
+"""Data of the hub: one split of one configuration at one commit, stored to be read again without a network.
 
-A split is kept in `avss/NAME/CONFIG/COMMIT/SPLIT` of the cache of `datasets`, as Arrow files; `splits.json` beside the
-splits names all that the commit has. The layout of `datasets` itself holds all splits of a configuration in one folder.
+A split is stored in `avss/NAME/CONFIG/COMMIT/SPLIT` of the cache of `datasets`, as Arrow files; `splits.json` beside
+the splits names all that the commit has. The layout of `datasets` itself holds all splits of a configuration in one
+folder.
 """
 
 import json
@@ -28,20 +29,20 @@ COMPLETE = "dataset_info.json"
 def at_hand(
     name: str, config: str | None = None, revision: str | None = None, splits: Sequence[str | None] = ()
 ) -> bool:
-    """Whether these splits of hub data have been downloaded before, and need no network.
+    """Whether these splits of hub data have been downloaded before and need no network.
 
-    revision: a commit; None for any commit. A branch or a tag is never at hand, as it may have moved. A split of None
-    asks for none. Raises no error.
+    revision: a commit; None for any commit. The answer for a branch or a tag is False, because it may have moved. A
+    split of None asks for none. Raises no error.
     """
     folder = _kept(name, config, revision)
     return folder is not None and all((folder / split / COMPLETE).is_file() for split in splits if split)
 
 
 def load_hub(name: str, split: str | None, purpose: str, revision: str | None, config: str | None) -> Dataset:
-    """The rows of one split, downloaded where it is not at hand. No other split is downloaded.
+    """The rows of one split, which is downloaded if it is not stored yet. No other split is downloaded.
 
-    split, purpose, revision, config: as in `load_data`. Without a revision the newest commit is taken, or with a
-    warning the one kept last where the hub cannot be reached. Raises `InputError` where the hub has no such data.
+    split, purpose, revision, config: as in `load_data`. Without a revision the newest commit is taken. If the hub
+    cannot be reached, the commit stored last is taken, with a warning. Raises `InputError` if the hub has no such data.
     """
     kept = _kept(name, config, revision)
     if revision is not None and kept is not None:
@@ -67,7 +68,7 @@ def load_hub(name: str, split: str | None, purpose: str, revision: str | None, c
 
 
 def _download(name: str, split: str | None, purpose: str, revision: str | None, config: str | None) -> Path:
-    """The folder that then holds the split."""
+    """Download the split; return the folder that holds it."""
     builder = load_dataset_builder(name, config, revision=revision, download_config=DownloadConfig(max_retries=1))
     files = builder.config.data_files
     available = [str(known) for known in (builder.info.splits if files is None else files)]
@@ -86,7 +87,7 @@ def _folder(name: str, config: str | None) -> Path:
 
 
 def _kept(name: str, config: str | None, revision: str | None) -> Path | None:
-    """The folder of this commit, or of the commit kept last where revision is None."""
+    """The folder of this commit, or of the commit stored last if revision is None."""
     folder = _folder(name, config)
     if revision is not None:
         commits = [folder / revision] if COMMIT.fullmatch(revision) else []

@@ -26,7 +26,7 @@ def _may_be_on_hub(name: str) -> bool:
 
 
 def _expanded(name: str) -> str:
-    """The name itself where there is such a file or folder, otherwise with its variables expanded."""
+    """The name itself if such a file or folder exists, otherwise the name with its variables expanded."""
     return name if os.path.exists(name) else os.path.expanduser(os.path.expandvars(name))
 
 
@@ -147,7 +147,7 @@ def sample(dataset: Dataset, size: int | None, seed: int) -> Dataset:
 
 
 def fingerprint(dataset: Dataset, columns: list[str]) -> str:
-    """Twelve digits that pin the content of these columns, in order, whatever file or hub they came from."""
+    """Twelve digits of the content of these columns, in order. They do not depend on the file or hub it came from."""
     digest = hashlib.sha256()
     for row in dataset.select_columns(columns):
         digest.update(json.dumps([row[column] for column in columns], ensure_ascii=False).encode())

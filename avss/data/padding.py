@@ -10,7 +10,7 @@ from avss.errors import InputError
 
 
 def context_of(model, tokenizer, context: int | None) -> int:
-    """Tokens a document or window may have: `context`, at most what the model has positions for.
+    """Tokens a document or window may have: `context`, or the number of the model's positions if that is lower.
 
     Raises `InputError` where `context` is below 2.
     """
@@ -38,12 +38,12 @@ def pad(
 
 
 def padding_id(tokenizer) -> int:
-    """The id that fills up a batch; where a tokenizer has no padding token any will do, as the mask covers it."""
+    """The id that fills up a batch; without a padding token any id will do, because the mask covers it."""
     return next(known for known in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if known is not None)
 
 
 def beginning(tokenizer) -> list[int]:
-    """The token that starts a text: BOS where the tokenizer adds one of itself, otherwise none."""
+    """The token that starts a text: BOS if the tokenizer adds one by itself, otherwise none."""
     bos = tokenizer.bos_token_id
     return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
 
@@ -55,7 +55,7 @@ def usable_size(batch_size: int) -> None:
 
 
 def by_length(sequences: Sequence[Sequence], batch_size: int) -> list[list[int]]:
-    """The indices of the sequences, shortest first, in groups of `batch_size`: so a batch has little padding.
+    """The indices of the sequences, shortest first, in groups of `batch_size`, to keep padding low.
 
     Raises `InputError` as `usable_size`.
     """
@@ -91,7 +91,7 @@ def batches(
 
 @dataclass(frozen=True)
 class Example:
-    """One document with what is to be predicted.
+    """One document and its labels.
 
     labels: the class (a classifier), or one token id for each of `input_ids`, not shifted, -100 where nothing is
     scored (a causal language model; the convention of `avss.engine.gold`).

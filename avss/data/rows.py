@@ -1,4 +1,4 @@
-"""The bytes of a data file to its rows: each cell is kept as it is written, or one line names the row that is not read.
+"""The bytes of a data file to its rows: each cell as it is written, or an error that names the unreadable row.
 
 The loaders of `datasets` are not used here: they take a file's name for a pattern, answer from a cache keyed by name,
 size and time, read "NA" and "null" as nothing and strings such as "2011-11-09" as times.
@@ -118,7 +118,7 @@ def _csv(content: bytes) -> pa.Table:
         for cells in reader:
             if not cells and len(header) > 1:
                 continue
-            # A line with nothing on it is the empty cell of a single column.
+            # In a file of one column, an empty line is an empty cell.
             cells = cells or [""]
             if len(cells) != len(header):
                 raise _Unreadable(
@@ -141,7 +141,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _Unreadable(f"the name {twice!r} stands twice in one object")
+        raise _Unreadable(f"one object has the name {twice!r} twice")
     return found
 
 
@@ -197,7 +197,7 @@ def _table(columns: dict[str, list], places: Sequence[str]) -> pa.Table:
         # A text that is JSON itself, such as "5", comes back as the number from a column of mixed kinds.
         for place, value, held in zip(places, columns[column], dataset[column], strict=True):
             if json.dumps(value) != json.dumps(held):
-                raise _Unreadable(f"{place}, column {column!r}: {value!r} stands among values of another kind")
+                raise _Unreadable(f"{place}, column {column!r}: {value!r} is among values of another kind")
     return dataset.data.table
 
 
@@ -220,7 +220,7 @@ def _parquet(content: bytes) -> pa.Table:
     # Before the table is read: Arrow reads neither of two columns with one name.
     _check_columns(file.schema_arrow.names)
     table = file.read()
-    # Text that is not UTF-8 would be met in the middle of the work.
+    # Otherwise text that is not UTF-8 would fail in the middle of the work.
     table.validate(full=True)
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):

@@ -7,12 +7,12 @@ from pathlib import Path
 from avss.data.rows import FORMATS, suffix_of
 from avss.errors import InputError
 
-# Where no split is named: the first of these that the data has.
+# The order in which splits are tried if none is named.
 PREFERRED = {
     "calibration": ("calibration", "train", "validation", "test"),
     "evaluation": ("validation", "test", "train", "calibration"),
 }
-# Other names that files of a split go by, as `datasets` knows them.
+# Other names of splits, as in `datasets`.
 ALSO = {
     "training": "train",
     "valid": "validation",
@@ -25,7 +25,7 @@ ALSO = {
 STANDARD = ALSO | {name: name for name in PREFERRED["calibration"]}
 # `train-00000-of-00002.parquet`, in older repositories with a digest at the end.
 SHARD = re.compile(r"(?P<split>.+?)-(?P<index>\d+)-of-(?P<count>\d+)(-[0-9a-f]{8,})?")
-# Files that tell about data and hold none.
+# Files that describe data and hold none.
 ABOUT = re.compile(
     r"(readme|licen[cs]e|copying|notice|citation|changelog|authors|requirements|dataset_infos?|dataset_dict|state)"
     r"([-_. ].*)?",

@@ -1,4 +1,4 @@
-"""Outcomes of a model under layer masks, kept in one file a batch so that a killed run resumes.
+"""Outcomes of a model under layer masks, stored in one file a batch. A killed run resumes from them.
 
 A file belongs to the content of a model and of a batch, and to nothing else: every method that asks for the same mask
 of the same model finds it there, and no other model does.
@@ -50,7 +50,7 @@ class Coalitions:
         return self.masks[json.dumps(mask)]
 
     def add(self, mask: Mask, outcome: list[list[float]], count: list[int]) -> None:
-        """Keep one outcome; the file follows every ten seconds, so that a run killed outright loses no more."""
+        """Add one outcome. The file is written every ten seconds, so a killed run loses at most ten seconds."""
         self.masks[json.dumps(mask)] = outcome
         self.count, self.changed = count, True
         if time.monotonic() - self.saved > SAVE_EVERY:

@@ -1,4 +1,4 @@
-"""One pass that compares what enters each block with what leaves it, token by token."""
+"""One pass that compares the input and the output of each block, token by token."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -24,12 +24,12 @@ class TokenMeans(NamedTuple):
 def token_means(
     model: nn.Module, batches: Iterable[dict], compare: Callable[[Tensor, Tensor], Tensor], quantity: str
 ) -> TokenMeans:
-    """The mean over all real tokens of all documents alike of a number that compares a block's input and output.
+    """A number that compares a block's input and output, as the mean over all real tokens of all documents.
 
-    compare: takes what enters and what leaves a block, (N, F) float64 each, and gives (N,) float64. quantity: its name
+    compare: maps the input and the output of a block, (N, F) float64 each, to (N,) float64. quantity: its name
     in errors. One pass without the head, by hooks on the blocks: transformers' own last hidden state is after the final
-    norm and would be wrong for the last block. Nothing is kept a token. Raises `InputError` for batches that cannot be
-    used and for numbers that are not finite.
+    norm and would be wrong for the last block. No number is stored for each token. Raises `InputError` for batches that
+    cannot be used and for numbers that are not finite.
     """
     sums: list[Tensor] = [torch.empty(0)] * len(blocks_of(model))
     mask = torch.empty(0, dtype=torch.bool)
@@ -46,7 +46,7 @@ def token_means(
             totals.append(torch.stack([total.to(model.device) for total in sums]))
             numbers.append(number)
             documents, tokens = documents + mask.any(1).sum(), tokens + mask.sum()
-            # On a CPU looking is free. On an accelerator it would wait for the device.
+            # The check is free on a CPU. On an accelerator it would wait for the device.
             if totals[-1].device.type == "cpu":
                 require_finite(totals[-1][:, None], quantity, number, model)
     found = torch.stack(totals, 1).cpu()

@@ -51,8 +51,8 @@ def labels_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
 class Gold:
     """The gold predictions of a batch, (B, P) each; P is 1 for a classifier, T - 1 for a causal language model.
 
-    logit, log_probability: float32 (float64 for a float64 model). scored: bool, False where there is nothing to
-    predict; there the other two are 0.
+    logit, log_probability: float32 (float64 for a float64 model). scored: bool, False without a prediction;
+    there the other two are 0.
     """
 
     logit: Tensor
@@ -61,7 +61,7 @@ class Gold:
 
     @property
     def loss(self) -> Tensor:
-        """Negative log-likelihood of each document, (B,), in nats, summed over what is scored."""
+        """Negative log-likelihood of each document, (B,), in nats, summed over the scored predictions."""
         return -self.log_probability.sum(1)
 
     @property

@@ -1,4 +1,4 @@
-"""What becomes of a batch under a layer mask: its losses, or its distance from the predictions of the whole model.
+"""The outcomes of a batch under a layer mask: its losses, or its distance from the whole model's predictions.
 
 Each class is made for one batch and called with the logits of one mask after another. A call gives one list of floats
 a quantity, each with a number a document, and the number of predictions of each document.
@@ -18,8 +18,8 @@ Outcome = tuple[list[list[float]], list[int]]
 class Losses:
     """Loss in nats, summed over the scored predictions of a document, and their mean gold probability.
 
-    tensors: what besides the inputs decides the outcomes. quantity: their name in errors. whole_first: whether the
-    logits of the whole model must come before all others.
+    tensors: the tensors besides the inputs that decide the outcomes. quantity: their name in errors. whole_first:
+    whether the logits of the whole model must come before all others.
     """
 
     quantity: ClassVar[str] = "losses"

@@ -18,7 +18,7 @@ from torch import distributed
 from avss.errors import InputError
 from avss.moments import Moments
 
-# For the slowest rank.
+# How long the other ranks wait for the slowest one.
 PATIENCE = timedelta(days=1)
 
 
@@ -72,7 +72,7 @@ def _gloo() -> Iterator["distributed.ProcessGroup | None"]:
 
 
 class _Share:
-    """The numbered batches of one rank. Reads all of them, so that ranks can tell whether they were given the same."""
+    """The numbered batches of one rank. Reads all of them, because ranks compare whether they were given the same."""
 
     def __init__(self, batches: Iterable[dict], rank: int, ranks: int):
         self.batches, self.rank, self.ranks = batches, rank, ranks
@@ -93,7 +93,7 @@ class _Share:
 
 
 def together(batches: Iterable[dict], observed: Callable[[Iterable[tuple[int, dict]]], list[Moments]]) -> list[Moments]:
-    """What `observed` makes of all batches, from numbered batches to one `Moments` a layer, shared by all ranks.
+    """The result of `observed` on all batches, shared by all ranks. It maps numbered batches to one `Moments` a layer.
 
     `observed` may be given no batch, and then returns nothing. An error on one rank is raised on all of them, as it is
     where the user can mend it, else as a `RuntimeError` that names the rank. Raises `InputError` for ranks that were
@@ -132,7 +132,7 @@ def _raise_first(errors: tuple, own: Exception | None, rank: int) -> None:
 
 
 def _merged(ranks: tuple[list[Moments], ...], documents: list[int]) -> list[Moments]:
-    """Moments of all ranks with the documents in the order of the batches, of which each holds `documents[b]`."""
+    """Moments of all ranks, with the documents in the order of the batches; batch b holds `documents[b]`."""
     ends = np.cumsum(documents)
     numbered = [np.arange(end - size, end) for end, size in zip(ends, documents, strict=True)]
     dealt = [index for rank in range(len(ranks)) for index in numbered[rank :: len(ranks)]]

@@ -1,6 +1,6 @@
 """The same function on another scale: weights that change a model's activations and none of its outputs.
 
-For blocks of the LLaMA family, which normalise what a branch reads and not what it adds. With a power of two even the
+For blocks of the LLaMA family, which normalise the input of a branch and not its output. With a power of two even the
 rounding stays the same, short of numbers too small or too large for the dtype.
 """
 

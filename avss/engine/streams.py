@@ -18,7 +18,7 @@ CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}
 
 
 class Room:
-    """Room to work in, kept from chunk to chunk and shared by all layers, which run one after another.
+    """Working memory, reused from chunk to chunk and shared by all layers, which run one after another.
 
     On a CPU the pages of tensors that are made anew for each chunk cost more than the sums.
     """
@@ -54,7 +54,7 @@ class LayerStream:
         """
         self.width = activation.shape[-1]
         rows = activation.reshape(-1, self.width)
-        # In a model that is split over devices, what enters a block may lie on the device of the block before it.
+        # In a model that is split over devices, a block's input may be on the device of the block before it.
         bases = None if base is None else base.to(rows.device).reshape(-1, self.width)
         parts = [self._tokens(*pair) for pair in self._chunks(rows, bases, self.width)]
         self.sums = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -73,7 +73,7 @@ class LayerStream:
     def _tokens(self, rows: Tensor, bases: Tensor | None) -> Tensor:
         """The sum, the sum of squares and the near-zero counts over the features of each token, (n, 2 + E) float64.
 
-        Sums are products with a vector of ones; what that costs is measured in `bench/scoring.py`. In float64, the
+        Sums are products with a vector of ones; `bench/scoring.py` measures their cost. In float64, the
         difference of squares stays within the tested 1e-6 even where the mean is a thousand times the spread.
         """
         values = self.room("values", rows, torch.float64).copy_(rows)

@@ -1,8 +1,8 @@
 """Angular distance: the window of consecutive blocks that turns the last token least, after Gromov et al. 2024.
 
-"The Unreasonable Ineffectiveness of the Deeper Layers" removes the n consecutive blocks between whose input and output
-the angle, arccos(cos) / pi at the last token of a document, is smallest in the mean over documents. It gives one window
-and no scores; how the window becomes scores is ours, see `score`.
+"The Unreasonable Ineffectiveness of the Deeper Layers" measures the angle between the input and the output of n
+consecutive blocks: arccos(cos) / pi at the last token of a document, as a mean over documents. It removes the n blocks
+with the smallest angle. The paper gives one window and no scores; the scores made of it are ours, see `score`.
 """
 
 from numbers import Integral
@@ -24,9 +24,9 @@ def score(model, batches, window=1) -> LayerScores:
     """The angular distance across each block alone, in [0, 1]; 1 is added outside the best window of `window` blocks.
 
     So `lowest(window)` removes exactly the best window, and the other blocks follow by their own distance. With a
-    window of 1 nothing is added: the scores are the distances. The last token is the last real one, wherever padding
-    is. One pass without the head keeps the hidden states of one token a document. Raises `InputError` for a window
-    outside 1 to M - 1, batches that cannot be used, and activations that are not finite.
+    window of 1 the scores are the distances, and no 1 is added. The last token is the last real one, on either side
+    of padding. One pass without the head keeps the hidden states of one token a document. Raises `InputError` for a
+    window outside 1 to M - 1, batches that cannot be used, and activations that are not finite.
     """
     layers = len(blocks_of(model))
     if not isinstance(window, Integral) or not 1 <= window < layers:
@@ -64,7 +64,7 @@ def _distances(model, batches, window: int) -> tuple[np.ndarray, np.ndarray, int
             across.append(_angles(stacked, window))
             numbers += [number] * len(documents)
             tokens += mask.sum()
-            # On a CPU looking is free. On an accelerator it would wait for the device.
+            # The check is free on a CPU. On an accelerator it would wait for the device.
             if alone[-1].device.type == "cpu":
                 require_finite(alone[-1], "activations", number, model)
     found = [torch.cat(parts, 1).cpu().numpy() for parts in (alone, across)]

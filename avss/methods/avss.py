@@ -9,8 +9,8 @@ def score(model, batches, reading="paper", epsilons=(), histogram=False) -> Laye
     """One forward pass; `epsilons` and `histogram` keep more of the sparsity curve in `.moments`.
 
     reading: the choices that the equations leave open, by name or as a `Reading`.
-    On the site `block_output`, which the paper's text names, a block that hands its input on unchanged scores as the
-    one before it, however important that is; on `block_update` it scores 0.
+    On the site `block_output`, which the paper's text names, a block that returns its input unchanged has the score of
+    the block before it, however important that block is. On `block_update` its score is 0.
     """
     reading = Reading.parse(reading)
     return from_moments(observe(model, batches, reading, epsilons=epsilons, histogram=histogram), reading)

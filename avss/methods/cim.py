@@ -1,9 +1,10 @@
 """Contextual importance of a block after Främling: how far the gold probability swings as the block is turned off.
 
-The AVSS paper names CIM as a baseline and defines nothing. Främling's contextual importance is the range of an output
-over the values that a feature may take in a context, relative to the range that the output can take at all. Ours, not
-the paper's: the feature is the gate on a block's update, at 0, 1/2 and 1; the context is a document; the output is the
-probability of the gold label, or the mean probability of the gold tokens, whose range of 1 leaves nothing to divide by.
+The AVSS paper names CIM as a baseline and does not define it. Främling's contextual importance is the range of an
+output over the values that a feature may take in a context, relative to the range that the output can take at all.
+Ours, not the paper's: the feature is the gate on a block's update, at 0, 1/2 and 1; the context is a document; the
+output is the probability of the gold label, or the mean probability of the gold tokens. Its possible range is 1, so no
+division is needed.
 """
 
 import numpy as np

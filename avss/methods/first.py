@@ -1,4 +1,4 @@
-"""The shallowest layers go first: the control opposite to `last`."""
+"""The control opposite to `last`: it removes the shallowest layers first."""
 
 import numpy as np
 

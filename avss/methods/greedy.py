@@ -1,6 +1,6 @@
-"""Remove the block whose removal hurts least, then measure again on what is left, as SLEB does.
+"""Remove the block whose removal hurts least, then measure the remaining blocks again, as SLEB does.
 
-The order of removal is SLEB's; as a score a layer, so that it stands beside the other methods, it is ours.
+The order of removal is SLEB's. Its use as one score a layer, to compare it with the other methods, is ours.
 """
 
 import numpy as np

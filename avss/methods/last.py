@@ -1,4 +1,4 @@
-"""The deepest layers go first: the control that needs no measurement at all."""
+"""The control that needs no measurement: it removes the deepest layers first."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """LRP: how much of a document's relevance runs through a block's branches rather than past them on the skip.
 
-The AVSS paper names layer-wise relevance propagation as a baseline and says neither which rules nor how relevance
-becomes a score a layer. The rules are those of AttnLRP (Achtibat et al. 2024), see `avss.engine.relevance`, which also
+The AVSS paper names layer-wise relevance propagation as a baseline. It gives no rules and no way from relevance to one
+score a layer. The rules are those of AttnLRP (Achtibat et al. 2024), see `avss.engine.relevance`, which also
 holds a note on the authors' patent. The score is ours: with R = value * modified gradient, the relevance at a block's
 output h_i = h_{i-1} + u_i is h_{i-1} * g_i + u_i * g_i, element by element: what came by the skip, and what the
 branches added. The share of the branches, by magnitude because relevance has a sign, is
@@ -9,8 +9,8 @@ branches added. The share of the branches, by magnitude because relevance has a 
     E_x [ sum abs(u_i * g_i) / (sum abs(u_i * g_i) + sum abs(h_{i-1} * g_i)) ]
 
 over the real tokens and features of document x. Where no relevance reaches a document (a head of zeros, for instance),
-both sums are 0, and its share counts as 0. What is explained is the gold logit, summed over the document's scored
-predictions.
+both sums are 0, and its share counts as 0. The explained output is the gold logit, summed over the document's
+scored predictions.
 """
 
 from torch import Tensor
@@ -31,7 +31,7 @@ def score(model, batches, softmax="taylor") -> LayerScores:
     """Mean share of relevance in the update of each block, (M,) float64 in [0, 1]; 0 for a block that adds nothing.
 
     softmax: "taylor" as in AttnLRP, or "constant", see `avss.engine.relevance`. Where a block normalises after the sum
-    (BERT, DistilBERT), there is no clean skip; its update is still what it changed. Raises `InputError` as
+    (BERT, DistilBERT), there is no clean skip; its update is still the change that it made. Raises `InputError` as
     `avss.engine.gradients.gradient_pass` and `avss.engine.relevance.attnlrp`.
     """
     with attnlrp(model, softmax):

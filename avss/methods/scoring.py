@@ -13,7 +13,7 @@ from avss.scores import LayerScores
 
 
 def reading_for(method: str, reading: Reading | str) -> Reading:
-    """The reading. Raises `InputError` for one that does not exist, and for any but `paper` with another method."""
+    """The reading. Raises `InputError` for an unknown one, and for any but `paper` if the method has no readings."""
     reading = Reading.parse(reading)
     if reading != Reading() and "reading" not in method_named(method).options:
         raise InputError(f"method {method} has no readings, and reading is {reading.name!r}; leave the reading out")

@@ -1,7 +1,7 @@
 """The relative size of a block's update, among the scores that EvoPress compares (Sieberling et al. 2024).
 
-It is E norm(u_i) / norm(h_i) with u_i = h_i - h_{i-1}, the Euclidean norms taken token by token. Over what the mean
-goes is our reading: all real tokens of all documents alike.
+It is E norm(u_i) / norm(h_i) with u_i = h_i - h_{i-1}, the Euclidean norms taken token by token. The mean over
+all real tokens of all documents, with equal weights, is our reading.
 """
 
 import torch
@@ -15,7 +15,7 @@ def _relative_norms(entering: Tensor, leaving: Tensor) -> Tensor:
     # Sums over features are products with ones, which a CPU does faster.
     ones = torch.ones(leaving.shape[-1], dtype=torch.float64, device=leaving.device)
     update = torch.mv((leaving - entering).square_(), ones).sqrt_()
-    # A hidden state of zeros that stays zero has an update of size 0, and 0 / 0 would be no number.
+    # A hidden state of zeros that stays zero has an update of size 0, and 0 / 0 would be NaN.
     return torch.where(update == 0, 0, update / torch.mv(leaving.square_(), ones).sqrt_())
 
 

@@ -22,7 +22,7 @@ def _itself(ratio: Number) -> Number:
 
 
 def _perplexity(nats: Number) -> Number:
-    # A perplexity above the range of float64 is infinite, which is no reason for a warning.
+    # A perplexity above the range of float64 is infinite, without a warning.
     with np.errstate(over="ignore"):
         return np.exp(nats)
 
@@ -72,7 +72,7 @@ def compute(metric: str, predictions, references) -> dict[str, float]:
     of `evaluate` cannot be written.
     """
     path = path_of(metric)
-    # Imported here: it takes seconds, and nothing else needs it.
+    # Imported here: it takes seconds, and only this function needs it.
     import evaluate
 
     try:

@@ -1,7 +1,7 @@
 """SQuAD's comparison of an answer with its references (Rajpurkar et al. 2016, 2018), one function a step.
 
-Written from the official evaluation script of version 2.0. Where every answer has a word besides articles it equals
-that of version 1.1; that of 2.0 also says what an empty answer is worth.
+Written from the official evaluation script of version 2.0. If every answer has a word besides articles,
+version 1.1 gives the same result. Version 2.0 also defines the score of an empty answer.
 """
 
 import re

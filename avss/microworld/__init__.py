@@ -1,9 +1,9 @@
-"""The embedded data: English-like text from a seeded generative grammar, at hand without a network.
+"""The embedded data: English-like text from a seeded generative grammar, without a network.
 
 `load` gives a genre as a `datasets.Dataset`. The splits of a genre share no entity (person, town, film, brand...) and
 no row, whatever their seeds, because every row names entities of its own split. Nor do they share a sentence that
 names one; what is said without a name ("The walls, rebuilt in granite, still stand.") may be said in any world.
-`entropy` gives the information in a text of a genre, from which follows the lowest perplexity that a model can reach.
+`entropy` gives the information in a text of a genre. It sets the lowest perplexity that a model can reach.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GENRES = {
     "passages": passages.generate,
     "answers": answers.generate,
 }
-# Genres of independent texts whose entropy is known, of passages the context: what their texts are about.
+# Genres with a known entropy (of passages: of the context), and the topics of their texts.
 TOPICS = {"posts": posts.TOPICS, "articles": articles.TOPICS, "passages": passages.TOPICS}
 # Split: its size unless asked otherwise.
 SPLITS = {"train": 40_000, "calibration": 2_000, "validation": 1_000}

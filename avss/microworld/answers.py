@@ -1,7 +1,7 @@
 """A question on a passage with a true and a false answer, both whole sentences, as pairs for hallucination scores.
 
-The false answer is of the right type but not what the passage says: three times of four something else that the passage
-tells, if it does (the other painter, another of its years), otherwise a name or number that it does not know.
+The false answer is of the right type but not what the passage says: three times of four, if possible, another fact of
+the passage (the other painter, another of its years), otherwise a name or number that the passage does not have.
 """
 
 import re
@@ -14,7 +14,7 @@ from avss.microworld.world import After
 
 
 def rivals(told: Told) -> list[str]:
-    """Answers of the right type that the passage tells of something else.
+    """Answers of the right type that the passage has for something else.
 
     The i-th role of one kind goes with the i-th of another, given name with family name; pairs that belong to nobody
     are not in the passage.
@@ -33,7 +33,7 @@ def rivals(told: Told) -> list[str]:
 
 
 def _stranger(told: Told, split: str, random: SplitMix64) -> str:
-    """An answer of the right type that the passage does not tell."""
+    """An answer of the right type that is not in the passage."""
     while True:
         facts = told.story.topic.facts(split, random)
         for role, source in told.story.topic.roles.items():

@@ -1,8 +1,8 @@
 """The entities of the microworld: people, films, restaurants, brands, towns, rivers..., with generated names.
 
 Each kind is one list of names, shuffled once and cut into three: no entity of one split appears in another, whatever
-the seed of the texts. Most names are a first and a last syllable, so that a name never met before is still made of
-pieces that were.
+the seed of the texts. Most names are a first and a last syllable, so a model has met the pieces of a new name
+before.
 """
 
 from functools import lru_cache

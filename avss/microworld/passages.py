@@ -2,8 +2,9 @@
 
 A passage tells some facts of a story (`stories`), of several people, places, dates or amounts, so that the answer
 cannot be found by its type alone; pronouns stand for names told before; the question has other words than the sentence.
-Seven passages of ten are about one subject, as those of SQuAD mostly are: there what is asked tells an answer from its
-rivals. The others are about two of a kind, much of it told twice, and one also has to find out which of them is meant.
+Seven passages of ten are about one subject, as those of SQuAD mostly are: there the question alone tells an answer from
+its rivals. The others are about two of a kind. Many facts are told of each, and the reader must also find out which of
+the two is meant.
 """
 
 import re
@@ -108,7 +109,7 @@ def interviews(split: str, seed: int) -> Iterator[tuple[str, list[tuple[str, str
 def excerpts(split: str, seed: int) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Endless passages cut down to what one kind of question needs, asked of both of the two that it can be asked of.
 
-    What is left is short, and who is meant is all that tells an answer from its rival.
+    The rest is short, and only the person meant tells an answer from its rival.
     """
     random = SplitMix64("excerpts", split, seed)
     while True:

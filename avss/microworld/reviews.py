@@ -2,8 +2,8 @@
 
 One judgement counts, the author's on the thing reviewed, and it is put together from parts: negation and its scope
 ("hardly", "not only", "never less than"), contrast (the main clause wins), expectations, embedded claims, agreement
-with somebody's opinion or disagreement. Around it stand words of praise and blame that do not count: the opinions of
-other people, remarks on other things, a plot, a title.
+with somebody's opinion or disagreement. The review also has words of praise and blame that do not count: the opinions
+of other people, remarks on other things, a plot, a title.
 """
 
 from collections.abc import Iterator

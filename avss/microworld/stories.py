@@ -1,7 +1,7 @@
 """Stories that passages tell and ask about, of one subject or of two of a kind, so that answers have rivals.
 
 `Question` names the sentences of a story that hold the answer. Its words are not those of the sentence. Some answers
-stand in a sentence before the one that is asked about, linked to it by a pronoun.
+are in an earlier sentence than the one that the question is about, linked to it by a pronoun.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Question:
     """A question on a fact of a story. `ask_NAME` are its wordings, `say_NAME` a statement of its {$answer}.
 
     answers: templates of the answer as the passage has it, the fullest first. told: the sentences that a passage must
-    have; the answer stands in the first.
+    have; the answer is in the first.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 A fact is a role with a value: an entity of the split (`people`, `towns`...), a word of a list, or a number later than
 another fact. Roles that draw from the same pool get different values, so that two people of a text never share a name
-and a list never repeats an item; everything else is the grammar's. What a text of a topic tells is therefore a product
+and a list never repeats an item; everything else is the grammar's. The facts of a text are therefore a product
 of independent, equally likely draws, and `avss.microworld.floor` can sum over them.
 """
 
@@ -40,7 +40,7 @@ class After:
 class Form:
     """Another form of the value of a role that draws from a list: the i-th of `forms` for the i-th of the list.
 
-    The forms differ from one another, so that telling one tells the fact.
+    The forms differ from one another, so each form reveals the fact.
     """
 
     role: str

@@ -15,14 +15,14 @@ WEIGHTS, CARD = "model.safetensors", "card.json"
 
 
 def names() -> list[str]:
-    """The models there are, by name, in alphabetical order."""
+    """The names of the embedded models, in alphabetical order."""
     return sorted(card.parent.name for card in FOLDER.glob(f"*/{CARD}"))
 
 
 def folder(name: str) -> Path:
     """The folder of an embedded model, once its weights are known to be the ones that its card describes.
 
-    Raises `InputError` for a name that there is not, and where the SHA-256 of the weights differs from the card's.
+    Raises `InputError` for an unknown name, and if the SHA-256 of the weights differs from the card's.
     """
     if name not in names():
         raise InputError(f"no embedded model {name!r}; choose one of: {', '.join(names())}")

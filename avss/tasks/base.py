@@ -1,4 +1,4 @@
-"""What a task measures: one numerator and one denominator a document, so that any resample can be valued."""
+"""The outcome of a task: one numerator and one denominator a document. Any resample of documents has a value."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """All facts of every task. A new task is a new file and an entry here.
 
-The functions of a task stand in its own file. They are imported on first use, so this module needs no torch.
+The functions of a task are in its own file. They are imported on first use, so this module needs no torch.
 """
 
 import importlib
@@ -22,7 +22,7 @@ class Task:
 
     name: what users type, and the name of its file in `avss/tasks`. metric: an entry of `avss.metrics.METRICS`.
     columns: names under which the text is looked for, in order. extra: further columns that the result depends on.
-    context: tokens a document or window has where the user does not say. windows: it cuts the text into windows and
+    context: tokens a document or window has by default. windows: it cuts the text into windows and
     runs the head at every token; otherwise the head runs at the last tokens alone. generated: the most tokens that
     it generates for a document.
     """
@@ -57,7 +57,8 @@ class Task:
         return self._module.examples
 
 
-# In this order their columns are looked for where no task is named: a context comes before the title that it has.
+# The order in which their columns are tried if no task is named. A row with a context also has a title, so the context
+# comes first.
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (

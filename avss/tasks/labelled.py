@@ -52,7 +52,7 @@ def rows_for(
     """The rows that a task uses for this purpose, the name of their text column, and the name of the data."""
     name = data if isinstance(data, str) else "data"
     if split is not None and not isinstance(data, str):
-        raise InputError(f"split {split!r} is of no use beside a Dataset, which is one; leave it out")
+        raise InputError(f"split {split!r} is given with a Dataset, which has no splits; leave the split out")
     dataset = load_data(data, split, purpose=purpose) if isinstance(data, str) else data
     dataset, column = usable_rows(dataset, task.columns, column, name)
     return sample(dataset, samples, seed), column, name

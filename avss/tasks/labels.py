@@ -72,7 +72,7 @@ def with_classes(dataset: Dataset, names: Sequence[str], *, measured: bool) -> t
 
 
 def _read(label: object) -> object:
-    """A label as int or text where it can be, None where the row has none."""
+    """A label as an int or a text, None if the row has none."""
     if isinstance(label, str):
         label = label.strip()
     elif isinstance(label, bool) or (isinstance(label, float) and label.is_integer()):
@@ -94,12 +94,12 @@ def _number(label: object) -> int | None:
 
 
 def _numbered(names: Sequence[str]) -> bool:
-    """Whether the names say no more than the numbers, as LABEL_0 and LABEL_1 do."""
+    """Whether the names only repeat the numbers, as LABEL_0 and LABEL_1 do."""
     return all(re.fullmatch(rf"(label[_ ]?)?{index}", _plain(name)) for index, name in enumerate(names))
 
 
 def _by_name(labels: list, own: Sequence[str] | None, names: Sequence[str]) -> list[int] | None:
-    """The classes by their names; None where one side has numbers alone."""
+    """The classes by their names; None if one side has only numbers."""
     index = {_plain(name): number for number, name in enumerate(names)}
     if len(index) < len(names):
         raise InputError(f"two classes of the model have one name ({', '.join(names)}); mend id2label in its config")

@@ -64,8 +64,8 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
 
 
 def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
-    """Whole documents cut at `context` tokens, every token labelled; those of one token predict nothing and are left
-    out. Raises `InputError` as `measure` for the model.
+    """Whole documents cut at `context` tokens, every token labelled. Documents of one token have no prediction and are
+    left out. Raises `InputError` as `measure` for the model.
     """
     _check(model)
     context = context_of(model, tokenizer, context)

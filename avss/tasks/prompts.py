@@ -1,4 +1,4 @@
-"""Prompts as token ids, for any tokenizer: BOS where it adds one, and a long text cut so that the rest stays whole."""
+"""Prompts as token ids, for any tokenizer: BOS if it adds one. Only the text is cut if a prompt is too long."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,8 @@ from avss.errors import InputError
 
 def encode(tokenizer, texts: list[str]) -> list[list[int]]:
     """Token ids of each text, after BOS where the tokenizer adds one, and with no other special token."""
-    # Left to itself a tokenizer may also end a text, and nothing could follow the prompt. It would warn of long texts,
-    # which are cut later.
+    # By default a tokenizer may also add an end token, and no text could follow the prompt. It would warn of long
+    # texts, which are cut later.
     begin = beginning(tokenizer)
     return [begin + ids for ids in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]]
 
@@ -43,14 +43,14 @@ def fitted(
                     f"and there is room for {room}; give a larger context"
                 )
             last = kept.get(index, len(ends[index]) - 1)
-            # In proportion, as what ends may be characters; from above, so that little more than needed is cut.
+            # In proportion, because the ends may be those of characters. From above, to cut little more than needed.
             kept[index] = max(0, last - max(1, (total - room) * last // total))
             texts[index] = whole[index][: ends[index][kept[index]]]
     return texts, ids
 
 
 def _token_ends(tokenizer, texts: list[str]) -> list[list[int]]:
-    """Where each text may be cut: after a token, or anywhere if the tokenizer does not tell where tokens end."""
+    """Where each text may be cut: after a token, or anywhere if the tokenizer does not report where tokens end."""
     if not texts or not tokenizer.is_fast:
         return [list(range(len(text) + 1)) for text in texts]
     found = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)

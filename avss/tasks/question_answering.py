@@ -22,9 +22,9 @@ MAX_NEW_TOKENS = TASKS["question_answering"].generated
 def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
     """F1 of each question, the best over its references; a question without answers expects the empty string.
 
-    column: holds the contexts; beside it are `question` and `answers`, as in SQuAD. Rows without a question, or whose
-    answers are not of that form, are left out. Raises `InputError` for a model that is no causal language model, where
-    no row is left, for a question that does not fit, and for logits that are not finite.
+    column: the column of the contexts. The data also needs `question` and `answers`, as in SQuAD. Rows without a
+    question, or whose answers are not of that form, are left out. Raises `InputError` for a model that is no causal
+    language model, where no row is left, for a question that does not fit, and for logits that are not finite.
     """
     dataset = _usable(model, dataset)
     context = context_of(model, tokenizer, context)
@@ -47,7 +47,7 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
 
 
 def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
-    """The prompt and the first reference, of which only the tokens of the answer are labelled.
+    """The prompt and the first reference. Only the tokens of the answer are labelled.
 
     Questions without an answer have no labels and are left out. Raises `InputError` as `measure`.
     """
@@ -130,7 +130,7 @@ def _answers(model, tokenizer, prompts: list[list[int]], number: int) -> list[st
         )
         cache, logits = output.past_key_values, output.logits[:, -1]
         best = logits.argmax(-1, keepdim=True)
-        # A row that holds NaN has it as its largest logit.
+        # The largest logit of a row with NaN is NaN.
         finite = logits.gather(-1, best)[:, 0].isfinite().tolist()
         ids = best.to(mask.device)
         for row, token in enumerate(ids[:, 0].tolist()):

@@ -58,7 +58,7 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
 def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
     """For a classifier the text and its class, for a causal language model the prompt with the right label word.
 
-    Of the latter only the tokens of the label word are labelled. Raises `InputError` as `measure`.
+    For a causal language model only the tokens of the label word are labelled. Raises `InputError` as `measure`.
     """
     dataset, classes, _ = _labelled(model, dataset, measured=False)
     context = context_of(model, tokenizer, context)
@@ -112,7 +112,7 @@ def _prompted(tokenizer, texts: list[str], context: int) -> list[_Prompted]:
 
     result = []
     for strings in fitted(tokenizer, [text.strip() for text in texts], render, context)[1]:
-        # A tokenizer may join the end of the prompt and the label, so where the label starts is seen from the ids.
+        # A tokenizer may join the end of the prompt and the label, so the start of the label is found from the ids.
         start, sequences = common_prefix(strings), strings[1:]
         tails = [tuple(ids[start:]) for ids in sequences]
         if start == 0 or not all(tails) or len(set(tails)) < len(tails):
@@ -136,7 +136,7 @@ class _Pass:
 
 
 def _passes(documents: list[_Prompted]) -> list[_Pass]:
-    """What to run: labels share a pass where one's input starts with the other's, as labels of one token always do."""
+    """The passes to run. Labels share a pass if one's input starts with the other's, as labels of one token do."""
     passes = []
     for number, document in enumerate(documents):
         own: list[_Pass] = []
@@ -157,7 +157,7 @@ def _verbalized(model, tokenizer, texts: list[str], context: int, batch_size: in
     with evaluating(model):
         for batch, chosen in enumerate(progress(by_length(passes, batch_size), "evaluating")):
             rows = [passes[index] for index in chosen]
-            # One entry a scored token: the row and position that predict it, the token, and whose it is.
+            # One entry a scored token: the row and position that predict it, the token, and its document and label.
             scored = [
                 (row, position - 1, document.sequences[label][position], number, label)
                 for row, ran in enumerate(rows)
@@ -186,7 +186,7 @@ def _verbalized(model, tokenizer, texts: list[str], context: int, batch_size: in
 
 @contextmanager
 def _entering(module: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that what enters the module is added to."""
+    """A list that collects the inputs of the module."""
     entered: list[Tensor] = []
     handle = module.register_forward_pre_hook(lambda module, args: entered.append(args[0]))
     try:
@@ -196,9 +196,9 @@ def _entering(module: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _rounding(head: nn.Module, hidden: Tensor, logits: Tensor, token: Tensor) -> Tensor:
-    """The gold logit as a narrow dtype has it less what float32 makes of it, (N,); hidden (N, F), logits (N, V).
+    """The gold logit in a narrow dtype minus the gold logit in float32, (N,); hidden (N, F), logits (N, V).
 
-    Between 16 and 32 bf16 knows steps of 0.125 only, in which many a positive review and a negative one are equal.
+    Between 16 and 32, bf16 has steps of 0.125. The logits of the two labels then often tie.
     """
     index = token.to(head.weight.device)
     weight = head.weight[index].to(logits.device, torch.float32)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: random models and text, times, the memory of tensors, and the file of results."""
+"""Shared by the benchmarks: random models and text, times, the memory of tensors, and the file of results."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def text(lengths: Iterable[int], batch: int, vocabulary: int, device: str = "cpu
 
 
 def ragged(documents: int, tokens: int) -> list[int]:
-    """Lengths of documents of which one in four is half as long, as real batches are ragged."""
+    """Lengths of documents, one in four half as long, because real batches are ragged."""
     return [tokens // 2 if index % 4 == 3 else tokens for index in range(documents)]
 
 

@@ -34,7 +34,7 @@ def prompts(arguments: argparse.Namespace) -> torch.Tensor:
 
 
 def timed(run: Callable, device: str) -> tuple[float, object]:
-    """Seconds, and what the run returned."""
+    """Seconds, and the result of the run."""
     if device == "cuda":
         began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         began.record()
@@ -48,7 +48,7 @@ def timed(run: Callable, device: str) -> tuple[float, object]:
 
 
 def read(model, ids: torch.Tensor):
-    """The prompt in one pass; of the logits only the last token's, as for generation."""
+    """The prompt in one pass, with the logits of the last token only, as for generation."""
     return model(input_ids=ids, use_cache=True, logits_to_keep=1)
 
 

@@ -29,7 +29,7 @@ def avss(model: nn.Module, batches: list[dict]) -> None:
 
 @torch.inference_mode()
 def kept(model: nn.Module, batches: list[dict]) -> list[tuple[float, float]]:
-    """Variance and sparsity of every layer over real tokens, from hidden states that are all kept until the end."""
+    """Variance and sparsity of every layer over real tokens, from hidden states that stay in memory until the end."""
     kept_states = []
     for batch in batches:
         states = run_bare(model, batch, output_hidden_states=True).hidden_states[1:]

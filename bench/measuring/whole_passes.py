@@ -15,7 +15,7 @@ from avss.engine.gold import gold, labels_of
 
 
 def whole_passes(model: nn.Module, batches: list[dict], masks: ArrayLike, **cache: None) -> Ablation:
-    """What `avss.engine.ablation.ablate` returns, from one whole forward pass for every mask and batch."""
+    """The result of `avss.engine.ablation.ablate`, from one whole forward pass for every mask and batch."""
     found = [np.concatenate([whole_pass(model, batch, mask) for batch in batches], axis=1) for mask in masks]
     loss, probability, count = np.stack(found, axis=1)
     tokens = int(sum(batch["attention_mask"].sum() for batch in batches))

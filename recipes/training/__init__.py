@@ -1,1 +1,1 @@
-"""What the recipes share: the text that models learn, the models, and the loop that trains them."""
+"""Shared by the recipes: the text that models learn, the models, and the loop that trains them."""

@@ -26,7 +26,7 @@ EXCERPTS = "excerpts"
 NAMES = (names.people, names.surnames, names.towns, names.rivers, names.instruments, names.brands)
 
 
-# A prompt, or text that asks for nothing, and the answer that follows it; a document has one of them or more.
+# A prompt, or text without a question, and the answer that follows it; a document has one of them or more.
 Turn = tuple[str, str]
 
 
@@ -66,8 +66,8 @@ def conversation(context: str, asked: list[tuple[str, str]]) -> list[Turn]:
 def tokenizer(texts: list[str], *, bos: bool) -> PreTrainedTokenizerFast:
     """A tokenizer of whole words with the space before them, of digits, and of the syllables of names.
 
-    A name is always cut into its syllables, so that the people of the evaluation world, never met in training, look
-    like those of training. Single letters keep any other word from being unknown. bos: a text begins with <s>.
+    A name is always cut into its syllables. The people of the evaluation world, never met in training, then look like
+    those of training. Single letters keep any other word from being unknown. bos: a text begins with <s>.
     """
     own = {name.lower() + end for pool in NAMES for name in pool("train") for end in ("", "s")}
     words = {piece for text in texts for piece in re.findall(PIECES, text) if piece.strip().lower() not in own}
@@ -167,8 +167,8 @@ def asked(
 ) -> Stream:
     """As `mixed`, for windows of `body` tokens, but many questions on a passage, which begins a window.
 
-    A passage that a window cuts teaches nothing about the questions behind the cut. All other documents are joined and
-    fill what the passages leave. Raises ValueError where there would be more passages than windows.
+    If a window cuts a passage, the questions behind the cut are lost. All other documents are joined and fill the room
+    that the passages leave. Raises ValueError if there would be more passages than windows.
     """
     tokens = windows * body
     begun = _taken(interviews(split, seed), shares["passages"] * tokens, tokenizer)

@@ -22,7 +22,7 @@ from .growing import SEED, Decoder, Lesson, card_of, grown, saved, through_lesso
 
 # Of the held-out world, for the card.
 EXCERPTS = 1000
-# That of Llama 3: with more of the rotary dimensions slow, narrow heads can match what stands far apart.
+# That of Llama 3: with more slow rotary dimensions, narrow heads can match tokens that are far apart.
 ROPE_THETA = 500_000.0
 
 
@@ -213,7 +213,7 @@ def asked_excerpts() -> Iterator[dict]:
 
 
 def measured(model: PreTrainedModel, tokenizer, context: int) -> dict:
-    """What the card says of the model, on the validation splits of all genres that have a task."""
+    """The results on the model's card, on the validation splits of all genres that have a task."""
     facts = {}
     for genre in ("posts", "articles"):
         facts |= language_modeling(model, tokenizer, genre, context)
@@ -253,7 +253,7 @@ def begun(chosen: Mini, tokenizer, out: Path, state: Path) -> None:
 def decoder(name: str, out: Path, state: Path) -> dict:
     """Train the model of this name into `out` and return the facts of its card.
 
-    What its stages make is rounded to bf16 in the folder `state/lesson-0`, from which its lessons go on. A folder that
+    The result of its stages is rounded to bf16 in the folder `state/lesson-0`, where its lessons start. A folder that
     is there is taken as it is: weights that were shipped before a lesson was added are continued when put there.
     """
     chosen = MINIS[name]
@@ -273,7 +273,7 @@ def decoder(name: str, out: Path, state: Path) -> dict:
 
     folder = through_lessons(chosen, chosen.lessons, stream_of, tokenizer, state)
 
-    # What is shipped is what is evaluated: read back, rounded to bf16, computed in float32.
+    # The shipped weights are evaluated: read back, rounded to bf16, computed in float32.
     model, read = load_model(str(folder.resolve()))
     card = json.loads((folder / "card.json").read_text()) | measured(model, read, chosen.context)
     saved(model, tokenizer, card, out)

@@ -28,9 +28,9 @@ LABELS = {0: "negative", 1: "positive"}
 def word_pieces(sentences: list[str]) -> DistilBertTokenizer:
     """A WordPiece vocabulary of whole words and the syllables of names.
 
-    Whole words are those of `sentences` except names; a name is always cut into its syllables, so that the
-    people of the evaluation world, never met in training, look like those of training. Single letters keep any other
-    word from being unknown.
+    Whole words are those of `sentences` except names; a name is always cut into its syllables. The
+    people of the evaluation world, never met in training, then look like those of training. Single letters keep any
+    other word from being unknown.
     """
     own = {name.lower() for pool in (names.people, names.brands) for name in pool("train")}
     words = {word for sentence in sentences for word in re.findall(r"\w+|[^\w\s]", sentence.lower())} - own
@@ -117,7 +117,7 @@ def distilbert(out: Path, state: Path) -> dict:
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
-    # What is shipped is what is evaluated: read back, rounded to bf16, computed in float32.
+    # The shipped weights are evaluated: read back, rounded to bf16, computed in float32.
     model, tokenizer = load_model(str(out.resolve()), device=device)
 
     def accuracy(removed: list[int]) -> float:

@@ -1,7 +1,7 @@
 """Language models that learn their skills while they are shallow and are then made deeper, twice as deep each time.
 
-As residual networks may be: of every block two are made, each of half the update (Chang et al. 2018, arXiv 1710.10348),
-and training goes on. A step of a shallow model is cheaper.
+Residual networks allow this: every block becomes two blocks of half the update (Chang et al. 2018, arXiv 1710.10348),
+and training continues. A step of a shallow model is cheaper.
 """
 
 import json
@@ -218,7 +218,8 @@ def losses_on(
 def grown(decoder: Decoder, tokenizer, stream: Stream, state: Path, settings: dict) -> tuple[PreTrainedModel, list]:
     """Train through all stages on `stream`; return the model and a report of each stage.
 
-    stream: at least steps x batch x body tokens. state: folder of checkpoints. settings: what else determines the run.
+    stream: at least steps x batch x body tokens. state: folder of checkpoints. settings: all else that determines the
+    run.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     set_seed(SEED)
@@ -271,7 +272,7 @@ def taught(decoder: Decoder, lesson: Lesson, model: PreTrainedModel, tokenizer, 
 
 
 def card_of(decoder: Decoder, model: PreTrainedModel, reports: list[dict]) -> dict:
-    """What a card says of shape and training."""
+    """The facts of shape and training on a card."""
     return {
         "architecture": type(model).__name__,
         "blocks": decoder.stages[-1][0],
@@ -298,7 +299,7 @@ def card_of(decoder: Decoder, model: PreTrainedModel, reports: list[dict]) -> di
 
 
 def saved(model: PreTrainedModel, tokenizer, card: dict, out: Path) -> None:
-    """Write a model in bf16, its tokenizer and its card; the card last, so that where it is, all is."""
+    """Write a model in bf16, its tokenizer and its card; the card last, so a folder with a card is complete."""
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
     write_whole(out / "card.json", json.dumps(card, indent=1) + "\n")
@@ -309,8 +310,8 @@ def through_lessons(
 ) -> Path:
     """Teach the model in `state/lesson-0` each lesson in turn; return the folder of the last.
 
-    What each lesson makes is rounded to bf16 in a folder of its own; one that is there is taken as it is. The card says
-    what each was and which weights it began with.
+    The result of each lesson is rounded to bf16 in a folder of its own. An existing folder is taken as it is. The card
+    describes each lesson and names the weights that it started from.
     """
     folder = state / "lesson-0"
     for number, lesson in enumerate(lessons, 1):

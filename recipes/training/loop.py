@@ -1,7 +1,7 @@
 """The training loop shared by the recipes: linear warm-up, cosine decay, resumable.
 
 A recipe gives a model, its optimisers and a function from step number to loss. The batch depends on the step alone, so
-a run that was killed continues from its last checkpoint exactly as if nothing had happened. A checkpoint is one file in
+a killed run continues from its last checkpoint exactly as an uninterrupted one. A checkpoint is one file in
 safetensors. Its metadata state the step, so the step and the weights always belong together.
 """
 

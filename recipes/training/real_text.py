@@ -1,6 +1,6 @@
-"""Real text for the reference decoders: what lies under AVSS_DATA, and the documentation of installed packages.
+"""Real text for the reference decoders: the files under AVSS_DATA, and the documentation of installed packages.
 
-Nothing of it is an evaluation split of `profiles/reference.yaml`: no comment of Hacker News' `comments_2021`, no
+It holds no evaluation split of `profiles/reference.yaml`: no comment of Hacker News' `comments_2021`, no
 passage of `pile_extraction/validation`, no paragraph of `squad/validation`, no sentence of `sst2/validation`.
 """
 
