@@ -17,7 +17,7 @@ from pathlib import Path
 from avss import __version__, selection
 from avss.errors import InputError, is_panic
 from avss.files import write_whole
-from avss.options import PLAIN_CONTEXT, parser
+from avss.options import PLAIN_CONTEXT, check_compensation, parser
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
 from avss.runs.batch_sizes import is_out_of_memory
 
@@ -45,7 +45,8 @@ def _inputs(arguments: argparse.Namespace) -> list[str]:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from avss.data import batches, context_of, load_data, sample, usable_rows
+    from avss import calibration
+    from avss.data import batches, context_of
     from avss.engine.gold import is_classifier
     from avss.methods import method_named, score
     from avss.methods.scoring import reading_for
@@ -57,11 +58,7 @@ def _score(arguments: argparse.Namespace) -> None:
     method, reading = method_named(arguments.method), reading_for(arguments.method, arguments.reading)
     task = task_named(arguments.task) if arguments.task else None
     _check_numbers(arguments)
-    dataset = load_data(arguments.data, arguments.split, purpose="calibration")
-    tasks = [task] if task else TASKS.values()
-    columns = tuple(dict.fromkeys(column for each in tasks for column in each.columns))
-    dataset, column = usable_rows(dataset, columns, arguments.column, f"data {arguments.data}")
-    dataset = sample(dataset, arguments.samples, arguments.seed)
+    dataset, column = calibration.rows(arguments, [task] if task else TASKS.values())
     model, tokenizer = _model(arguments)
     if task is None and method.reads_labels and is_classifier(model):
         task = TASKS["sentiment"]
@@ -93,11 +90,15 @@ def _score(arguments: argparse.Namespace) -> None:
 
 
 def _prune(arguments: argparse.Namespace) -> None:
-    inputs = _inputs(arguments)
-    out = checked_output(arguments.out, arguments.force, folder=True, inputs=inputs, own=check_own_folder)
+    out = checked_output(arguments.out, arguments.force, folder=True, inputs=_inputs(arguments), own=check_own_folder)
     check_space(out)
+    _check_numbers(arguments)
+    check_compensation(arguments)
+    from avss import calibration
+    from avss.architectures import blocks_of
+    from avss.compensation import compensate
     from avss.models import load_model, stored_dtype
-    from avss.pruning import parameter_share, prune, save_pruned
+    from avss.pruning import kept_layers, parameter_share, prune, save_pruned
     from avss.scores import LayerScores
 
     scores = LayerScores.load(arguments.scores)
@@ -106,6 +107,7 @@ def _prune(arguments: argparse.Namespace) -> None:
         removed = sorted(scores.lowest(wanted))
     else:
         removed = _by_rule(arguments.rule, scores)
+    rows = calibration.rows(arguments) if arguments.compensate else None
     dtype = arguments.dtype or stored_dtype(arguments.model)
     model, tokenizer = load_model(arguments.model, dtype=dtype, device="cpu")
     named = model.config.architectures
@@ -114,8 +116,6 @@ def _prune(arguments: argparse.Namespace) -> None:
             f"model {arguments.model} is a {named[0]}, which loads as {type(model).__name__} and would lose its head; "
             f"save it as a class that an Auto class of transformers loads"
         )
-    from avss.architectures import blocks_of
-
     total = len(blocks_of(model))
     if total != len(scores.values):
         raise InputError(
@@ -133,6 +133,10 @@ def _prune(arguments: argparse.Namespace) -> None:
         "share_of_parameters": round(share, 6),
         "avss": __version__,
     }
+    if rows:
+        kept_layers(model, removed)
+        text, used = calibration.plain_text(arguments, model, tokenizer, *rows)
+        facts["compensation"] = {"cuts": [cut._asdict() for cut in compensate(model, removed, text)]} | used
     save_pruned(prune(model, removed), tokenizer, out, facts, force=arguments.force)
     named = ", ".join(map(str, removed))
     print(f"{out}: removed {len(removed)} of {total} layers ({named}), {share:.1%} of the parameters")
@@ -329,7 +333,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
             return _internal(error, parsed.debug)
-        ways = [way for option, way in LESS_MEMORY.items() if hasattr(parsed, option)] or ["a larger device"]
+        # Pruning reads text only to compensate.
+        given = {"dtype": parsed.dtype} if getattr(parsed, "compensate", True) is False else vars(parsed)
+        ways = [way for option, way in LESS_MEMORY.items() if option in given] or ["a larger device"]
         reason = " ".join(str(error).split()[:12])
         return _failed(f"memory ran out ({reason} ...); give {' or '.join(ways)}")
     except BaseException as error:

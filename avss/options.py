@@ -5,10 +5,13 @@ import os
 from collections.abc import Callable, Mapping
 
 from avss import __version__
+from avss.errors import InputError
 from avss.tasks.catalogue import TASKS
 
 # Tokens a document where no task shows it.
 PLAIN_CONTEXT = 128
+# Documents of calibration text.
+CALIBRATING = 512
 
 
 def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
@@ -42,8 +45,8 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
             where.add_argument("--device", help="a torch device (default: a GPU if there is one)")
             where.add_argument("--device-map", help="auto, for instance: how accelerate spreads the blocks over GPUs")
 
-    def with_data(added: argparse.ArgumentParser) -> None:
-        added.add_argument("--data", required=True, help=f"{anything} such as microworld/reviews")
+    def with_data(added: argparse.ArgumentParser, required: bool = True) -> None:
+        added.add_argument("--data", required=required, help=f"{anything} such as microworld/reviews")
         added.add_argument("--split", help="default: the usual one for the purpose")
         added.add_argument("--column", help="the column that holds the text (default: the usual names)")
         added.add_argument("--seed", type=int, default=0, help="draws the documents (default: %(default)s)")
@@ -65,7 +68,7 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
         help=f"show documents as this task does, with its labels: {tasks} "
         "(default: plain text; for methods that need a classifier's labels, sentiment)",
     )
-    scoring.add_argument("--samples", type=int, default=512, help="documents (default: %(default)s)")
+    scoring.add_argument("--samples", type=int, default=CALIBRATING, help="documents (default: %(default)s)")
     scoring.add_argument(
         "--context", type=int, help=f"tokens a document (default: the task's; without a task {PLAIN_CONTEXT})"
     )
@@ -78,6 +81,14 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     amount.add_argument("--layers", type=int, help="how many layers to remove")
     amount.add_argument("--fraction", type=float, help="share of layers to remove, rounded to whole layers")
     amount.add_argument("--rule", help="cumulative(MASS) or released_code(MASS), by the share of the summed scores")
+    pruning.add_argument(
+        "--compensate",
+        action="store_true",
+        help="give the hidden state behind removed layers its size back, as measured on --data",
+    )
+    with_data(pruning, required=False)
+    pruning.add_argument("--samples", type=int, default=CALIBRATING, help="documents (default: %(default)s)")
+    pruning.add_argument("--context", type=int, help=f"tokens a document (default: {PLAIN_CONTEXT})")
     with_output(pruning, True, "folder of the pruned model")
 
     evaluating = command("evaluate", "Measure a model on a task.")
@@ -98,3 +109,10 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     command("methods", "List the methods and where they come from.")
     command("models", "List the embedded models.")
     return whole
+
+
+def check_compensation(arguments: argparse.Namespace) -> None:
+    """Raises `InputError` unless `avss prune` is given both `--compensate` and `--data`, or neither."""
+    if arguments.compensate != bool(arguments.data):
+        given, lacking = ("--compensate", "--data") if arguments.compensate else ("--data", "--compensate")
+        raise InputError(f"{given} is given without {lacking}; compensation needs both, and other pruning neither")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from safetensors import SafetensorError
 from torch import nn
 
+from avss import compensation
 from avss.architectures import architecture_of, blocks_of
 from avss.errors import InputError
 from avss.files import sha256, whole_folder
@@ -48,7 +49,8 @@ def _shorten(model: nn.Module, keep: list[int]) -> None:
         setattr(config, name, type(value)(value[index] for index in keep))
 
 
-def _kept(model: nn.Module, layers: Iterable[int]) -> list[int]:
+def kept_layers(model: nn.Module, layers: Iterable[int]) -> list[int]:
+    """The indices of the blocks that stay, ascending. Raises `InputError` as `prune`."""
     flag = architecture_of(model).bound_to_depth
     if flag and getattr(model.config, flag, False):
         raise InputError(
@@ -60,13 +62,20 @@ def _kept(model: nn.Module, layers: Iterable[int]) -> list[int]:
     return [index for index in range(total) if index not in removed]
 
 
-def prune(model: nn.Module, layers: Iterable[int]) -> nn.Module:
+def prune(model: nn.Module, layers: Iterable[int], *, compensate: Iterable[dict] | None = None) -> nn.Module:
     """Remove these blocks (indices from 0) in place and return the model.
 
-    Raises `InputError` for a layer out of range or named twice, for no layer or all, for a family not in the table, and
-    for a model whose blocks scale by their index.
+    compensate: calibration batches, dicts of tensors (B, T) as `avss.batches` gives. With them the hidden state behind
+    each run of removed blocks gets back its size; `avss.compensation.compensate` has the formula.
+
+    Raises `InputError` for a layer out of range or named twice, for no layer or all, for a family not in the table, for
+    a model whose blocks scale by their index, and, with `compensate`, as `avss.compensation.compensate` does.
     """
-    _shorten(model, _kept(model, layers))
+    layers = list(layers)
+    keep = kept_layers(model, layers)
+    if compensate is not None:
+        compensation.compensate(model, layers, compensate)
+    _shorten(model, keep)
     return model
 
 
@@ -78,7 +87,7 @@ def skipping(model: nn.Module, layers: Iterable[int]) -> Iterator[nn.Module]:
     """
     layers = list(layers)
     blocks, config = blocks_of(model), model.config
-    keep = _kept(model, layers) if layers else list(range(len(blocks)))
+    keep = kept_layers(model, layers) if layers else list(range(len(blocks)))
     depth, lists = config.num_hidden_layers, _per_layer_lists(config, len(blocks))
     try:
         _shorten(model, keep)

@@ -12,9 +12,10 @@ PACKAGE = Path(__file__).parent.parent / "avss"
 ROOMS = {
     "ground": ("errors", "files", "progress", "outputs", "store", "records", "architectures", "identity"),
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
-    "paper": ("equations", "reading", "moments", "selection", "scores", "pruning", "intervals"),
+    "paper": ("equations", "reading", "moments", "selection", "scores", "intervals"),
     "models": ("models", "checkpoint", "gguf_files", "hub"),
-    "command": ("cli", "options"),
+    "removal": ("pruning", "compensation"),
+    "command": ("cli", "options", "calibration"),
 }
 # The rooms, or single modules, that a room may import beside itself.
 MAY_IMPORT = {
@@ -24,17 +25,18 @@ MAY_IMPORT = {
     "mini": ("ground",),
     "microworld": ("ground",),
     "engine": ("ground", "paper"),
+    "removal": ("ground", "paper", "engine"),
     "models": ("ground", "engine", "mini", "runs.batch_sizes"),
     "data": ("ground", "engine", "microworld"),
     "methods": ("ground", "facts", "paper", "engine"),
     "tasks": ("ground", "facts", "paper", "engine", "data"),
-    "runs": ("ground", "facts", "paper", "engine", "mini", "models", "data", "methods", "tasks"),
+    "runs": ("ground", "facts", "paper", "engine", "removal", "mini", "models", "data", "methods", "tasks"),
     "report": ("ground", "facts", "paper", "mini", "runs.profile", "runs.provenance"),
-    "command": ("ground", "facts", "paper", "mini", "engine", "models", "data", "methods", "tasks", "runs"),
+    "command": ("ground", "facts", "paper", "mini", "engine", "removal", "models", "data", "methods", "tasks", "runs"),
 }
 WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.provenance")
 # Of the rooms that work without torch, the modules that need a model.
-NEED_A_MODEL = ("architectures", "identity", "pruning")
+NEED_A_MODEL = ("architectures", "identity")
 HEAVY = ("torch", "transformers", "datasets")
 MOST_LINES = 350
 

@@ -1,0 +1,193 @@
+"""Magnitude compensation: the residual stream behind removed blocks gets back the size that they gave it.
+
+A cut is a maximal run of removed blocks. At each cut the hidden state is multiplied by
+
+    s = mean over channels c of (mean over tokens of abs(h_out,c)) / (mean over tokens of abs(h_in,c)),
+
+where h_in enters the run and h_out leaves it (Prune&Comp, arXiv 2507.18212). Here all cuts are measured jointly, in the
+model before any removal. The paper removes one block at a time and measures in the compensated model that is left:
+prune one block, score again, prune the next.
+
+No weight multiplies a residual stream, so other weights carry the factor.
+
+- Where branches normalise what they read, and a norm follows the last block, the stream behind the cut is divided by s
+  instead: the output matrices and biases of all branches behind it are. Prune&Comp multiplies the embedding and the
+  blocks before the cut. Both compute the same but for the epsilon of the norms. Behind the cut the stream is larger, so
+  epsilon matters less, and embedding and head stay as they are, tied or not. With v, the variance (LayerNorm) or mean
+  square (RMSNorm) of the divided stream, the output of a norm behind the cut is off by the share
+  epsilon abs(1 - 1/s^2) / (2 v).
+- Where a norm ends the embedding and each block, as in BERT, the gain and bias of the norm before the cut are
+  multiplied by s, which is exact.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from avss.architectures import architecture_of, blocks_of
+from avss.engine.modes import evaluating
+from avss.engine.observe import hooked
+from avss.engine.passes import passes, uncached
+from avss.errors import InputError
+from avss.selection import checked_layers
+
+
+class Cut(NamedTuple):
+    """A maximal run of removed blocks, its first and last index in the whole model, and the factor s behind it."""
+
+    first: int
+    last: int
+    scale: float
+
+
+def compensate(model: nn.Module, layers: Iterable[int], batches: Iterable[dict]) -> list[Cut]:
+    """Put the factor of each cut into the weights of the blocks that stay, in place; `layers` are to be removed next.
+
+    batches: as for `avss.score`, dicts of tensors (B, T). Sums are over real tokens, in float64. A channel that is zero
+    on every token before the cut has no ratio and is left out of the mean. Each weight is rounded once to its dtype.
+    Returns the cuts, ascending. Raises `InputError`, before anything has changed, for layers as `avss.prune` does, for
+    no batch, for activations or a factor that are not finite or zero, and for a model whose weights cannot hold the
+    factor.
+    """
+    if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
+        raise InputError(
+            f"batches for compensation are of type {type(batches).__name__}; give an iterable of batches, such as "
+            f"avss.batches makes of a list of texts"
+        )
+    runs = _runs(checked_layers(layers, len(blocks_of(model))))
+    _check(model, runs)
+    cuts = _measured(model, runs, batches)
+    changes = _changes(model, cuts)
+    for parameter, factor in changes:
+        if parameter.abs().max().double() * factor > torch.finfo(parameter.dtype).max:
+            raise InputError(
+                f"a weight times {factor:.3g} does not fit in {parameter.dtype}; load the model in a wider dtype"
+            )
+    with torch.no_grad():
+        for parameter, factor in changes:
+            parameter.copy_(parameter.double() * factor)
+    return cuts
+
+
+def _runs(layers: Iterable[int]) -> list[tuple[int, int]]:
+    """The first and the last index of each maximal run, ascending."""
+    runs: list[tuple[int, int]] = []
+    for layer in sorted(layers):
+        if runs and runs[-1][1] == layer - 1:
+            runs[-1] = runs[-1][0], layer
+        else:
+            runs.append((layer, layer))
+    return runs
+
+
+def _norms_first(model: nn.Module) -> bool:
+    return architecture_of(model).normalises_first(model.config)
+
+
+def _branch_ends(model: nn.Module, layer: int) -> dict[str, nn.Module]:
+    """The modules whose outputs this block adds to the residual stream, by their paths in it."""
+    names, block = architecture_of(model), blocks_of(model)[layer]
+    return {path: block.get_submodule(path) for path in (names.attention, names.mlp)}
+
+
+def _check(model: nn.Module, runs: list[tuple[int, int]]) -> None:
+    """Raises `InputError` for a model whose weights cannot hold a factor at these cuts."""
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise _refusal(model, "some of its weights are offloaded")
+    if not _norms_first(model):
+        for first, _ in runs:
+            _norm_before(model, first)
+        return
+    if not _norms_outside(model):
+        raise _refusal(model, "no norm follows its last block")
+    for layer in range(len(blocks_of(model))):
+        for path, module in _branch_ends(model, layer).items():
+            if not (isinstance(module, nn.Linear | Conv1D) and module.weight.is_floating_point()):
+                raise _refusal(model, f"{path} of layer {layer}, a {type(module).__name__}, is no plain linear layer")
+
+
+def _refusal(model: nn.Module, reason: str) -> InputError:
+    return InputError(f"this {model.config.model_type} model cannot be compensated: {reason}; prune it without")
+
+
+def _norms_outside(model: nn.Module) -> list[nn.Module]:
+    """The norms of the base model that belong to no block."""
+    inside = set(blocks_of(model).modules())
+    return [part for part in model.base_model.modules() if part not in inside and "Norm" in type(part).__name__]
+
+
+def _norm_before(model: nn.Module, layer: int) -> nn.Module:
+    """The norm whose output enters this block, in a model where a norm ends the embedding and each block."""
+    if layer:
+        found = [part for part in blocks_of(model)[layer - 1].modules() if "Norm" in type(part).__name__][-1:]
+    else:
+        found = _norms_outside(model)
+    if len(found) != 1 or not any(True for _ in found[0].parameters(recurse=False)):
+        raise _refusal(model, f"no norm with a gain ends where layer {layer} begins")
+    return found[0]
+
+
+def _measured(model: nn.Module, runs: list[tuple[int, int]], batches: Iterable[dict]) -> list[Cut]:
+    """The factor of each cut, from one forward pass over the whole model without the head."""
+    # Sums of absolute values a channel, before and behind each cut, by the layer that they enter or leave.
+    entering = dict.fromkeys((first for first, _ in runs), 0)
+    leaving = dict.fromkeys((last for _, last in runs), 0)
+    # The outputs of the norms before the cuts, where norms come last: they have to be the inputs of the runs.
+    normed: dict[int, Tensor] = {}
+    mask = torch.empty(0, dtype=torch.bool)
+
+    def receive(layer: int, output: Tensor, given: Tensor | None) -> None:
+        if layer in normed and not torch.allclose(
+            normed[layer].to(given.device), given, rtol=0, atol=0, equal_nan=True
+        ):
+            raise _refusal(model, f"no norm with a gain ends where layer {layer} begins")
+        for sums, hidden in ((entering, given), (leaving, output)):
+            if layer in sums:
+                real = hidden.reshape(-1, hidden.shape[-1])[mask.to(hidden.device).reshape(-1)]
+                sums[layer] = sums[layer] + real.to(torch.float64).abs().sum(0)
+
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(model))
+        stack.enter_context(hooked(model, "block_update", receive))
+        for first in () if _norms_first(model) else entering:
+            norm = _norm_before(model, first)
+            handle = norm.register_forward_hook(
+                lambda module, args, output, first=first: normed.update({first: output})
+            )
+            stack.callback(handle.remove)
+        for each in passes(model, batches, "calibrating"):
+            mask = each.mask
+            model.base_model(**each.inputs, **uncached(model))
+    return [Cut(first, last, _scale(first, last, entering[first].cpu(), leaving[last].cpu())) for first, last in runs]
+
+
+def _scale(first: int, last: int, before: Tensor, behind: Tensor) -> float:
+    """The factor of one cut. before, behind: (F,) float64, sums of absolute values of each channel."""
+    moving = before > 0
+    scale = (behind[moving] / before[moving]).mean().item()
+    finite = torch.stack((before, behind)).isfinite().all()
+    if not (finite and 0 < scale < float("inf")):
+        raise InputError(
+            f"the factor for removed layers {first} to {last} is {scale:g}: hidden states there are zero, NaN or "
+            f"infinite; load the model in a wider dtype, or prune it without compensation"
+        )
+    return scale
+
+
+def _changes(model: nn.Module, cuts: list[Cut]) -> list[tuple[nn.Parameter, float]]:
+    """The parameters that hold the factors, each with the number that it is multiplied by."""
+    if not _norms_first(model):
+        changes = [(_norm_before(model, cut.first), cut.scale) for cut in cuts]
+    else:
+        removed = {layer for cut in cuts for layer in range(cut.first, cut.last + 1)}
+        changes = []
+        for layer in range(cuts[0].last + 1, len(blocks_of(model))):
+            if layer not in removed:
+                factor = 1 / math.prod(cut.scale for cut in cuts if cut.last < layer)
+                changes += [(module, factor) for module in _branch_ends(model, layer).values()]
+    return [(parameter, factor) for module, factor in changes for parameter in module.parameters(recurse=False)]
