@@ -17,7 +17,7 @@ from pathlib import Path
 from avss import __version__, selection
 from avss.errors import InputError, is_panic
 from avss.files import write_whole
-from avss.options import PLAIN_CONTEXT, parser
+from avss.options import PLAIN_CONTEXT, method_options, parser
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
 from avss.runs.batch_sizes import is_out_of_memory
 
@@ -57,6 +57,7 @@ def _score(arguments: argparse.Namespace) -> None:
     method, reading = method_named(arguments.method), reading_for(arguments.method, arguments.reading)
     task = task_named(arguments.task) if arguments.task else None
     _check_numbers(arguments)
+    options = method_options(arguments.option, method, arguments.seed)
     dataset = load_data(arguments.data, arguments.split, purpose="calibration")
     tasks = [task] if task else TASKS.values()
     columns = tuple(dict.fromkeys(column for each in tasks for column in each.columns))
@@ -71,7 +72,6 @@ def _score(arguments: argparse.Namespace) -> None:
         text = task_batches(model, tokenizer, task.name, dataset, column=column, **shape)
     else:
         text = batches(dataset[column], tokenizer, **shape)
-    options = {"seed": arguments.seed} if "seed" in method.options else {}
     scores = score(model, text, arguments.method, reading=reading, **options)
     facts = {
         "model": arguments.model,

@@ -1,10 +1,13 @@
 """The options of the `avss` command, one parser a command."""
 
 import argparse
+import json
 import os
 from collections.abc import Callable, Mapping
 
 from avss import __version__
+from avss.errors import InputError
+from avss.methods.catalogue import Method
 from avss.tasks.catalogue import TASKS
 
 # Tokens a document where no task shows it.
@@ -58,6 +61,13 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     with_data(scoring)
     scoring.add_argument("--method", default="avss", help="see `avss methods` (default: %(default)s)")
     scoring.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the method, such as players=sublayers for shapley; may be given again",
+    )
+    scoring.add_argument(
         "--reading", default="paper", help="paper or released-code, with changes such as paper,epsilon=1e-3"
     )
     scoring.add_argument(
@@ -98,3 +108,23 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     command("methods", "List the methods and where they come from.")
     command("models", "List the embedded models.")
     return whole
+
+
+def method_options(texts: list[str], method: Method, seed: int) -> dict:
+    """The options of a method from texts NAME=VALUE, and the seed where it has one.
+
+    A value is a number, true, false or null as JSON spells it, and otherwise text. Raises `InputError` for a name that
+    the method lacks.
+    """
+    known = [name for name in method.options if name not in ("reading", "seed")]
+    given = {"seed": seed} if "seed" in method.options else {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            listed = ", ".join(known) or "none"
+            raise InputError(f"--option {text} does not fit method {method.name}; give NAME=VALUE, of these: {listed}")
+        try:
+            given[name] = json.loads(value)
+        except ValueError:
+            given[name] = value
+    return given
