@@ -17,7 +17,7 @@ from pathlib import Path
 from avss import __version__, selection
 from avss.errors import InputError, is_panic
 from avss.files import write_whole
-from avss.options import PLAIN_CONTEXT, check_compensation, parser
+from avss.options import PLAIN_CONTEXT, check_compensation, check_numbers, check_positive, method_options, parser
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
 from avss.runs.batch_sizes import is_out_of_memory
 
@@ -57,7 +57,8 @@ def _score(arguments: argparse.Namespace) -> None:
     out = checked_scores_output(arguments.out, arguments.force, _inputs(arguments))
     method, reading = method_named(arguments.method), reading_for(arguments.method, arguments.reading)
     task = task_named(arguments.task) if arguments.task else None
-    _check_numbers(arguments)
+    check_numbers(arguments)
+    options = method_options(arguments.option, method, arguments.seed)
     dataset, column = calibration.rows(arguments, [task] if task else TASKS.values())
     model, tokenizer = _model(arguments)
     if task is None and method.reads_labels and is_classifier(model):
@@ -68,7 +69,6 @@ def _score(arguments: argparse.Namespace) -> None:
         text = task_batches(model, tokenizer, task.name, dataset, column=column, **shape)
     else:
         text = batches(dataset[column], tokenizer, **shape)
-    options = {"seed": arguments.seed} if "seed" in method.options else {}
     scores = score(model, text, arguments.method, reading=reading, **options)
     facts = {
         "model": arguments.model,
@@ -92,7 +92,7 @@ def _score(arguments: argparse.Namespace) -> None:
 def _prune(arguments: argparse.Namespace) -> None:
     out = checked_output(arguments.out, arguments.force, folder=True, inputs=_inputs(arguments), own=check_own_folder)
     check_space(out)
-    _check_numbers(arguments)
+    check_numbers(arguments)
     check_compensation(arguments)
     from avss import calibration
     from avss.architectures import blocks_of
@@ -158,7 +158,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     task_named(arguments.task)
     if arguments.out:
         checked_output(arguments.out, arguments.force, inputs=_inputs(arguments), own=check_own_result)
-    _check_numbers(arguments)
+    check_numbers(arguments)
     from avss.data import load_data, usable_rows
 
     dataset = load_data(arguments.data, arguments.split)
@@ -220,7 +220,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
     for name, number in (("--flops", arguments.flops), ("--bandwidth", arguments.bandwidth)):
         if number is not None:
-            _positive(name, number)
+            check_positive(name, number)
     profile = load_profile(arguments.profile)
     rows = [profile.row(arguments.row)] if arguments.row else profile.rows
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -239,20 +239,6 @@ def _plan(arguments: argparse.Namespace) -> int:
     for problem in problems:
         print(f"avss: error: {problem}", file=sys.stderr)
     return 2 if problems else 0
-
-
-def _positive(name: str, number: float) -> None:
-    if not (number > 0 and math.isfinite(number)):
-        raise InputError(f"{name} is {number}; give at least 1")
-
-
-def _check_numbers(arguments: argparse.Namespace) -> None:
-    """Raises `InputError` for numbers that fit no data and no model."""
-    for name in ("samples", "batch_size", "context"):
-        if getattr(arguments, name) is not None:
-            _positive(f"--{name.replace('_', '-')}", getattr(arguments, name))
-    if not 0 <= arguments.seed < 1 << 63:
-        raise InputError(f"--seed is {arguments.seed}; give a number from 0 to {(1 << 63) - 1}")
 
 
 COMMANDS = {

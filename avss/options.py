@@ -1,11 +1,14 @@
 """The options of the `avss` command, one parser a command."""
 
 import argparse
+import json
+import math
 import os
 from collections.abc import Callable, Mapping
 
 from avss import __version__
 from avss.errors import InputError
+from avss.methods.catalogue import Method
 from avss.tasks.catalogue import TASKS
 
 # Tokens a document where no task shows it.
@@ -60,6 +63,13 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     with_model(scoring)
     with_data(scoring)
     scoring.add_argument("--method", default="avss", help="see `avss methods` (default: %(default)s)")
+    scoring.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the method, such as players=sublayers for shapley; may be given again",
+    )
     scoring.add_argument(
         "--reading", default="paper", help="paper or released-code, with changes such as paper,epsilon=1e-3"
     )
@@ -116,3 +126,38 @@ def check_compensation(arguments: argparse.Namespace) -> None:
     if arguments.compensate != bool(arguments.data):
         given, lacking = ("--compensate", "--data") if arguments.compensate else ("--data", "--compensate")
         raise InputError(f"{given} is given without {lacking}; compensation needs both, and other pruning neither")
+
+
+def method_options(texts: list[str], method: Method, seed: int) -> dict:
+    """The options of a method from texts NAME=VALUE, and the seed where it has one.
+
+    A value is a number, true, false or null as JSON spells it, and otherwise text. Raises `InputError` for a name that
+    the method lacks.
+    """
+    known = [name for name in method.options if name not in ("reading", "seed")]
+    given = {"seed": seed} if "seed" in method.options else {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            listed = ", ".join(known) or "none"
+            raise InputError(f"--option {text} does not fit method {method.name}; give NAME=VALUE, of these: {listed}")
+        try:
+            given[name] = json.loads(value)
+        except ValueError:
+            given[name] = value
+    return given
+
+
+def check_positive(name: str, number: float) -> None:
+    """Raises `InputError` unless the number of this option is positive and finite."""
+    if not (number > 0 and math.isfinite(number)):
+        raise InputError(f"{name} is {number}; give at least 1")
+
+
+def check_numbers(arguments: argparse.Namespace) -> None:
+    """Raises `InputError` for numbers that fit no data and no model."""
+    for name in ("samples", "batch_size", "context"):
+        if getattr(arguments, name) is not None:
+            check_positive(f"--{name.replace('_', '-')}", getattr(arguments, name))
+    if not 0 <= arguments.seed < 1 << 63:
+        raise InputError(f"--seed is {arguments.seed}; give a number from 0 to {(1 << 63) - 1}")

@@ -5,6 +5,7 @@ scores, in the tests of their method.
 """
 
 import copy
+import itertools
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
@@ -232,6 +233,33 @@ def turns(model, batches) -> list[int]:
     return [order.index(layer) + 1 if layer in order else layers for layer in range(layers)]
 
 
+def over_all_orders(value, players: int) -> np.ndarray:
+    """Shapley values by definition: the mean gain as the player joins, over all orders, (players, documents)."""
+    gains = []
+    for order in itertools.permutations(range(players)):
+        there, gain = np.zeros((1, players), dtype=bool), {}
+        for player in order:
+            before = value(there)[0]
+            there[0, player] = True
+            gain[player] = value(there)[0] - before
+        gains.append([gain[player] for player in range(players)])
+    return np.mean(gains, axis=0)
+
+
+def mean_gains(model, batches) -> np.ndarray:
+    """Layer Shapley: the mean gain in log-likelihood as a block joins others, over all orders; others pass h on."""
+    layers, known = len(blocks_of(model)), {}
+
+    def value(there):
+        name = there.tobytes()
+        if name not in known:
+            with forced(model, {layer: 0 for layer in range(layers) if not there[0, layer]}):
+                known[name] = -mean_loss(model, batches)
+        return np.array([[known[name]]])
+
+    return over_all_orders(value, layers)[:, 0]
+
+
 def normalized_avss(model, batches, epsilon=0.01) -> list[float]:
     """AVSS: Eqs. 1, 4, 7 and 8 over all real activations at once; S = 1/N where none is near zero."""
     scores = []
@@ -297,6 +325,7 @@ ORACLES: dict[str, Callable] = {
     "angular": angles,
     "leave_one_out": loss_increases,
     "greedy": turns,
+    "shapley": mean_gains,
     "magnitude": mean_weights,
     "random": random_order,
     "last": from_the_end,

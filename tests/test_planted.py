@@ -24,7 +24,9 @@ def test_blocks_that_add_nothing_score_zero_and_all_others_more(planted, method,
     assert [layer for layer in range(8) if values[layer] > 0] == [n for n in range(8) if n not in planted.layers]
 
 
-@pytest.mark.parametrize("method", ["leave_one_out", "cim", "greedy", "taylor", "lrp", "block_influence", "angular"])
+@pytest.mark.parametrize(
+    "method", ["leave_one_out", "cim", "greedy", "taylor", "lrp", "block_influence", "angular", "shapley"]
+)
 def test_they_are_the_first_to_be_removed(planted, method):
     assert sorted(avss.score(planted.model, planted.batches, method).lowest(3)) == planted.layers
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from avss.scores import LayerScores
 
 
+# Most players of which Shapley values take all coalitions, and most forward passes a document for those of more.
+EXACT = 12
+BUDGET = 200
+
+
 class Work(NamedTuple):
     """Runs on one batch: of blocks, forwards and backwards, and of the head, forwards and backwards."""
 
@@ -27,6 +32,13 @@ class Work(NamedTuple):
 def _greedy(blocks: int, removed: int) -> Work:
     left = range(blocks, blocks - removed, -1)
     return Work(sum((n - 1) * (n + 2) // 2 for n in left), 0, sum(left))
+
+
+def _shapley(blocks: int, removed: int) -> Work:
+    """All coalitions of few blocks. Of many, at most the budget, with about four coalitions a forward pass."""
+    if blocks <= EXACT:
+        return Work(2**blocks - 2 + blocks, 0, 2**blocks)
+    return Work(BUDGET * blocks, 0, 4 * BUDGET)
 
 
 @dataclass(frozen=True)
@@ -189,6 +201,16 @@ METHODS: dict[str, Method] = {
             work=lambda blocks, removed: Work(blocks * (blocks + 1) // 2, 0, blocks + 1),
             reads_text=True,
             target=lambda blocks: 0.55 * blocks + 1,
+        ),
+        Method(
+            "shapley",
+            "layer Shapley",
+            "Zhang, Dong and Kawaguchi 2024, arXiv 2409.14381; estimators: Shapley 1953; Lundberg and Lee 2017, "
+            "arXiv 1705.07874; Mitchell et al. 2022, arXiv 2104.12199",
+            "mean gain in log-likelihood when the block joins others in random order",
+            work=_shapley,
+            reads_text=True,
+            reads_labels=True,
         ),
         Method(
             "magnitude",

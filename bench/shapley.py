@@ -1,0 +1,87 @@
+"""How near estimates of layer Shapley values come to a long run of permutations, and what they cost.
+
+    python bench/shapley.py --model mini/llama-8b --data microworld/posts --batches 16 --batch 2 --context 32
+
+The reference has another seed, so its chance is not that of the estimates. It runs on the same documents.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from avss import batches, load_data, load_model, score
+from avss.architectures import blocks_of
+from avss.files import write_whole
+from avss.runs.provenance import now, provenance
+
+ESTIMATORS = ("permutation", "kernel", "window")
+
+
+def relative(errors, values) -> float:
+    """The length of one vector over that of the other."""
+    return float(np.linalg.norm(errors) / np.linalg.norm(values))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mini/llama-8b")
+    parser.add_argument("--data", default="microworld/posts")
+    parser.add_argument("--column", default="text")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--players", choices=["blocks", "sublayers"], default="blocks")
+    parser.add_argument("--batches", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=2, help="documents a batch")
+    parser.add_argument("--context", type=int, default=32)
+    parser.add_argument("--budget", type=float, default=200, help="forward passes a document")
+    parser.add_argument("--permutations", type=int, default=20000, help="of the reference, over all batches together")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    model, tokenizer = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype)
+    rows = load_data(arguments.data).select(range(arguments.batches * arguments.batch))
+    text = batches(rows[arguments.column], tokenizer, context=arguments.context, batch_size=arguments.batch)
+    text, blocks = list(text), len(blocks_of(model))
+
+    def timed(estimator: str, budget: float, seed: int) -> tuple:
+        started = time.perf_counter()
+        options = {"players": arguments.players, "estimator": estimator, "target": 0, "budget": budget, "seed": seed}
+        found = score(model, text, "shapley", **options)
+        return found, time.perf_counter() - started
+
+    # An order of M blocks runs M (M + 3) / 4 of them, or at most twice as many sublayers.
+    width = 2 if arguments.players == "sublayers" else 1
+    long = arguments.permutations / len(text) * width * (blocks + 3) / 4
+    reference, seconds = timed("permutation", long, arguments.seeds)
+    own = relative(reference.table["standard_error"], reference.values)
+    results = [{"estimator": "reference", "relative_standard_error": own, "seconds": round(seconds, 1)}]
+    print(json.dumps(results[0]), flush=True)
+    for estimator in ESTIMATORS:
+        for seed in range(1 if estimator == "window" else arguments.seeds):
+            found, seconds = timed(estimator, arguments.budget, seed)
+            results.append(
+                {
+                    "estimator": estimator,
+                    "seed": seed,
+                    "forwards_a_document": round(found.block_forwards / blocks / len(text), 1),
+                    "relative_error": relative(found.values - reference.values, reference.values),
+                    "relative_standard_error": None
+                    if estimator == "window"
+                    else relative(found.table["standard_error"], found.values),
+                    "seconds": round(seconds, 1),
+                }
+            )
+            print(json.dumps(results[-1]), flush=True)
+    if arguments.out:
+        setting = {name: value for name, value in vars(arguments).items() if name != "out"}
+        facts = provenance(arguments.device, arguments.dtype) | {"created": now()}
+        write_whole(
+            arguments.out, json.dumps({"setting": setting, "rows": results, "provenance": facts}, indent=1) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
