@@ -297,6 +297,49 @@ def angles(model, batches) -> np.ndarray:
     return np.average(found, 0, [len(batch["input_ids"]) for batch in batches])
 
 
+def relative_updates(model, batches) -> np.ndarray:
+    """Relative size of the update: the norm of each token's update over that of its output, one token at a time."""
+    ratios = []
+    for batch in batches:
+        pairs = list(pairwise(stored(model, batch)))
+        for d, t in np.argwhere(real(batch)):
+            ratios.append(
+                [np.linalg.norm(after[d, t] - before[d, t]) / np.linalg.norm(after[d, t]) for before, after in pairs]
+            )
+    return np.mean(ratios, axis=0)
+
+
+@torch.no_grad()
+def predictions(model, batch) -> list[torch.Tensor]:
+    """The log-probabilities of every prediction of a batch in float64, one distribution at a time."""
+    logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits.double()
+    if logits.ndim == 2:
+        return [row.log_softmax(-1) for row in logits]
+    mask = batch["attention_mask"]
+    where = [(row, t) for row, t in mask.nonzero().tolist() if t + 1 < mask.shape[1] and mask[row, t + 1]]
+    return [logits[row, t].log_softmax(-1) for row, t in where]
+
+
+def divergence(model, other, batches) -> float:
+    """The mean KL divergence of the predictions of `other` from those of `model`."""
+    pairs = [
+        pair
+        for batch in map(padded_right, batches)
+        for pair in zip(predictions(model, batch), predictions(other, batch), strict=True)
+    ]
+    return float(np.mean([(p.exp() * (p - q)).sum().item() for p, q in pairs]))
+
+
+def divergences(model, batches) -> list[float]:
+    """KL leave-one-out: the divergence of the model without each block."""
+    return [divergence(model, without(model, [block]), batches) for block in range(len(blocks_of(model)))]
+
+
+def from_the_start(model, batches) -> list[int]:
+    """First: 1 for the first block up to M for the last."""
+    return list(range(1, len(blocks_of(model)) + 1))
+
+
 def mean_weights(model, batches) -> list[float]:
     """Magnitude: the mean absolute weight of a block."""
     return [
@@ -325,6 +368,9 @@ ORACLES: dict[str, Callable] = {
     "angular": angles,
     "leave_one_out": loss_increases,
     "greedy": turns,
+    "update_norm": relative_updates,
+    "kl_leave_one_out": divergences,
+    "first": from_the_start,
     "shapley": mean_gains,
     "magnitude": mean_weights,
     "random": random_order,

@@ -9,7 +9,7 @@ from avss.architectures import blocks_of
 from avss.errors import InputError
 from avss.methods import METHODS
 from tests.conftest import ENCODERS, labelled, ragged, tiny
-from tests.oracles import loss_increases, naive_order, swings, turns, without
+from tests.oracles import divergences, loss_increases, naive_order, predictions, swings, turns, without
 
 METHODS_HERE = ("leave_one_out", "cim", "greedy", "kl_leave_one_out")
 NEED_LABELS = ("leave_one_out", "cim", "greedy")
@@ -33,29 +33,10 @@ def test_cim_is_the_mean_swing_of_the_gold_probability(family):
     assert avss.score(model, iter(batches), "cim").values == pytest.approx(expected, abs=1e-6)
 
 
-@torch.no_grad()
-def predictions(model, batch):
-    """The log-probabilities of every prediction of a batch in float64, one distribution at a time."""
-    logits = model(**{name: value for name, value in batch.items() if name != "labels"}).logits.double()
-    if logits.ndim == 2:
-        return [row.log_softmax(-1) for row in logits]
-    real = batch["attention_mask"]
-    where = [(row, t) for row, t in real.nonzero().tolist() if t + 1 < real.shape[1] and real[row, t + 1]]
-    return [logits[row, t].log_softmax(-1) for row, t in where]
-
-
-def kl(model, other, batches):
-    found = []
-    for batch in batches:
-        for p, q in zip(predictions(model, batch), predictions(other, batch), strict=True):
-            found.append((p.exp() * (p - q)).sum().item())
-    return np.mean(found)
-
-
 def test_kl_leave_one_out_is_how_far_the_pruned_models_predictions_are_without_any_label(family):
     model = tiny(family)
     batches = [ragged(), ragged((4, 6), seed=1)]
-    expected = [kl(model, without(model, [layer]), batches) for layer in range(4)]
+    expected = divergences(model, batches)
     assert min(expected) > 1e-5
     found = avss.score(model, iter(batches), "kl_leave_one_out")
     assert found.values == pytest.approx(expected, rel=1e-4, abs=5e-7)
