@@ -27,8 +27,9 @@ book: .venv/.ready
 row: .venv/.ready
 	@$(SNAKEMAKE) --config "profile=$$PROFILE" "row=$$ROW" -- one
 
+# One thread a process: the tests share the cores among themselves.
 test: .venv/.ready
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES)
 
 # All figures and tables from results/ alone, in an environment without torch.
 DRAWING := matplotlib numpy pandas pydantic pyyaml scipy seaborn
