@@ -14,7 +14,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
-from avss.architectures import ARCHITECTURES
+from avss.architectures import ARCHITECTURES, Architecture
 from avss.errors import InputError
 
 CONFIG = "config.json"
@@ -189,18 +189,25 @@ def _check_counts(name: str, found: Checkpoint) -> None:
 
 
 def check_depth(name: str, found: Checkpoint, field: str, depth: object) -> None:
-    """Raises `InputError` where a depth is not the number of blocks that the weights hold."""
+    """Raises `InputError` where a depth is larger than the number of blocks that the weights hold.
+
+    Weights of more blocks than that are left over when the model is loaded, and named then.
+    """
     if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
         raise InputError(f"model {name}: {CONFIG} says {field} = {depth!r}; give a whole number from 1")
-    architecture = ARCHITECTURES.get(found.config["model_type"])
-    if architecture is None:
+    # A decoder that is stored alone has the depth of its encoder in its config all the same.
+    if "encoder" in field or ARCHITECTURES.get(found.config["model_type"], Architecture()).refused:
         return
-    block = re.compile(rf"(?:^|\.){re.escape(architecture.blocks)}\.(\d+)\.")
-    held = len({match[1] for key in found.shapes if (match := block.search(key))})
-    if held != depth:
+    numbers: dict[str, set[str]] = {"no list": set()}
+    for key in found.shapes:
+        if match := re.match(r"(.*?)\.(\d+)\.", key):
+            numbers.setdefault(match[1], set()).add(match[2])
+    longest = max(numbers, key=lambda path: len(numbers[path]))
+    held = len(numbers[longest])
+    if held < depth:
         raise InputError(
             f"model {name}: {CONFIG} says {field} = {depth}, and the weights hold {held} blocks "
-            f"({architecture.blocks}); take config and weights of one model"
+            f"({longest}); take config and weights of one model"
         )
 
 

@@ -22,7 +22,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from avss import checkpoint, gguf_files
-from avss.architectures import ARCHITECTURES
+from avss.architectures import depths_of
 from avss.engine.parallel import own_device
 from avss.errors import InputError, is_panic, look_up
 from avss.hub import at_hand, config_folder, fetched, on_hub, resolve
@@ -114,7 +114,7 @@ def load_model(
             f"out); give a narrower dtype, free their memory, or run it on more or larger devices"
         )
     model = model.eval() if device_map else model.eval().to(device)
-    if model.config.model_type in ARCHITECTURES:
+    if model.main_input_name == "input_ids" and not model.config.is_encoder_decoder:
         with _blaming(name), torch.no_grad():
             model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device))
     return model, tokenizer
@@ -128,9 +128,10 @@ def _read(
     local = {"local_files_only": True, "trust_remote_code": False}
     with _blaming(name):
         config = AutoConfig.from_pretrained(where, **local)
-        if config.model_type in ARCHITECTURES:
+        for field, depth in depths_of(config).items():
             # A config that leaves the depth out gets that of its class.
-            checkpoint.check_depth(name, found, "num_hidden_layers", config.num_hidden_layers)
+            if field in vars(config):
+                checkpoint.check_depth(name, found, field, depth)
         hollow = _on_meta(config)
         checkpoint.check_size(name, found, hollow)
         tokenizer = AutoTokenizer.from_pretrained(where, **local)

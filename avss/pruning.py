@@ -1,7 +1,8 @@
 """Removing blocks from a model so that what is left is a plain, smaller model of the same class.
 
 The list of blocks, the depth in the config, every per-layer list of the config and the cache index of every attention
-move together; that is what makes a saved checkpoint load with the plain Auto class and generate with its cache.
+move together (`avss.surgery`); that is what makes a saved checkpoint load with the plain Auto class and generate with
+its cache.
 """
 
 import errno
@@ -19,43 +20,20 @@ from avss.errors import InputError
 from avss.files import sha256, whole_folder
 from avss.outputs import FACTS, check_own_folder, check_space, checked_output
 from avss.selection import checked_layers
+from avss.surgery import Changes, changes_for
 
-
-def _per_layer_lists(config, depth: int) -> dict[str, list]:
-    """The config's lists with one entry a layer, such as `layer_types`."""
-    return {
-        name: value
-        for name, value in vars(config).items()
-        if "layer" in name and isinstance(value, (list, tuple)) and len(value) == depth
-    }
-
-
-def _install(model: nn.Module, blocks: nn.ModuleList) -> None:
-    """Put this list of blocks into the model and number their attention caches from 0."""
-    parent, _, name = architecture_of(model).blocks.rpartition(".")
-    setattr(model.base_model.get_submodule(parent), name, blocks)
-    for index, block in enumerate(blocks):
-        for module in block.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = index
-
-
-def _shorten(model: nn.Module, keep: list[int]) -> None:
-    blocks, config = blocks_of(model), model.config
-    lists = _per_layer_lists(config, len(blocks))
-    _install(model, nn.ModuleList(blocks[index] for index in keep))
-    config.num_hidden_layers = len(keep)
-    for name, value in lists.items():
-        setattr(config, name, type(value)(value[index] for index in keep))
+# A flag of GPT-2 and its kin, under which a block computes something else where its index is another.
+SCALES_BY_INDEX = "scale_attn_by_inverse_layer_idx"
 
 
 def kept_layers(model: nn.Module, layers: Iterable[int]) -> list[int]:
     """The indices of the blocks that stay, ascending. Raises `InputError` as `prune`."""
-    flag = architecture_of(model).bound_to_depth
-    if flag and getattr(model.config, flag, False):
+    reason = architecture_of(model).bound
+    if getattr(model.config, SCALES_BY_INDEX, False):
+        reason = f"config.{SCALES_BY_INDEX} is True: each block scales by its index"
+    if reason:
         raise InputError(
-            f"config.{flag} is True: each block scales by its index, so a block that moves up computes something else; "
-            f"no layer of such a model can be removed"
+            f"{reason}, so a block that moves up computes something else; no layer of such a model can be removed"
         )
     total = len(blocks_of(model))
     removed = set(checked_layers(layers, total))
@@ -68,14 +46,15 @@ def prune(model: nn.Module, layers: Iterable[int], *, compensate: Iterable[dict]
     compensate: calibration batches, dicts of tensors (B, T) as `avss.batches` gives. With them the hidden state behind
     each run of removed blocks gets back its size; `avss.compensation.compensate` has the formula.
 
-    Raises `InputError` for a layer out of range or named twice, for no layer or all, for a family not in the table, for
-    a model whose blocks scale by their index, and, with `compensate`, as `avss.compensation.compensate` does.
+    Raises `InputError` for a layer out of range or named twice, for no layer or all, for a model without one list of
+    blocks, for one whose blocks scale by their index, for one that would no longer be what its config describes, and,
+    with `compensate`, as `avss.compensation.compensate` does.
     """
     layers = list(layers)
-    keep = kept_layers(model, layers)
+    changes = changes_for(model, kept_layers(model, layers))
     if compensate is not None:
         compensation.compensate(model, layers, compensate)
-    _shorten(model, keep)
+    changes.apply()
     return model
 
 
@@ -86,17 +65,12 @@ def skipping(model: nn.Module, layers: Iterable[int]) -> Iterator[nn.Module]:
     Unlike those of `prune`, `layers` may be empty. Raises `InputError` as it does.
     """
     layers = list(layers)
-    blocks, config = blocks_of(model), model.config
-    keep = kept_layers(model, layers) if layers else list(range(len(blocks)))
-    depth, lists = config.num_hidden_layers, _per_layer_lists(config, len(blocks))
+    changes = changes_for(model, kept_layers(model, layers)) if layers else Changes()
     try:
-        _shorten(model, keep)
+        changes.apply()
         yield model
     finally:
-        _install(model, blocks)
-        config.num_hidden_layers = depth
-        for name, value in lists.items():
-            setattr(config, name, value)
+        changes.undo()
 
 
 def parameter_share(model: nn.Module, layers: Iterable[int]) -> float:

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from avss.architectures import blocks_of, set_blocks
+from avss.architectures import place_of
 from avss.models import DTYPES
 from avss.runs.plan import Rate, measured, size_of
 from measuring import MIB, Record, live_peak, llama, ragged, rounds, shaped, shapes, spread, text
@@ -37,13 +37,13 @@ class _Passing(nn.Module):
 
 def beside(model: nn.Module, batches: list[dict], repeats: int, device: str) -> list[float]:
     """Seconds of scoring without the blocks: scoring with blocks that do nothing, minus a bare pass over them."""
-    blocks = blocks_of(model)
-    set_blocks(model, nn.ModuleList(_Passing() for _ in blocks))
+    place = place_of(model)
+    place.put(nn.ModuleList(_Passing() for _ in place.blocks))
     try:
         runs = {name: lambda way=WAYS[name]: way(model, batches) for name in ("bare", "avss")}
         taken = rounds(runs, repeats, device, float("inf"))
     finally:
-        set_blocks(model, blocks)
+        place.put(place.blocks)
     return [scored - passed for passed, scored in zip(taken["bare"], taken["avss"], strict=True)]
 
 

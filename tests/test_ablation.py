@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import avss
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of
 from avss.engine import coalitions
 from avss.engine.ablation import ablate
+from avss.engine.branches import branches_of
 from avss.errors import InputError
 from tests.conftest import COMMON, DECODERS, ENCODERS, FAMILIES, labelled, ragged, tiny
 from tests.oracles import forced, outcomes
@@ -24,7 +25,7 @@ from tests.oracles import forced, outcomes
 
 def reweighted(model, mask):
     """A copy in which the layer that ends each branch has its weights and bias multiplied by the branch's gate."""
-    model, names = copy.deepcopy(model), architecture_of(model)
+    model, names = copy.deepcopy(model), branches_of(model)[0]
     with torch.no_grad():
         for block, gates in zip(blocks_of(model), mask, strict=True):
             for branch, gate in zip((names.attention, names.mlp), gates, strict=True):
@@ -355,7 +356,7 @@ def test_bad_input_is_named(family, batches, masks, message):
 def test_models_that_cannot_be_ablated_are_named(tmp_path):
     with pytest.raises(InputError, match="BertModel has no head"):
         ablate(tiny("bert").base_model, [labelled("bert", ragged())], ONES)
-    with pytest.raises(InputError, match="family None is not in the table"):
+    with pytest.raises(InputError, match="a Linear has no config"):
         ablate(torch.nn.Linear(2, 2), [ragged()], ONES)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file cannot be made .*; give a folder that can be written"):

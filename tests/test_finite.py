@@ -6,7 +6,8 @@ import torch
 from datasets import Dataset
 
 import avss
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of
+from avss.engine.branches import branches_of
 from avss.engine.observe import observe
 from avss.engine.passes import require_finite
 from avss.errors import InputError
@@ -34,7 +35,7 @@ def with_head(family: str, value: float):
 def with_block(family: str, value: float):
     model = tiny(family)
     with torch.no_grad():
-        blocks_of(model)[1].get_submodule(architecture_of(model).mlp).weight.fill_(value)
+        blocks_of(model)[1].get_submodule(branches_of(model)[1].mlp).weight.fill_(value)
     return model
 
 

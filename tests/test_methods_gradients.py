@@ -151,7 +151,7 @@ def not_finite():
     ("model", "batches", "message"),
     [
         (quantised, [ragged()], "is quantised|no rule for model.layers.1.mlp.up_proj"),
-        (frozen_branch, [ragged()], "no gradient passes the feed-forward branch of block 2"),
+        (frozen_branch, [ragged()], "no gradient passes mlp.down_proj of block 2"),
         (inference_model, [ragged()], "made under torch.inference_mode"),
         (not_finite, [ragged()], "NaN or infinite losses or logits in batch 0"),
         (lambda: tiny("bert"), [ragged()], "no labels"),

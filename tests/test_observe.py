@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import avss
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of
+from avss.engine.branches import branches_of
 from avss.engine.observe import observe
 from avss.engine.streams import LayerStream, close_batch
 from avss.errors import InputError
@@ -128,7 +129,7 @@ def test_histogram_gives_the_whole_curve_and_a_quantile():
 @pytest.mark.parametrize("site", ["block_output", "block_update", "attention_output", "mlp_output", "mlp_hidden"])
 def test_every_site_of_every_family_equals_stored_activations(family, site):
     model, batch = tiny(family), ragged()
-    names, kept = architecture_of(model), {}
+    branches, kept = branches_of(model), {}
 
     def store(layer):
         def hook(module, args, kwargs, output):
@@ -143,7 +144,7 @@ def test_every_site_of_every_family_equals_stored_activations(family, site):
 
     handles = []
     for layer, block in enumerate(blocks_of(model)):
-        inner = names.attention if site == "attention_output" else names.mlp
+        inner = branches[layer].attention if site == "attention_output" else branches[layer].mlp
         module = block if site.startswith("block") else block.get_submodule(inner)
         handles.append(module.register_forward_hook(store(layer), with_kwargs=True))
     with torch.no_grad():

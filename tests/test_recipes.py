@@ -13,7 +13,8 @@ import safetensors.torch
 import torch
 
 from avss import mini
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of
+from avss.engine.branches import branches_of
 from avss.files import sha256
 from avss.microworld import GENRES, passages
 from avss.tasks import question_answering
@@ -115,7 +116,7 @@ def test_a_deepened_model_has_every_block_twice_with_half_its_update(tokenizer, 
     growing.deepened(shallow, deep)
     for place, block in enumerate(blocks_of(deep)):
         origin = blocks_of(shallow)[place // 2]
-        mlp = architecture_of(deep).mlp
+        mlp = branches_of(deep)[0].mlp
         entering = torch.randn(3, block.get_submodule(mlp).in_features)
         assert torch.equal(block.get_submodule(mlp)(entering), origin.get_submodule(mlp)(entering) / 2)
         kept = {n: p for n, p in origin.state_dict().items() if "o_proj" not in n and "down_proj" not in n}

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from avss.architectures import architecture_of, blocks_of, set_blocks
+from avss.architectures import blocks_of, family_of, place_of
+from avss.engine.branches import Branches, StandIn, Trace, branches_of, state_out, traced
 from avss.engine.coalitions import Cache, Mask
 from avss.engine.modes import evaluating
 from avss.engine.outcomes import Divergences, Losses, Outcome
@@ -86,7 +87,8 @@ def ablate(
     Holds at most one hidden state a depth at a time, and fewer where the masks leave the common path one by one.
     Raises `InputError` for masks that do not fit the model, gates outside [0, 1], no masks, no batches, a batch without
     input_ids or without the labels it needs, a model without a head, losses that are not finite, and a cache folder
-    that cannot be made.
+    that cannot be made, gates a branch for a family that has none, and a family whose blocks hand on more than a hidden
+    state.
     """
     (loss, probability), *rest = _outcomes(model, batches, masks, Losses, cache, key)
     return Ablation(loss, probability, *rest)
@@ -118,13 +120,14 @@ def _outcomes(
     whole = tuple((1.0, 1.0) if isinstance(gate, tuple) else 1.0 for gate in wanted[0])
     kept = Cache(cache, model, key)
     outcomes, counts, tokens, block_forwards = [], [], 0, 0
+    branches = branches_of(model) if isinstance(wanted[0][0], tuple) else None
     with evaluating(model), _stand_ins(model) as (blocks, stand_ins):
         for number, inputs, mask, given in passes(model, batches, "ablating"):
             measure = kind(model, inputs, given)
             with kept.batch(inputs | measure.tensors) as known:
                 missing = [gates for gates in dict.fromkeys(wanted) if gates not in known]
                 first = whole if missing and measure.whole_first else None
-                walk = _Walk(model, blocks, stand_ins, inputs, measure, first)
+                walk = _Walk(model, blocks, stand_ins, branches, inputs, measure, first)
                 for gates, (outcome, count) in walk.outcomes(missing):
                     if not np.isfinite(outcome).all():
                         raise not_finite(f"mask {gates}", measure.quantity, number, model)
@@ -161,43 +164,60 @@ def _checked(masks: ArrayLike, layers: int) -> list[Mask]:
     return [tuple(tuple(gate) if isinstance(gate, list) else gate for gate in mask) for mask in gates.tolist()]
 
 
-class _StandIn(nn.Module):
-    """In a block's place: keeps how the block is called, and hands on what entered, or `leaving` where it is set."""
+class _StandIn(StandIn):
+    """In a block's place: keeps how the block is called, and hands on what entered, or `leaving` where it is set.
 
-    def __init__(self):
-        super().__init__()
+    returned: what the block returns beside its hidden state; None where it returns the hidden state alone.
+    """
+
+    def __init__(self, block: nn.Module, returned: tuple | None):
+        super().__init__(block)
+        self.returned = returned
         self.entered: Tensor | None = None
         self.call: tuple[tuple, dict] | None = None
         self.leaving: Tensor | None = None
 
-    def forward(self, hidden_states: Tensor, *args, **kwargs) -> Tensor:
-        if self.leaving is not None:
-            return self.leaving
-        self.entered, self.call = hidden_states, (args, kwargs)
-        return hidden_states
+    def forward(self, hidden_states: Tensor, *args, **kwargs) -> Tensor | tuple:
+        state = self.leaving
+        if state is None:
+            self.entered, self.call = hidden_states, (args, kwargs)
+            state = hidden_states
+        return state if self.returned is None else (state, *self.returned)
 
 
 @contextmanager
 def _stand_ins(model: nn.Module) -> Iterator[tuple[nn.ModuleList, nn.ModuleList]]:
-    blocks = blocks_of(model)
-    stand_ins = nn.ModuleList(_StandIn() for _ in blocks)
-    set_blocks(model, stand_ins)
+    place, traces = place_of(model), _separable(model)
+    pairs = zip(place.blocks, traces, strict=True)
+    stand_ins = nn.ModuleList(_StandIn(block, trace.returned) for block, trace in pairs)
+    place.put(stand_ins)
     try:
-        yield blocks, stand_ins
+        yield place.blocks, stand_ins
     finally:
-        set_blocks(model, blocks)
+        place.put(place.blocks)
+
+
+def _separable(model: nn.Module) -> list[Trace]:
+    """How each block was run. Raises `InputError` where blocks hand on more than their hidden state."""
+    traces = traced(model)
+    for layer, trace in enumerate(traces):
+        if trace.entangled:
+            raise InputError(
+                f"block {layer} of model family {family_of(model)!r} hands later blocks more than its hidden state, "
+                f"so it cannot be run on its own; take a method without ablation, such as avss or block_influence"
+            )
+    return traces
 
 
 class _Walk:
     """One batch through the trie of masks; the mask `first`, where there is one, is done before all others."""
 
-    def __init__(self, model, blocks, stand_ins, inputs, measure: Losses | Divergences, first: Mask | None):
+    def __init__(self, model, blocks, stand_ins, branches, inputs, measure: Losses | Divergences, first: Mask | None):
         self.model, self.blocks, self.stand_ins, self.inputs = model, blocks, stand_ins, inputs
         self.measure, self.first = measure, first
         # A cache of keys and values would remember one mask's prefix in the next mask's suffix.
         self.flags = uncached(model)
-        self.names = architecture_of(model)
-        self.off_is_skipped = self.names.normalises_first(model.config)
+        self.branches: list[Branches] | None = branches
         self.block_forwards = 0
 
     def outcomes(self, masks: list[Mask]) -> Iterator[tuple[Mask, Outcome]]:
@@ -224,14 +244,15 @@ class _Walk:
         return embedded
 
     def _step(self, depth: int, gate: float | tuple[float, float], hidden: Tensor) -> Tensor:
-        if gate == 0 or (gate == (0, 0) and self.off_is_skipped):
+        if gate == 0 or (gate == (0, 0) and self.branches[depth].norm_first):
             return hidden
         self.block_forwards += 1
         block, (args, kwargs) = self.blocks[depth], self.calls[depth]
         if isinstance(gate, tuple):
-            with _gated(block, self.names.attention, gate[0]), _gated(block, self.names.mlp, gate[1]):
-                return block(hidden, *args, **kwargs)
-        leaving = block(hidden, *args, **kwargs)
+            names = self.branches[depth]
+            with _gated(block, names.attention, gate[0]), _gated(block, names.mlp, gate[1]):
+                return state_out(block(hidden, *args, **kwargs))
+        leaving = state_out(block(hidden, *args, **kwargs))
         # Blocks may lie on different devices.
         return leaving if gate == 1 else torch.lerp(hidden.to(leaving.device), leaving, gate)
 

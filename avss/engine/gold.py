@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from avss.errors import InputError
 
 UNSCORED = -100
+# Classes that predict the next token and do not all say so in their names.
+CAUSAL = frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
 
 
 def is_classifier(model: nn.Module) -> bool:
@@ -19,7 +22,7 @@ def is_classifier(model: nn.Module) -> bool:
 
 
 def is_causal(model: nn.Module) -> bool:
-    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
+    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel")) or type(model).__name__ in CAUSAL
 
 
 def labels_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from avss.architectures import blocks_of
+from avss.engine.branches import joined, state_in, state_out
 from avss.engine.gold import Gold, gold, labels_of
 from avss.engine.modes import differentiable
-from avss.engine.observe import hooked
+from avss.engine.observe import Run
 from avss.engine.passes import logits_of, not_finite, passes, require_finite
 from avss.errors import InputError
 
@@ -117,33 +119,44 @@ def _reducing(model: nn.Module, mask: Tensor, statistic: Statistic, values: dict
     embedded: list[Tensor] = []
 
     def begin(module, args, kwargs):
-        embedded.append((args[0] if args else kwargs["hidden_states"]).requires_grad_())
+        embedded.append(state_in(args, kwargs).requires_grad_())
 
-    def through(branch: str):
+    def through(block: int, path: str):
         # Through the residual stream a gradient would pass even where a branch blocks it.
-        def check(block: int, activation: Tensor, base: None) -> None:
-            if not activation.requires_grad:
-                raise InputError(_frozen(f"the {branch} of block {block}"))
+        def check(module, args, output) -> None:
+            # Some blocks choose by a part of theirs to what they attend, on purpose without gradients.
+            if torch.is_grad_enabled() and args and args[0].requires_grad and not state_out(output).requires_grad:
+                raise InputError(_frozen(f"{path} of block {block}"))
 
         return check
 
-    def on_block(block: int, leaving: Tensor, entering: Tensor) -> None:
-        after, before = leaving.detach(), entering.detach()
+    def on_block(block: int):
+        def watch(module, args, kwargs, output) -> None:
+            leaving = state_out(output)
+            run.check(block, leaving)
+            after, before = joined(leaving.detach()), joined(state_in(args, kwargs).detach())
 
-        def reduce(gradient: Tensor) -> None:
-            padding = ~mask.to(gradient.device)[..., None]
-            h, g = (part.to(gradient.device, torch.float64).masked_fill(padding, 0) for part in (before, gradient))
-            u = after.to(torch.float64).masked_fill(padding, 0).sub_(h)
-            values[block] = statistic(h, u, g)
+            def reduce(gradient: Tensor) -> None:
+                padding = ~mask.to(gradient.device)[..., None]
+                both = (part.to(gradient.device, torch.float64) for part in (before, joined(gradient)))
+                h, g = (part.masked_fill(padding, 0) for part in both)
+                u = after.to(torch.float64).masked_fill(padding, 0).sub_(h)
+                values[block] = statistic(h, u, g)
 
-        leaving.register_hook(reduce)
+            leaving.register_hook(reduce)
 
+        return watch
+
+    blocks, run = blocks_of(model), Run(model)
     with ExitStack() as stack:
-        handle = blocks_of(model)[0].register_forward_pre_hook(begin, with_kwargs=True)
-        stack.callback(handle.remove)
-        stack.enter_context(hooked(model, "attention_output", through("attention")))
-        stack.enter_context(hooked(model, "mlp_output", through("feed-forward branch")))
-        stack.enter_context(hooked(model, "block_update", on_block))
+        for hook in run.hooks():
+            stack.callback(hook.remove)
+        stack.callback(blocks[0].register_forward_pre_hook(begin, with_kwargs=True).remove)
+        for number, block in enumerate(blocks):
+            for path, module in block.named_modules():
+                if isinstance(module, (nn.Linear, Conv1D)):
+                    stack.callback(module.register_forward_hook(through(number, path)).remove)
+            stack.callback(block.register_forward_hook(on_block(number), with_kwargs=True).remove)
         yield embedded
 
 

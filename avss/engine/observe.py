@@ -10,51 +10,89 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of, family_of
+from avss.engine.branches import branches_of, joined, state_in, state_out
 from avss.engine.modes import evaluating
 from avss.engine.parallel import together
 from avss.engine.passes import device_of, no_batches, numbered_passes, require_finite, uncached
 from avss.engine.streams import LayerStream, Room, close_batch
+from avss.errors import InputError
 from avss.moments import Moments
 from avss.reading import Reading
 
 Activation = Callable[[int, Tensor, Tensor | None], None]
 
 
-def _first(value) -> Tensor:
-    return value[0] if isinstance(value, tuple) else value
-
-
 @contextmanager
 def hooked(model: nn.Module, site: str, receive: Activation) -> Iterator[None]:
     """Call `receive(layer, activation, base)` for every block of every forward pass inside the context.
 
-    activation is (batch, tokens, features); base is None, or a tensor to subtract from it (for `block_update`). The
-    hooks are removed on exit, whatever happens.
+    activation is (batch, tokens, features); base is None, or a tensor to subtract from it (for `block_update`). Several
+    streams a token, as some families have, count as one of all their features. The hooks are removed on exit, whatever
+    happens. Raises `InputError` for a site within a block in a family that has none there, and inside the context for
+    blocks that do not run, or hand on no state a token.
     """
-    names = architecture_of(model)
+    blocks, whole = blocks_of(model), site in ("block_output", "block_update")
+    branches = None if whole else branches_of(model)
+    run = Run(model)
 
     def attach(layer: int, block: nn.Module):
         def on_block(module, args, kwargs, output):
-            entering = args[0] if args else kwargs["hidden_states"]
-            receive(layer, _first(output), entering if site == "block_update" else None)
+            leaving = state_out(output)
+            run.check(layer, leaving)
+            receive(layer, joined(leaving), joined(state_in(args, kwargs)) if site == "block_update" else None)
 
-        if site in ("block_output", "block_update"):
+        if whole:
             return block.register_forward_hook(on_block, with_kwargs=True)
         if site == "mlp_hidden":
-            return block.get_submodule(names.mlp).register_forward_pre_hook(
+            return block.get_submodule(branches[layer].mlp).register_forward_pre_hook(
                 lambda module, args: receive(layer, args[0], None)
             )
-        branch = names.attention if site == "attention_output" else names.mlp
+        branch = branches[layer].attention if site == "attention_output" else branches[layer].mlp
         return block.get_submodule(branch).register_forward_hook(
-            lambda module, args, output: receive(layer, _first(output), None)
+            lambda module, args, output: receive(layer, state_out(output), None)
         )
 
     with ExitStack() as stack:
-        for layer, block in enumerate(blocks_of(model)):
-            handle = attach(layer, block)
-            stack.callback(handle.remove)
+        if whole:
+            for hook in run.hooks():
+                stack.callback(hook.remove)
+        for layer, block in enumerate(blocks):
+            stack.callback(attach(layer, block).remove)
         yield
+
+
+class Run:
+    """Which blocks of a model have run in a forward pass, and whether each handed on one state a token."""
+
+    def __init__(self, model: nn.Module):
+        self.base, self.family, self.layers = model.base_model, family_of(model), range(len(blocks_of(model)))
+        self.left, self.shape = [], ()
+
+    def hooks(self) -> list:
+        """Registered on the base model; the caller removes them."""
+        return [
+            self.base.register_forward_pre_hook(self.begin, with_kwargs=True),
+            self.base.register_forward_hook(self.end),
+        ]
+
+    def begin(self, module, args, kwargs) -> None:
+        self.left, self.shape = list(self.layers), tuple(kwargs["input_ids"].shape)
+
+    def check(self, layer: int, leaving: Tensor) -> None:
+        if layer in self.left:
+            self.left.remove(layer)
+        if tuple(leaving.shape[:2]) != self.shape:
+            raise InputError(
+                f"block {layer} of model family {self.family!r} hands on a state of shape {tuple(leaving.shape)} for "
+                f"{self.shape} tokens, which is not one state a token; take another family, or method magnitude"
+            )
+
+    def end(self, module, args, output) -> None:
+        if self.left:
+            raise InputError(
+                f"block {self.left[0]} of model family {self.family!r} does not run on text alone; take another family"
+            )
 
 
 def observe(
@@ -73,7 +111,7 @@ def observe(
     the statistics of a block stay on its device until the end. Several processes share the batches
     (`avss.engine.parallel.together`): all of them call this, with the same model and batches, and get the same moments.
     Raises `InputError` for an empty iterable, a batch of padding only, activations that are not finite (names the
-    layer and the batch) and a model family that is not in the table.
+    layer and the batch), and a model family without one list of blocks, or without the reading's site.
     """
     reading = Reading.parse(reading)
     wanted = tuple(dict.fromkeys([*([] if reading.quantile else [float(reading.epsilon)]), *map(float, epsilons)]))

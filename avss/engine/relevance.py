@@ -30,7 +30,7 @@ from transformers.activations import ACT2FN
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.pytorch_utils import Conv1D
 
-from avss.architectures import ARCHITECTURES, architecture_of
+from avss.architectures import ARCHITECTURES, architecture_of, family_of
 from avss.errors import InputError
 
 SOFTMAX = ("taylor", "constant")
@@ -120,7 +120,7 @@ def attnlrp(model: nn.Module, softmax: str = "taylor") -> Iterator[None]:
         raise InputError(f"softmax is {softmax!r}; choose one of {', '.join(SOFTMAX)}")
     if not architecture_of(model).relevance:
         known = ", ".join(family for family, names in ARCHITECTURES.items() if names.relevance)
-        raise InputError(f"lrp has no rules for model family {model.config.model_type!r}; it has for {known}")
+        raise InputError(f"lrp has no rules for model family {family_of(model)!r}; it has for {known}")
     found = (getattr(module, "config", None) for module in model.modules())
     configs = {id(config): config for config in found if hasattr(config, "_attn_implementation")}.values()
     with ExitStack() as stack:

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from avss import data, models, selection
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of
+from avss.engine.branches import branches_of
 from avss.errors import InputError
 from avss.methods.catalogue import Work, method_named
 from avss.models import DTYPES
@@ -93,8 +94,8 @@ class Estimate:
 
 
 def size_of(model: nn.Module) -> Size:
-    """The size of a model, which may be without weights. Raises `InputError` for a family that is not in the table."""
-    blocks, config, names = blocks_of(model), model.config, architecture_of(model)
+    """The size of a model, which may be without weights. Raises `InputError` for a family without plain branches."""
+    blocks, config, names = blocks_of(model), model.config, branches_of(model)[0]
     products = sum(parameter.numel() for parameter in blocks[0].parameters() if parameter.ndim == 2)
     head = model.get_output_embeddings()
     return Size(

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of, place_of
+from avss.engine.branches import branches_of
 from avss.files import sha256, write_whole
 from avss.models import load_model
 from avss.runs.provenance import hardware
@@ -99,14 +100,14 @@ def made(decoder: Decoder, blocks: int, tokenizer) -> PreTrainedModel:
 
 def deepened(shallow: PreTrainedModel, deep: PreTrainedModel) -> None:
     """Give `deep`, of twice as many blocks, the weights of `shallow`: each block twice, with half its update."""
-    names = architecture_of(shallow)
+    names = branches_of(shallow)[0]
     with torch.no_grad():
         for place, block in enumerate(blocks_of(deep)):
             block.load_state_dict(blocks_of(shallow)[place // 2].state_dict())
             for branch in (names.attention, names.mlp):
                 for parameter in block.get_submodule(branch).parameters():
                     parameter.mul_(0.5)
-    rest = {name: tensor for name, tensor in shallow.state_dict().items() if f"{names.blocks}." not in name}
+    rest = {name: tensor for name, tensor in shallow.state_dict().items() if f"{place_of(shallow).path}." not in name}
     deep.load_state_dict(rest, strict=False)
 
 
