@@ -148,9 +148,8 @@ def _reducing(model: nn.Module, mask: Tensor, statistic: Statistic, values: dict
         return watch
 
     blocks, run = blocks_of(model), Run(model)
+    run.begin(mask.shape)
     with ExitStack() as stack:
-        for hook in run.hooks():
-            stack.callback(hook.remove)
         stack.callback(blocks[0].register_forward_pre_hook(begin, with_kwargs=True).remove)
         for number, block in enumerate(blocks):
             for path, module in block.named_modules():
@@ -158,6 +157,7 @@ def _reducing(model: nn.Module, mask: Tensor, statistic: Statistic, values: dict
                     stack.callback(module.register_forward_hook(through(number, path)).remove)
             stack.callback(block.register_forward_hook(on_block(number), with_kwargs=True).remove)
         yield embedded
+        run.end()
 
 
 def _frozen(where: str) -> str:

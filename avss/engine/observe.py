@@ -36,6 +36,9 @@ def hooked(model: nn.Module, site: str, receive: Activation) -> Iterator[None]:
     branches = None if whole else branches_of(model)
     run = Run(model)
 
+    def begin(module, args, kwargs):
+        run.begin(kwargs["input_ids"].shape)
+
     def attach(layer: int, block: nn.Module):
         def on_block(module, args, kwargs, output):
             leaving = state_out(output)
@@ -55,8 +58,9 @@ def hooked(model: nn.Module, site: str, receive: Activation) -> Iterator[None]:
 
     with ExitStack() as stack:
         if whole:
-            for hook in run.hooks():
-                stack.callback(hook.remove)
+            base = model.base_model
+            stack.callback(base.register_forward_pre_hook(begin, with_kwargs=True).remove)
+            stack.callback(base.register_forward_hook(lambda *_: run.end()).remove)
         for layer, block in enumerate(blocks):
             stack.callback(attach(layer, block).remove)
         yield
@@ -66,18 +70,12 @@ class Run:
     """Which blocks of a model have run in a forward pass, and whether each handed on one state a token."""
 
     def __init__(self, model: nn.Module):
-        self.base, self.family, self.layers = model.base_model, family_of(model), range(len(blocks_of(model)))
+        self.family, self.layers = family_of(model), range(len(blocks_of(model)))
         self.left, self.shape = [], ()
 
-    def hooks(self) -> list:
-        """Registered on the base model; the caller removes them."""
-        return [
-            self.base.register_forward_pre_hook(self.begin, with_kwargs=True),
-            self.base.register_forward_hook(self.end),
-        ]
-
-    def begin(self, module, args, kwargs) -> None:
-        self.left, self.shape = list(self.layers), tuple(kwargs["input_ids"].shape)
+    def begin(self, shape: tuple[int, ...]) -> None:
+        """A batch of this shape, (B, T), comes."""
+        self.left, self.shape = list(self.layers), tuple(shape)
 
     def check(self, layer: int, leaving: Tensor) -> None:
         if layer in self.left:
@@ -88,7 +86,7 @@ class Run:
                 f"{self.shape} tokens, which is not one state a token; take another family, or method magnitude"
             )
 
-    def end(self, module, args, output) -> None:
+    def end(self) -> None:
         if self.left:
             raise InputError(
                 f"block {self.left[0]} of model family {self.family!r} does not run on text alone; take another family"
