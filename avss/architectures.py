@@ -45,6 +45,7 @@ ARCHITECTURES = {
     ),
     "albert": Architecture(refused="all layers share the weights of one block"),
     "reformer": Architecture(refused="its layers are reversible and hand on two streams"),
+    "zamba2": Architecture(bound="the blocks look up what they share by their index"),
     "xlnet": Architecture(refused="its hidden states are laid out by token, then by document"),
 }
 

@@ -29,7 +29,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of
+from avss.engine.branches import branches_of
 from avss.engine.modes import evaluating
 from avss.engine.observe import hooked
 from avss.engine.passes import passes, uncached
@@ -86,13 +87,15 @@ def _runs(layers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _norms_first(model: nn.Module) -> bool:
-    return architecture_of(model).normalises_first(model.config)
+    return all(branches.norm_first for branches in branches_of(model))
 
 
-def _branch_ends(model: nn.Module, layer: int) -> dict[str, nn.Module]:
-    """The modules whose outputs this block adds to the residual stream, by their paths in it."""
-    names, block = architecture_of(model), blocks_of(model)[layer]
-    return {path: block.get_submodule(path) for path in (names.attention, names.mlp)}
+def _branch_ends(model: nn.Module) -> list[dict[str, nn.Module]]:
+    """The modules whose outputs each block adds to the residual stream, by their paths in it."""
+    return [
+        {path: block.get_submodule(path) for path in (names.attention, names.mlp)}
+        for block, names in zip(blocks_of(model), branches_of(model), strict=True)
+    ]
 
 
 def _check(model: nn.Module, runs: list[tuple[int, int]]) -> None:
@@ -105,8 +108,8 @@ def _check(model: nn.Module, runs: list[tuple[int, int]]) -> None:
         return
     if not _norms_outside(model):
         raise _refusal(model, "no norm follows its last block")
-    for layer in range(len(blocks_of(model))):
-        for path, module in _branch_ends(model, layer).items():
+    for layer, ends in enumerate(_branch_ends(model)):
+        for path, module in ends.items():
             if not (isinstance(module, nn.Linear | Conv1D) and module.weight.is_floating_point()):
                 raise _refusal(model, f"{path} of layer {layer}, a {type(module).__name__}, is no plain linear layer")
 
@@ -185,9 +188,9 @@ def _changes(model: nn.Module, cuts: list[Cut]) -> list[tuple[nn.Parameter, floa
         changes = [(_norm_before(model, cut.first), cut.scale) for cut in cuts]
     else:
         removed = {layer for cut in cuts for layer in range(cut.first, cut.last + 1)}
-        changes = []
+        changes, ends = [], _branch_ends(model)
         for layer in range(cuts[0].last + 1, len(blocks_of(model))):
             if layer not in removed:
                 factor = 1 / math.prod(cut.scale for cut in cuts if cut.last < layer)
-                changes += [(module, factor) for module in _branch_ends(model, layer).values()]
+                changes += [(module, factor) for module in ends[layer].values()]
     return [(parameter, factor) for module, factor in changes for parameter in module.parameters(recurse=False)]

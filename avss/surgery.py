@@ -25,6 +25,8 @@ INDICES = re.compile("layer|idx|index", re.IGNORECASE)
 COUNTS = re.compile("first_|dense_layers|window_layers|_index$|prefix|leading", re.IGNORECASE)
 # Attributes by which a module knows the place of its block.
 PLACE = re.compile("(layer|block|depth).*(id|idx|index|num|number)$|^(layer|idx|index)$", re.IGNORECASE)
+# Fields that differ from block to block, by the index of the block.
+OVERRIDES = "per_layer_config"
 SCALARS = (bool, int, float, str, type(None))
 
 Facts = dict[tuple[str, str], object]
@@ -39,12 +41,17 @@ class Changes:
 
     def apply(self) -> None:
         for thing, name, value in self.wanted:
-            self.before.append((thing, name, getattr(thing, name)))
+            self.before.append((thing, name, _value(thing, name)))
             setattr(thing, name, value)
 
     def undo(self) -> None:
         while self.before:
             setattr(*self.before.pop())
+
+
+def _value(thing: object, name: str):
+    # Only the written form of these fields can be set; reading them gives a view.
+    return thing.to_dict()[name] if name == OVERRIDES else getattr(thing, name)
 
 
 def changes_for(model: nn.Module, keep: list[int]) -> Changes:
@@ -108,7 +115,10 @@ def _edits(config: PreTrainedConfig, depth: int, keep: list[int], with_counts: b
     if not depths:
         return {}
     edits: dict[str, object] = {}
-    for name, value in vars(config).items():
+    fields = dict(vars(config))
+    if getattr(config, "_heterogeneity_spec", None):
+        fields[OVERRIDES] = _value(config, OVERRIDES)
+    for name, value in fields.items():
         if name.startswith("_") and not isinstance(value, (list, tuple)):
             continue
         new = _shortened(name, value, depth, keep, with_counts)

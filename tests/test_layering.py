@@ -14,7 +14,7 @@ ROOMS = {
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
     "paper": ("equations", "reading", "moments", "selection", "scores", "intervals"),
     "models": ("models", "checkpoint", "gguf_files", "hub"),
-    "removal": ("pruning", "compensation"),
+    "removal": ("pruning", "surgery", "compensation"),
     "command": ("cli", "options", "calibration"),
 }
 # The rooms, or single modules, that a room may import beside itself.

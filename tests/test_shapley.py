@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import avss
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of
 from avss.cli import main
 from avss.engine.ablation import ablate
+from avss.engine.branches import branches_of
 from avss.errors import InputError
 from avss.methods.shapley import block_forwards, shares
 from avss.scores import LayerScores
@@ -130,7 +131,7 @@ def test_a_score_of_ones_own_is_valued_as_the_likelihood_is(family, players):
 def test_sublayers_are_players_of_their_own_that_add_up_to_their_block(family):
     model, batches = tiny(family), batches_for(family)
     with torch.no_grad():
-        linear = blocks_of(model)[2].get_submodule(architecture_of(model).attention)
+        linear = blocks_of(model)[2].get_submodule(branches_of(model)[2].attention)
         linear.weight.zero_()
         if linear.bias is not None:
             linear.bias.zero_()

@@ -20,8 +20,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import blocks_of
 from avss.engine.ablation import ablate
+from avss.engine.branches import Branches, branches_of, state_in
 from avss.engine.games import Estimate, Game, Kernel, Permutations, exact, sampled, total, window
 from avss.errors import InputError, look_up
 from avss.methods.catalogue import BUDGET, EXACT
@@ -184,7 +185,7 @@ def _of_likelihood(model, batches, layers: int, width: int, cache, key) -> tuple
     ends = np.array([np.zeros(layers * width), np.ones(layers * width)], dtype=bool)
     # All batches at once, so that a fault in any of them shows before the long work.
     found = ablate(model, batches, _gates(ends, width), cache=cache, key=key)
-    skips = width == 1 or architecture_of(model).normalises_first(model.config)
+    skips = width == 1 or all(branches.norm_first for branches in branches_of(model))
     parts = np.cumsum([len(batch["input_ids"]) for batch in batches])[:-1]
     games, counts = [], []
     for batch, count, loss in zip(batches, np.split(found.count, parts), np.split(found.loss, parts, 1), strict=True):
@@ -208,12 +209,14 @@ def _of_scores(model, batches, layers: int, width: int, value: Callable) -> tupl
     if not batches:
         raise InputError("no batches were given; Shapley values need at least one document")
 
+    branches = branches_of(model) if width > 1 else None
+
     def game(number: int, batch: dict) -> Game:
         def values(coalitions: NDArray[np.bool_]) -> NDArray[np.float64]:
             return np.array([scored(gates) for gates in _gates(coalitions, width)])
 
         def scored(gates: NDArray[np.float64]) -> NDArray[np.float64]:
-            with torch.inference_mode(), _gated(model, gates):
+            with torch.inference_mode(), _gated(model, gates, branches):
                 # A score may be on an accelerator, or in a dtype that NumPy lacks.
                 found = torch.as_tensor(value(model, batch)).double().cpu().numpy()
             if found.shape != (len(batch["input_ids"]),) or not np.isfinite(found).all():
@@ -232,21 +235,22 @@ def _of_scores(model, batches, layers: int, width: int, value: Callable) -> tupl
 
 
 @contextmanager
-def _gated(model: nn.Module, gates: NDArray[np.float64]) -> Iterator[None]:
+def _gated(model: nn.Module, gates: NDArray[np.float64], branches: list[Branches] | None) -> Iterator[None]:
     """The model without the blocks (M,), or the sublayers (M, 2), whose gates are 0."""
-    names = architecture_of(model)
 
     def silent(module, args, output):
         return torch.zeros_like(output)
 
     def skipped(module, args, kwargs, output):
-        return args[0] if args else kwargs["hidden_states"]
+        entered = state_in(args, kwargs)
+        return (entered, *output[1:]) if isinstance(output, (tuple, list)) else entered
 
     with ExitStack() as stack:
-        for block, gate in zip(blocks_of(model), gates, strict=True):
+        for layer, (block, gate) in enumerate(zip(blocks_of(model), gates, strict=True)):
             if gate.ndim:
-                branches = [name for name, on in zip((names.attention, names.mlp), gate, strict=True) if not on]
-                hooks = [block.get_submodule(name).register_forward_hook(silent) for name in branches]
+                names = branches[layer].attention, branches[layer].mlp
+                off = [name for name, on in zip(names, gate, strict=True) if not on]
+                hooks = [block.get_submodule(name).register_forward_hook(silent) for name in off]
             else:
                 hooks = [] if gate else [block.register_forward_hook(skipped, with_kwargs=True)]
             for hook in hooks:
