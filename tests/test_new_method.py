@@ -57,6 +57,6 @@ def test_a_method_of_two_files_is_scored_listed_planned_and_shown(tmp_path):
         [sys.executable, "-c", USED, str(tmp_path)], capture_output=True, text=True, env=environment, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^spread +variance of the activations \(numerator of the paper's Eq. 7", done.stdout, re.MULTILINE)
+    assert re.search(r"(?m)^spread +variance of the activations \(numerator of the paper's Eq. 7", done.stdout)
     table = [line for line in done.stdout.splitlines() if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in table[-2:]] == ["spread", "last"]
