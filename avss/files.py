@@ -150,6 +150,11 @@ def try_writing(path: Path) -> None:
         _remove(trial)
 
 
+def expanded(name: str) -> str:
+    """The name itself where there is such a file or folder, otherwise with its variables expanded."""
+    return name if os.path.lexists(name) else os.path.expanduser(os.path.expandvars(name))
+
+
 def may_be_hub_id(name: str) -> bool:
     """Whether a name that is no file here can mean the hub: `name` or `owner/name`, owner being no folder."""
     owner, slash, _ = name.rpartition("/")
