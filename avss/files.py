@@ -4,6 +4,7 @@ A new file or folder is made beside its place, under a hidden name that states t
 step. A killed process leaves hidden names behind, and the next process that writes into the folder removes them.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -108,6 +109,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
         _remove(part)
         raise
     _sync(path.parent)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No other process is inside this context for the same folder; a process that is killed leaves it.
+
+    Some file systems have no locks for folders. The context is then entered at once.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
