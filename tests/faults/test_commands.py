@@ -19,7 +19,7 @@ from avss.store import Store
 from tests.faults.tally import QUICK, size
 from tests.faults.test_kills import comparable, run, state
 
-pytestmark = [pytest.mark.skipif(QUICK, reason="not in the short part"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.skipif(QUICK, reason="not in the short part")
 
 
 def started(words: list, folder: Path) -> subprocess.Popen:

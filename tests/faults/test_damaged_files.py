@@ -67,6 +67,20 @@ def model_of(path: Path) -> tuple:
     return identity_of(model, tokenizer), (ids, logits)
 
 
+def gguf_file(folder: Path) -> Path:
+    pytest.importorskip("gguf", reason="the package gguf (extra gguf) is not installed")
+    from tests.test_gguf import write
+
+    return write(folder / "tiny.gguf")
+
+
+def gguf_of(path: Path) -> tuple:
+    model, tokenizer = load_model(str(path))
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([[1, 5, 9, 4, 20, 7]])).logits.numpy().tobytes()
+    return identity_of(model, tokenizer), (tokenizer("ab a b")["input_ids"], logits)
+
+
 def scores_file(folder: Path) -> Path:
     world = make_world(folder / "world")
     run("score", world / "lm", "--data", world / "text.txt", "--out", world / "scores.csv")
@@ -188,6 +202,7 @@ KINDS = {
     "generation-config": Kind("identity", in_model("generation_config.json"), model_of, folder_of, slow=True),
     "tokenizer": Kind("identity", in_model("tokenizer.json"), model_of, folder_of, slow=True),
     "tokenizer-config": Kind("identity", in_model("tokenizer_config.json"), model_of, folder_of, slow=True),
+    "gguf": Kind("identity", gguf_file, gguf_of, slow=True),
     "pruning-facts": Kind("checksum", pruned_facts, replaceable, folder_of),
     "scores": Kind("checksum", scores_file, scores_of),
     "score-facts": Kind("checksum", lambda folder: scores_file(folder).with_suffix(".json"), scores_of),

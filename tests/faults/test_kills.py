@@ -224,7 +224,7 @@ def test_a_row_loses_and_doubles_nothing_whenever_it_is_killed(world, tally):
             shutil.rmtree(folder, ignore_errors=True)
 
     with tally.row("kill-row") as row:
-        for moment in kills(row.random, size(40, 3), clear, lambda: run_row(row_of, "p", store, cache)):
+        for moment in kills(row.random, size(45, 3), clear, lambda: run_row(row_of, "p", store, cache)):
             with row.trial(moment):
                 before = store.finished("p", "r")
                 added = run_row(row_of, "p", store, cache)
