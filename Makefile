@@ -1,4 +1,5 @@
-# `make book` and `make test`, each with all its own set-up in .venv; `make figures`, in an environment without torch.
+# `make book` and `make test`, each with all its own set-up in .venv; `make faults` injects faults; `make figures`, in an
+# environment without torch.
 #   make book PROFILE=reference      runs the rows of profiles/reference.yaml in place of those of profiles/mini.yaml
 #   make row ROW=ID PROFILE=my.yaml  runs one row and leaves its executed page; PROFILE is a name or a file
 
@@ -10,7 +11,7 @@ BIN := .venv/bin
 # Values reach the shell as variables, never as text of a command.
 export PROFILE ROW
 
-.PHONY: book row test
+.PHONY: book row test faults
 .DELETE_ON_ERROR:
 
 # --nolock and --rerun-incomplete: a build that was killed continues, without an unlock step.
@@ -30,6 +31,10 @@ row: .venv/.ready
 # One thread a process: the tests share the cores among themselves.
 test: .venv/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES)
+
+# Faults injected on purpose, with their counts for the book. AVSS_FAULTS=quick runs a short part and keeps the counts.
+faults: .venv/.ready
+	AVSS_FAULTS_OUT=$(if $(AVSS_FAULTS),,bench/results/faults.json) $(BIN)/python -m pytest --timeout 1800 tests/faults
 
 # All figures and tables from results/ alone, in an environment without torch.
 DRAWING := matplotlib numpy pandas pydantic pyyaml scipy seaborn

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from avss import __version__, selection
 from avss.errors import InputError, is_panic
-from avss.files import write_whole
+from avss.files import expanded, write_whole
 from avss.options import PLAIN_CONTEXT, check_compensation, check_numbers, check_positive, method_options, parser
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
 from avss.runs.batch_sizes import is_out_of_memory
@@ -41,7 +41,7 @@ def _model(arguments: argparse.Namespace) -> tuple:
 def _inputs(arguments: argparse.Namespace) -> list[str]:
     """The files and folders that a command reads, as the user names them."""
     named = (getattr(arguments, name, None) for name in ("model", "data", "scores"))
-    return [os.path.expanduser(os.path.expandvars(name)) for name in named if name]
+    return [expanded(name) for name in named if name]
 
 
 def _score(arguments: argparse.Namespace) -> None:

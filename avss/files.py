@@ -4,6 +4,7 @@ A new file or folder is made beside its place, under a hidden name that states t
 step. A killed process leaves hidden names behind, and the next process that writes into the folder removes them.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -111,6 +112,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No other process is inside this context for the same folder; a process that is killed leaves it.
+
+    Some file systems have no locks for folders. The context is then entered at once.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A new, hidden folder to fill, which takes the place of `folder` at the end of the context.
 
@@ -148,6 +164,11 @@ def try_writing(path: Path) -> None:
             os.fsync(file.fileno())
     finally:
         _remove(trial)
+
+
+def expanded(name: str) -> str:
+    """The name itself where there is such a file or folder, otherwise with its variables expanded."""
+    return name if os.path.lexists(name) else os.path.expanduser(os.path.expandvars(name))
 
 
 def may_be_hub_id(name: str) -> bool:

@@ -19,7 +19,7 @@ from huggingface_hub.utils import validate_repo_id
 from avss import mini
 from avss.checkpoint import CONFIG, INDEX, SINGLE, VOCABULARIES, reason, weight_files
 from avss.errors import InputError
-from avss.files import clear_leftovers, may_be_hub_id
+from avss.files import clear_leftovers, expanded, may_be_hub_id
 from avss.gguf_files import gguf_in
 
 EMBEDDED = "mini/"
@@ -33,31 +33,31 @@ def resolve(name: str) -> str:
     Variables such as $AVSS_MODELS are expanded. Raises `InputError` for an unset variable, a folder without a config,
     a folder with several GGUF files, a path that is no folder, and an unknown or damaged embedded model.
     """
-    expanded = os.path.expanduser(os.path.expandvars(name))
-    if "$" in expanded:
+    place = expanded(name)
+    if "$" in place and not os.path.lexists(place):
         raise InputError(f"model {name}: the variable is not set; set it to the folder that holds the models")
-    if expanded.startswith(EMBEDDED):
-        return str(mini.folder(expanded.removeprefix(EMBEDDED)))
-    path = Path(expanded)
+    if place.startswith(EMBEDDED):
+        return str(mini.folder(place.removeprefix(EMBEDDED)))
+    path = Path(place)
     if path.parent.is_dir() and not path.exists():
         clear_leftovers(path.parent)
     if gguf_in(path):
-        return expanded
+        return place
     if path.is_dir():
         if not (path / CONFIG).is_file():
             kind = "is a LoRA adapter" if (path / "adapter_config.json").is_file() else f"has no {CONFIG}"
             raise InputError(f"model folder {name} {kind}; give a folder that save_pretrained made of a whole model")
-        return expanded
+        return place
     if os.path.lexists(path):
         raise InputError(
             f"model {name} is a file, or a link that leads nowhere; give a folder that save_pretrained made"
         )
-    if not _hub_id(expanded):
+    if not _hub_id(place):
         raise InputError(
             f"model {name} does not exist; give a hub id (owner/name), a folder, or one of "
             f"{', '.join(EMBEDDED + known for known in mini.names())}"
         )
-    return expanded
+    return place
 
 
 def _hub_id(name: str) -> bool:

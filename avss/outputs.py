@@ -79,11 +79,12 @@ def _overlap(output: Path, given: Path) -> bool:
     """Whether writing `output` could change `given`, also through links and `..`."""
     if not os.path.exists(given):
         return False
-    output = output.resolve()
+    # Not `Path.resolve`, which raises an error for a link to itself.
+    output = Path(os.path.realpath(output))
     # A folder of weights may consist of links, as the cache of the hub does.
     links = [path for path in given.iterdir() if path.is_symlink()] if given.is_dir() else []
     for path in (given, *links):
-        real = path.resolve()
+        real = Path(os.path.realpath(path))
         if output == real or output in real.parents or (real.is_dir() and real in output.parents):
             return True
     return output.exists() and output.samefile(given)

@@ -12,6 +12,8 @@ import pandas as pd
 
 from avss.errors import InputError
 
+AGAIN = "move it away, and what is missing will be computed again"
+
 
 def table_text(columns: Sequence[str], rows: list[dict]) -> str:
     """Rows as CSV with a header."""
@@ -27,11 +29,11 @@ def gzipped(text: str) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
 
 
-def read_table(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str], numbers: Sequence[str], step: str = AGAIN) -> pd.DataFrame:
     """A CSV file of these columns, compressed where its name ends in .gz; `numbers` as numbers, the others as text.
 
     Raises `InputError` where any line is not whole: a missing or surplus entry, an unfinished last line, a word in
-    place of a number, bytes that are no text. An empty entry of `numbers` is nan.
+    place of a number, bytes that are no text. An empty entry of `numbers` is nan. step: the next step for the user.
     """
     try:
         content = path.read_bytes()
@@ -48,7 +50,7 @@ def read_table(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> pd
         for column in numbers:
             table[column] = pd.to_numeric(table[column].astype(object).mask(table[column].isin(["", "nan"])))
     except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, error, step) from error
     return table
 
 
@@ -64,6 +66,6 @@ def read_json(path: Path, needed: Sequence[str]) -> dict:
     return content
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def _damaged(path: Path, error: Exception, step: str = AGAIN) -> InputError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"file {path} is damaged ({reason}); move it away, and what is missing will be computed again")
+    return InputError(f"file {path} is damaged ({reason}); {step}")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from avss import equations, selection
 from avss.errors import InputError
-from avss.files import write_whole
+from avss.files import alone_in, write_whole
 from avss.methods.catalogue import METHODS, column_of
 from avss.moments import Moments, magnitude_quantile
 from avss.outputs import check_space, checked_output
@@ -65,21 +65,24 @@ class LayerScores:
     def save(self, path: str | os.PathLike, **facts) -> None:
         """Write the table as CSV, and the facts it rests on, with `facts`, beside it as `.json`.
 
-        The facts hold a checksum of the table. Until the new table is in place they also hold the facts of the old one,
-        so a table always has its facts, even if the process is killed. Raises `InputError` where the folder does not
-        exist, and `OSError` where the files cannot be written.
+        The facts hold a checksum of the table and of themselves. Until the new table is in place they also hold the
+        facts of the old one, so a table always has its facts, even if the process is killed. Raises `InputError` where
+        the folder does not exist, and `OSError` where the files cannot be written.
         """
         path = Path(path)
         if not path.parent.is_dir():
             raise InputError(f"folder {path.parent} does not exist; create it first")
         own = {"method": self.method, "reading": self.reading, "documents": self.documents, "tokens": self.tokens}
         columns = list(self.table)
-        whole = own | facts | {"file": path.name, "columns": columns, "checksum": _checksum(self.table, columns)}
-        replaced = _replaceable_facts(path)
-        _write_facts(path, whole | {"replaces": replaced} if replaced else whole)
-        write_whole(path, self.table.to_csv(index=False))
-        if replaced:
-            _write_facts(path, whole)
+        whole = own | facts | {"file": path.name, "columns": columns}
+        whole["checksum"] = _checksum(self.table, whole)
+        # Two writers at once would leave the facts of one with the table of the other.
+        with alone_in(path.parent):
+            replaced = _replaceable_facts(path)
+            _write_facts(path, whole | {"replaces": replaced} if replaced else whole)
+            write_whole(path, self.table.to_csv(index=False))
+            if replaced:
+                _write_facts(path, whole)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "LayerScores":
@@ -136,10 +139,13 @@ def _read_table(path: Path) -> pd.DataFrame:
     return table.sort_values("layer", ignore_index=True)
 
 
-def _checksum(table: pd.DataFrame, columns: list[str]) -> str:
-    """SHA-256 of these columns. Other columns and the spelling of the numbers do not change it."""
+def _checksum(table: pd.DataFrame, facts: dict) -> str:
+    """SHA-256 of the facts and their columns. Other columns and the spelling of the numbers do not change it."""
+    columns = facts["columns"]
     numbers = {name: np.float64 for name in columns if pd.api.types.is_numeric_dtype(table[name])}
-    return hashlib.sha256(table[columns].astype(numbers).to_csv(index=False).encode()).hexdigest()
+    stated = {name: fact for name, fact in facts.items() if name not in ("checksum", "replaces")}
+    text = json.dumps(stated, sort_keys=True) + table[columns].astype(numbers).to_csv(index=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write_facts(path: Path, facts: dict) -> None:
@@ -166,11 +172,11 @@ def _facts_of(path: Path, table: pd.DataFrame) -> dict:
     """The facts of this table: those in its file of facts, or those that the file was about to replace."""
     facts = _read_facts(path)
     for known in (facts, facts.get("replaces")):
-        if known and set(known["columns"]) <= set(table) and _checksum(table, known["columns"]) == known["checksum"]:
+        if known and set(known["columns"]) <= set(table) and _checksum(table, known) == known["checksum"]:
             return known
     if facts:
         raise InputError(
-            f"{path} and {path.with_suffix('.json')} do not belong together, as the scores were changed; "
+            f"{path} and {path.with_suffix('.json')} do not belong together, as one of them was changed; "
             f"score the model again, or remove the second to use the first as it is"
         )
     return {}
@@ -205,11 +211,10 @@ def checked_scores_output(path: str | os.PathLike, force: bool, inputs: list[str
     Raises `InputError` as `checked_output`, for both files, and where the folder is full or read-only. Facts without
     their table, which a killed process leaves, are replaced without `force`.
     """
-    path = Path(path)
+    path = checked_output(path, force, inputs=inputs, own=_check_own)
     facts = path.with_suffix(".json")
     if facts == path:
         raise InputError(f"--out {path} is where the facts of the scores go; give a name that ends in .csv")
-    checked_output(path, force, inputs=inputs, own=_check_own)
     alone = not path.exists() and facts.is_file() and _states(path)
     checked_output(facts, force or alone, inputs=inputs, own=lambda _: alone or _check_own(path))
     check_space(path)

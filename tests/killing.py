@@ -10,7 +10,7 @@ from pathlib import Path
 STEPS = ("replace", "rename", "mkdir", "fsync", "unlink", "rmdir")
 
 
-def _forked(work: Callable[[], object], begin: Callable[[], object]) -> int:
+def forked(work: Callable[[], object], begin: Callable[[], object]) -> int:
     child = os.fork()
     if child:
         return child
@@ -44,7 +44,7 @@ def killed_before(step: int, work: Callable[[], object], steps: tuple[str, ...] 
         for name in steps:
             setattr(os, name, counted(getattr(os, name)))
 
-    _, status = os.waitpid(_forked(work, begin), 0)
+    _, status = os.waitpid(forked(work, begin), 0)
     assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0, "the work itself failed"
     return os.WIFSIGNALED(status)
 
@@ -64,7 +64,7 @@ def every_kill(
 
 def killed_after(seconds: float, work: Callable[[], object]) -> None:
     """Run `work` in a process that is killed after this time."""
-    child = _forked(work, lambda: None)
+    child = forked(work, lambda: None)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

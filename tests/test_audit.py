@@ -21,9 +21,10 @@ from avss.report.figures.style import style
 from avss.report.figures.table_1 import table_1
 from avss.report.snapshot import Results
 from avss.report.sources import printed_source
-from avss.report.table1 import PRINTED_TABLE, printed_table
+from avss.report.table1 import printed_table
 from avss.report.tables import audit as tables
 from avss.report.tables.table_1 import table_1_table
+from avss.runs.profile import TABLE_1
 from avss.store import Store
 from tests.stores import PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
 
@@ -412,8 +413,8 @@ def test_table_1_is_as_printed_digit_for_digit(store):
     text = table_1_table(Results(store))
     by_row = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
     as_printed = [line[1:6] for line in by_row if line[0].startswith("**")]
-    text = PRINTED_TABLE.read_text().splitlines()[1:]
-    assert as_printed == [line.split(",")[5:10] for line in text]
+    text = TABLE_1.read_text().splitlines()[1:]
+    assert as_printed == [line.split(",")[6:11] for line in text]
     assert by_row[0][0] == "**SST-2, DistilBERT**, accuracy, 16.67%"
     assert by_row[1][0] == "mini, `data`, 16.67\u00a0% (10.00\u00a0% of the parameters)"
     assert by_row[1][5].startswith("0.875 [")
@@ -436,3 +437,22 @@ def test_the_figure_has_twelve_rows_and_says_what_was_not_measured(store):
     assert figure.get_figheight() <= 7
     assert min(drawn.x0, drawn.y0) >= 0
     assert drawn.x1 <= figure.get_figwidth()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"claims: 3", b"- a", b"claims: [3]", b"claims: [{id: a", b"claims:\n- {id: a, rows: [x]}"],
+)
+def test_a_damaged_file_of_claims_is_one_line_with_its_name(tmp_path, content):
+    (tmp_path / "claims.yml").write_bytes(content)
+    with pytest.raises(InputError, match=r"^\S*claims\.yml[^\n]+$"):
+        load_claims(tmp_path / "claims.yml")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"id,task\na,b\n", b"printed"])
+def test_a_damaged_table_1_is_one_line_with_its_name(tmp_path, monkeypatch, content):
+    damaged = TABLE_1.read_bytes().replace(b"0.8891", b"0.88x1") if content == b"printed" else content
+    (tmp_path / "table1.csv").write_bytes(damaged)
+    monkeypatch.setattr("avss.runs.profile.TABLE_1", tmp_path / "table1.csv")
+    with pytest.raises(InputError, match=r"^[^\n]*table1\.csv is damaged [^\n]+install the package again$"):
+        printed_table()

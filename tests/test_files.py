@@ -228,3 +228,13 @@ def test_a_folder_that_takes_no_file_is_known_before_the_work(tmp_path):
         with pytest.raises(InputError, match="cannot be written"):
             check_space(Path("/proc/a.csv"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_input_that_links_to_itself_is_no_output(tmp_path):
+    (tmp_path / "model").mkdir()
+    loop = tmp_path / "model/config.json"
+    loop.symlink_to(loop)
+    inputs = [tmp_path / "model", loop]
+    assert checked_output(tmp_path / "scores.csv", inputs=inputs) == tmp_path / "scores.csv"
+    with pytest.raises(InputError, match="which is read"):
+        checked_output(loop, inputs=inputs)

@@ -97,6 +97,15 @@ def test_variables_are_expanded(saved, monkeypatch):
     assert resolve(f"$AVSS_MODELS/{folder.name}") == str(folder)
 
 
+@pytest.mark.parametrize("name", ["$(date)", "$AVSS_MODELS", "~", "a$"])
+def test_a_folder_with_the_name_of_a_variable_is_that_folder(saved, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("AVSS_MODELS", "elsewhere")
+    saved("bert").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert resolve(name) == name
+    assert resolve(str(tmp_path / name)) == str(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

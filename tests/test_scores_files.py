@@ -1,6 +1,7 @@
 """Scores on disk: the column that is meant, facts that belong to it, and what a killed process leaves of both."""
 
 import json
+import multiprocessing
 import shutil
 
 import numpy as np
@@ -118,6 +119,16 @@ def test_scores_that_were_changed_do_not_pass_for_those_of_their_facts(path, cha
 
 
 @pytest.mark.parametrize(
+    "change", [{"reading": "released-code"}, {"documents": 8}, {"model": "another"}, {"method": "taylor"}, {"note": ""}]
+)
+def test_facts_that_were_changed_do_not_pass_for_those_of_their_scores(path, change):
+    facts = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(facts | change))
+    with pytest.raises(InputError, match=r"s\.csv and .*s\.json do not belong together"):
+        LayerScores.load(path)
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"{oops",
@@ -206,3 +217,28 @@ def test_force_replaces_only_scores_that_were_saved_here(path):
     assert checked_scores_output(path, False, []) == path
     with pytest.raises(InputError, match=r"s\.json exists already"):
         checked_scores_output(path.with_name("s.tsv"), False, [])
+
+
+def test_writers_of_one_file_leave_scores_and_facts_of_one_of_them(path):
+    fork = multiprocessing.get_context("fork")
+    barrier = fork.Barrier(4, timeout=30)
+
+    def write(number):
+        for turn in range(20):
+            barrier.wait()
+            from_values("magnitude", VALUES + number + turn, documents=number).save(path)
+            barrier.wait()
+            found = LayerScores.load(path)
+            assert found.values.tolist() == (VALUES + found.documents + turn).tolist()
+
+    writers = [fork.Process(target=write, args=(number,)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
+
+
+def test_the_root_is_no_file_of_scores():
+    with pytest.raises(InputError, match="has no name of its own"):
+        checked_scores_output("/", True, [])

@@ -15,7 +15,7 @@ from avss.data.hub import load_hub
 from avss.data.rows import FORMATS, read_files, suffix_of
 from avss.data.splits import PREFERRED, chosen_split, files_of_split
 from avss.errors import InputError, look_up
-from avss.files import may_be_hub_id
+from avss.files import expanded, may_be_hub_id
 
 EMBEDDED = "microworld/"
 
@@ -23,11 +23,6 @@ EMBEDDED = "microworld/"
 def _may_be_on_hub(name: str) -> bool:
     # An id of the hub has at most 96 characters, and a file system may refuse to look for a longer name.
     return len(name) <= 96 and may_be_hub_id(name)
-
-
-def _expanded(name: str) -> str:
-    """The name itself if such a file or folder exists, otherwise the name with its variables expanded."""
-    return name if os.path.exists(name) else os.path.expanduser(os.path.expandvars(name))
 
 
 def load_data(
@@ -57,12 +52,12 @@ def load_data(
     if not name.strip():
         raise InputError(f"data {name!r} is no name; give a file, a folder, a hub id, or {EMBEDDED}reviews")
     look_up("purpose", purpose, PREFERRED)
-    expanded = _expanded(name)
-    path = Path(expanded)
-    if "$" in expanded and not os.path.exists(path):
+    place = expanded(name)
+    path = Path(place)
+    if "$" in place and not os.path.exists(path):
         raise InputError(f"data {name}: the variable is not set; set it to the folder that holds the data")
-    if expanded.startswith(EMBEDDED):
-        genre = expanded.removeprefix(EMBEDDED)
+    if place.startswith(EMBEDDED):
+        genre = place.removeprefix(EMBEDDED)
         dataset = microworld.load(genre, chosen_split(name, split, list(microworld.SPLITS), purpose))
     elif os.path.isdir(path):
         dataset = read_files(name, files_of_split(name, path, split, purpose))
@@ -72,12 +67,12 @@ def load_data(
         if split is not None:
             raise InputError(f"data file {name} has no splits; leave --split {split} out, or give its folder")
         dataset = read_files(name, [path])
-    elif suffix_of(path) or not _may_be_on_hub(expanded):
+    elif suffix_of(path) or not _may_be_on_hub(place):
         raise InputError(f"data {name} does not exist; give a file, a folder, a hub id, or {EMBEDDED}reviews")
     else:
         dataset = load_hub(name, split, purpose, revision, config)
-    for place, value in (where or {}).items():
-        dataset = _having(dataset, place, value, name)
+    for column, value in (where or {}).items():
+        dataset = _having(dataset, column, value, name)
     if len(dataset) == 0:
         raise InputError(f"data {name} is empty; give data with at least one row")
     return dataset
@@ -99,7 +94,7 @@ def _having(dataset: Dataset, path: str, value: object, name: str) -> Dataset:
 
 def on_hub(name: str) -> bool:
     """Whether this names data of the hub, as it is neither embedded nor a file or folder."""
-    path = Path(_expanded(name))
+    path = Path(expanded(name))
     return not (name.startswith(EMBEDDED) or os.path.exists(path) or suffix_of(path)) and _may_be_on_hub(str(path))
 
 

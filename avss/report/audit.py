@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import yaml
 
 from avss.errors import InputError, look_up
 from avss.report.cases import FAILS, HOLDS, OPEN, UNMEASURED, Case, Source
@@ -20,6 +19,7 @@ from avss.report.comparisons import METHODS
 from avss.report.snapshot import Results
 from avss.report.sources import sources
 from avss.report.table1 import PRINTED, printed_table
+from avss.runs.strict_yaml import read_yaml
 
 CLAIMS = Path(__file__).parent / "claims.yml"
 # The profile that runs the paper's own models.
@@ -54,10 +54,22 @@ class Finding(NamedTuple):
 def load_claims(path: Path = CLAIMS) -> list[Claim]:
     """The claims of a file such as `avss/report/claims.yml`, in its order.
 
-    Raises `InputError` for a claim without a field, of an unknown kind, about rows that Table 1 lacks, or with
-    parameters that its check does not take.
+    Raises `InputError` for a damaged file, and for a claim without a field, of an unknown kind, about rows that Table 1
+    lacks, or with parameters that its check does not take.
     """
-    claims = [_claim(entry) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["claims"]]
+    content = read_yaml(path)
+    if not isinstance(content, dict) or not isinstance(content.get("claims"), list):
+        raise InputError(f"{path} has no list of claims; see avss/report/claims.yml")
+    claims = []
+    for number, entry in enumerate(content["claims"], 1):
+        try:
+            claims.append(_claim(entry))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        # A value of another kind than its field has.
+        except (AttributeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: claim {number} is not understood ({reason}); compare it with another") from error
     ids = [claim.id for claim in claims]
     if len(set(ids)) < len(ids):
         raise InputError(f"{path}: two claims have the id {next(name for name in ids if ids.count(name) > 1)}")
