@@ -13,6 +13,7 @@ import yaml
 
 from avss.errors import InputError
 from avss.methods.catalogue import BASELINES
+from avss.printed import TABLE_1
 from avss.report import audit
 from avss.report.audit import ask, findings, load_claims, verdict
 from avss.report.cases import Margin, Source
@@ -24,7 +25,6 @@ from avss.report.sources import printed_source
 from avss.report.table1 import printed_table
 from avss.report.tables import audit as tables
 from avss.report.tables.table_1 import table_1_table
-from avss.runs.profile import TABLE_1
 from avss.store import Store
 from tests.stores import PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
 
@@ -453,6 +453,6 @@ def test_a_damaged_file_of_claims_is_one_line_with_its_name(tmp_path, content):
 def test_a_damaged_table_1_is_one_line_with_its_name(tmp_path, monkeypatch, content):
     damaged = TABLE_1.read_bytes().replace(b"0.8891", b"0.88x1") if content == b"printed" else content
     (tmp_path / "table1.csv").write_bytes(damaged)
-    monkeypatch.setattr("avss.runs.profile.TABLE_1", tmp_path / "table1.csv")
+    monkeypatch.setattr("avss.printed.TABLE_1", tmp_path / "table1.csv")
     with pytest.raises(InputError, match=r"^[^\n]*table1\.csv is damaged [^\n]+install the package again$"):
         printed_table()

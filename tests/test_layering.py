@@ -10,9 +10,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "avss"
 # Modules that share a room without a folder of their own; every other room is the folder of its name.
 ROOMS = {
-    "ground": ("errors", "files", "progress", "outputs", "store", "records", "architectures", "identity"),
+    "ground": (
+        "errors",
+        "files",
+        "progress",
+        "outputs",
+        "store",
+        "records",
+        "strict_yaml",
+        "architectures",
+        "identity",
+    ),
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
-    "paper": ("equations", "reading", "moments", "selection", "scores", "intervals"),
+    "paper": ("equations", "reading", "moments", "selection", "scores", "intervals", "printed"),
     "models": ("models", "checkpoint", "gguf_files", "hub"),
     "removal": ("pruning", "surgery", "compensation"),
     "command": ("cli", "options", "calibration"),

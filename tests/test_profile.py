@@ -14,7 +14,8 @@ from avss import mini
 from avss.errors import InputError
 from avss.methods import METHODS
 from avss.models import ATTENTION, DEVICE_MAPS, DTYPES
-from avss.runs.profile import Row, cells, lines_of_table_1, load_profile
+from avss.printed import lines_of_table_1
+from avss.runs.profile import Row, cells, load_profile
 
 ROOT = Path(__file__).parent.parent
 ROW = {"id": "a", "task": "sentiment", "checkpoint": "owner/model", "data": "owner/data", "remove": 1}

@@ -19,7 +19,7 @@ from avss.report.comparisons import METHODS
 from avss.report.snapshot import Results
 from avss.report.sources import sources
 from avss.report.table1 import PRINTED, printed_table
-from avss.runs.strict_yaml import read_yaml
+from avss.strict_yaml import read_yaml
 
 CLAIMS = Path(__file__).parent / "claims.yml"
 # The profile that runs the paper's own models.

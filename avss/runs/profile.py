@@ -12,7 +12,6 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -20,41 +19,16 @@ from avss import selection
 from avss.errors import InputError
 from avss.files import ROOT
 from avss.methods.catalogue import METHODS
+from avss.printed import lines_of_table_1
 from avss.reading import Reading
-from avss.records import read_table
-from avss.runs.strict_yaml import read_yaml
+from avss.strict_yaml import read_yaml
 from avss.tasks.catalogue import TASKS
 
 # The paper's Table 1. A row may stand for one of its lines.
-TABLE_1 = Path(__file__).parent.parent / "report" / "table1.csv"
-COLUMNS = (
-    "id",
-    "task",
-    "metric",
-    "direction",
-    "dataset",
-    "model",
-    "original",
-    "gbis",
-    "lrp",
-    "cim",
-    "avss",
-    "parameter_reduction",
-)
 # The names that model families give their number of blocks.
 _DEPTHS = ("num_hidden_layers", "n_layers", "n_layer")
 _NAME = r"[a-z0-9][a-z0-9._-]{0,79}"
 _SECTIONS = ("models", "data", "defaults", "rows")
-
-
-def table_1(numbers: Sequence[str] = ()) -> pd.DataFrame:
-    """The paper's Table 1 as printed, as text but for these columns. Raises `InputError` for a damaged file."""
-    return read_table(TABLE_1, COLUMNS, numbers, "install the package again")
-
-
-def lines_of_table_1() -> list[dict[str, str]]:
-    """The lines of the paper's Table 1 as printed, each with its `id`. Raises `InputError` as `table_1`."""
-    return table_1().to_dict("records")
 
 
 def _tuple(value: Any) -> Any:

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import avss
+from avss import printed
 from avss.data import fingerprint, load_data
 from avss.engine.ablation import ablate
 from avss.errors import InputError
@@ -170,8 +171,8 @@ def packaged(file: Path) -> Callable[[Path], Path]:
 
 def table_of(path: Path) -> tuple:
     # In a process of its own, so that this one keeps the table of the package.
-    profile.TABLE_1 = path
-    return None, (table1.printed_table().to_dict("list"), profile.lines_of_table_1())
+    printed.TABLE_1 = path
+    return None, (table1.printed_table().to_dict("list"), printed.lines_of_table_1())
 
 
 def claims_of(path: Path) -> tuple:
@@ -219,7 +220,7 @@ KINDS = {
     "losses": Kind("checksum", cache_file, losses_of),
     "profile": Kind("none", profile_file, lambda path: (None, profile.load_profile(path))),
     "claims": Kind("none", packaged(audit.CLAIMS), claims_of),
-    "table-1": Kind("none", packaged(profile.TABLE_1), table_of),
+    "table-1": Kind("none", packaged(printed.TABLE_1), table_of),
 }
 
 
