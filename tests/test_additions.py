@@ -22,6 +22,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import transformers
 import yaml
 from datasets import Dataset
 
@@ -39,6 +40,7 @@ from tests.stores import fill
 from tests.test_cost import method_row, write
 from tests.test_plan import ROW, SIZE
 
+SMALL = {"hidden_size": 16, "dim_ff": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "dim_head": 8}
 copy = Path(sys.argv[1])
 assert Path(avss.__file__).is_relative_to(copy)
 answers = {}
@@ -81,6 +83,15 @@ fill(store, "mini", **names, fails=(("random", 1),))
 results = Results(store)
 answers["shown"] = tables.score_table(results, row.id) + tables.basis_table(results, row.id)
 answers["failures"] = tables.TABLES["failures_table"](results)
+space = {}
+exec(sys.stdin.read(), space)
+pruned = space["model"]
+answers["family"] = [len(space["scores"].values), pruned.config.num_hidden_layers]
+try:
+    avss.score(transformers.CpmAntForCausalLM(transformers.CpmAntConfig(**SMALL)), batches)
+except avss.InputError as error:
+    answers["refused"] = str(error)
+
 drawings = [figures.svg("score_by_seed", results, row.id, theme) for theme in ("light", "dark")]
 answers["drawn"] = [b"</svg>" in drawing for drawing in drawings] + [drawings[0] != drawings[1]]
 answers["figures"] = {"row": list(figures.ROW_FIGURES), "book": list(figures.BOOK_FIGURES)}
@@ -131,6 +142,9 @@ def copy(tmp_path_factory) -> Copy:
     copy.write("A task", "avss/metrics/reciprocal_rank/reciprocal_rank.py", module)
     copy.insert("A task", "avss/metrics/__init__.py", textwrap.indent(metric, " " * 8), "    )\n}")
 
+    _, entry = blocks("A model")
+    copy.insert("A model", "avss/architectures.py", textwrap.indent(entry, " " * 4), '    "reformer": Architecture(')
+
     code, entry = blocks("A figure")
     copy.insert("A figure", "avss/report/figures/rows.py", f"{code}\n\n", "# The figures of this page")
     copy.insert("A figure", "avss/report/figures/rows.py", ", score_by_seed", ")\n")
@@ -147,7 +161,8 @@ def answers(copy) -> dict:
     """What a process that imports the copy finds; imports take seconds, so there is one for all examples."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(copy.folder), str(ROOT)))}
     command = [sys.executable, "-c", USED, str(copy.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=copy.folder)
+    plain, _ = blocks("A model")
+    done = subprocess.run(command, input=plain, capture_output=True, text=True, env=environment, cwd=copy.folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -157,6 +172,8 @@ def test_an_addition_touches_few_files(copy):
         "A method": 2,
         # The fifth is its notebook.
         "A task": 4,
+        # An exception; a family without one needs none.
+        "A model": 1,
         "A figure": 2,
         "A table": 1,
     }
@@ -183,6 +200,11 @@ def test_a_task_is_evaluated_scored_run_by_the_command_and_shown(answers):
     assert answers["pages"] == {"last-token": "words"}
     assert "| original | 0.900" in answers["shown"]
     assert "mean reciprocal rank" in answers["shown"]
+
+
+def test_a_family_needs_no_file_and_an_exception_one_line(answers):
+    assert answers["family"] == [4, 3]
+    assert "family 'cpmant' has no blocks to score or remove: the blocks also carry the states" in answers["refused"]
 
 
 def test_a_figure_is_drawn_and_described(copy, answers):
