@@ -93,7 +93,7 @@ def test_modules_load_by_path():
     assert found == {"perplexity": pytest.approx(np.exp(8 / 4))}
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "perplexity"])
+@pytest.mark.parametrize("metric", [entry.name for entry in metrics.METRICS.values() if entry.module != "squad"])
 def test_modules_and_statistics_agree(metric):
     generator = np.random.default_rng(0)
     if metric == "accuracy":

@@ -12,38 +12,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from avss.report.comparisons import FIRST_ROW
-from avss.report.figures import cost, equations, readings, rows, speed
+from avss.report.figures import cost, equations, readings, rows, speed, table_1
 from avss.report.figures.style import style
-from avss.report.figures.table_1 import table_1
 from avss.report.snapshot import Results
 
 ROW_FIGURES: dict[str, Callable[[Results, str], tuple[Figure, pd.DataFrame]]] = {
-    function.__name__: function
-    for function in (
-        rows.variance_by_block,
-        rows.retention,
-        rows.removed_layers,
-        rows.rank_agreement,
-        rows.card,
-    )
+    function.__name__: function for function in rows.FIGURES
 }
 BOOK_FIGURES: dict[str, Callable[[Results], tuple[Figure, pd.DataFrame]]] = {
-    function.__name__: function
-    for function in (
-        equations.sparsity_by_block,
-        equations.deviation_by_block,
-        equations.score_by_block,
-        equations.cumulative_by_block,
-        readings.varied_readings,
-        readings.sparsity_curves,
-        table_1,
-        cost.cost_of_pruning,
-        cost.cost_of_methods,
-        speed.cost_of_scoring,
-        speed.growth_of_scoring,
-        speed.scoring_at_real_shapes,
-        speed.shared_prefixes,
-    )
+    function.__name__: function for page in (equations, readings, table_1, cost, speed) for function in page.FIGURES
 }
 
 

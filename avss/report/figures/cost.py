@@ -101,3 +101,7 @@ def _marker(number: int) -> str:
 def _legend(figure: Figure, series: list[str]) -> None:
     marks = [Line2D([], [], color=_ink(n), marker=_marker(n), linestyle="") for n in range(len(series))]
     figure.legend(marks, series, loc="outside upper left", frameon=False)
+
+
+# The figures of this page, in the order of the gallery.
+FIGURES = (cost_of_pruning, cost_of_methods)

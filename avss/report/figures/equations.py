@@ -113,3 +113,7 @@ def _draw(data: pd.DataFrame, ylabel: str, level: Callable[[int], float] | None 
     handles = [Line2D([], [], color=ink, label=name, **look) for name, look in looks.items()]
     figure.legend(handles=handles, loc="outside upper left", ncols=len(looks), frameon=False)
     return figure
+
+
+# The figures of this page, in the order of the gallery.
+FIGURES = (sparsity_by_block, deviation_by_block, score_by_block, cumulative_by_block)

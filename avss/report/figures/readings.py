@@ -99,3 +99,7 @@ def sparsity_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
     bar.set_ticks([0.1, 0.9], labels=["first block", "last"])
     bar.outline.set_visible(False)
     return figure, data
+
+
+# The figures of this page, in the order of the gallery.
+FIGURES = (varied_readings, sparsity_curves)

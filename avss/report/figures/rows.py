@@ -233,3 +233,7 @@ def rank_agreement(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.D
         for text in panel.get_xticklabels():
             text.set(ha="right", rotation_mode="anchor")
     return figure, data
+
+
+# The figures of this page, in the order of the gallery.
+FIGURES = (variance_by_block, retention, removed_layers, rank_agreement, card)

@@ -147,3 +147,7 @@ def _from_zero(panel, values: pd.Series, threshold: float) -> None:
     panel.set_ylim(top=2 * max(values.max(), threshold))
     if values.min() >= 0:
         panel.set_ylim(bottom=0)
+
+
+# The figures of this page, in the order of the gallery.
+FIGURES = (cost_of_scoring, growth_of_scoring, scoring_at_real_shapes, shared_prefixes)

@@ -71,3 +71,7 @@ def _rows(panel, rows: pd.DataFrame, measured: set[int]) -> None:
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
+
+
+# The figures of this page, in the order of the gallery.
+FIGURES = (table_1,)

@@ -33,7 +33,6 @@ from avss.report.table1 import (
     printed_table,
     rows_of_table,
 )
-from avss.tasks.catalogue import TASKS
 
 
 def _wide(lines: pd.DataFrame, cells: list[str], corner: str) -> Text:
@@ -197,9 +196,9 @@ def _span(shares: pd.Series) -> str:
 
 
 def rows_table(results: Results, task: str) -> Text:
-    """Every row of a task: how many blocks go, and the score before and after with its 95 % interval over documents.
+    """Every row of a task in the paper's Table 1: how many blocks go, and the score before and after.
 
-    Of the best measured method all are named that share its score.
+    The interval of a score is its 95 % interval over documents. All methods that share the best score are named.
     """
     table = []
     for line, row in _rows(results):
@@ -296,5 +295,5 @@ def _removed(results: Results, row: str | None, profile: str) -> str:
 
 # The tables that pages include, by the name of their file; the notebooks call the others too.
 TABLES = {function.__name__: function for function in (claim_table, glance_table)} | {
-    f"rows_table-{task}": partial(rows_table, task=task) for task in TASKS
+    f"rows_table-{task}": partial(rows_table, task=task) for task in printed_table()["task"].unique()
 }
