@@ -121,12 +121,13 @@ def test_pages_name_commands_that_exist():
 
 
 def test_pages_name_files_and_code_that_exist():
+    examples = {"mine", "spread", "last_token", "last-token", "reciprocal_rank", "failures_table"}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name in set(re.findall(r"(?:``|`|:: )(avss(?:\.\w+)+)(?:`|$)", text, re.MULTILINE)):
             assert located(name), f"{page.name}: {name}"
         for name in set(re.findall(r"`((?:avss|tests|book|profiles|notebooks|recipes|bench|docs)/[\w./-]*)`", text)):
-            assert (ROOT / name).exists() or {"mine", "spread"} & set(re.split(r"\W", name)), f"{page.name}: {name}"
+            assert (ROOT / name).exists() or examples & set(re.split(r"[^\w-]", name)), f"{page.name}: {name}"
 
 
 def located(name: str) -> bool:
