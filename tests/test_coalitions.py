@@ -155,7 +155,7 @@ def test_no_byte_can_change_without_notice(data, tmp_path):
     path, mask = tmp_path / "file.json", (1.0, 0.5)
     path.unlink(missing_ok=True)
     kept = Coalitions(path)
-    kept.add(mask, [0.25, 1 / 3], [0.5, 0.125], [3, 4])
+    kept.add(mask, [[0.25, 1 / 3], [0.5, 0.125]], [3, 4])
     kept.save()
     whole = bytearray(path.read_bytes())
     place = data.draw(st.integers(0, len(whole) - 1))
@@ -175,7 +175,7 @@ def test_a_file_that_cannot_be_read_is_one_warning(tmp_path):
     (tmp_path / "file.json").mkdir()
     with pytest.warns(UserWarning, match="is damaged"):
         kept = Coalitions(tmp_path / "file.json")
-    kept.add((1.0,), [0.25], [0.5], [1])
+    kept.add((1.0,), [[0.25], [0.5]], [1])
     with pytest.warns(UserWarning, match="losses cannot be kept in .*; the run goes on"):
         kept.save()
     assert kept[(1.0,)] == [[0.25], [0.5]]
@@ -185,7 +185,7 @@ def adding(path, start: int) -> None:
     coalitions.SAVE_EVERY = -1.0
     kept = Coalitions(path)
     for number in range(start, start + 40):
-        kept.add((float(number),), [number / 3], [0.5], [1])
+        kept.add((float(number),), [[number / 3], [0.5]], [1])
     os._exit(0)
 
 

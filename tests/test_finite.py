@@ -74,8 +74,8 @@ def test_a_model_that_gives_nan_gets_no_metric(task, make, family, value):
 def test_a_block_that_gives_nan_gets_no_score(method, family, value):
     with pytest.raises(InputError, match=r"has NaN or infinite .* in batch 0 .*float32") as caught:
         avss.score(with_block(family, value), two(family), method)
-    if method not in READS_HEAD:
-        assert "layer 1 has NaN or infinite activations" in str(caught.value)
+    if method not in (*READS_HEAD, "kl_leave_one_out"):
+        assert "layer 1 has NaN or infinite" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -90,7 +90,7 @@ def test_a_head_that_gives_nan_gets_no_score(method, value):
 def test_weights_that_are_not_finite_get_no_score(method):
     """Methods that read weights alone have no batch to name."""
     model = with_block("llama", float("nan"))
-    if method in ("random", "last"):
+    if method in ("random", "first", "last"):
         assert np.isfinite(avss.score(model, None, method).values).all(), "an order needs no weights"
         return
     with pytest.raises(InputError, match=r"magnitude of layer 1 is not finite|has NaN or infinite"):

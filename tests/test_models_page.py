@@ -15,7 +15,7 @@ def test_each_model_that_ran_has_its_size_training_and_scores():
     # Nine rows of three models.
     assert text.count("\n## ") + text.startswith("## ") == 3
     for fact in (
-        "BertForSequenceClassification",
+        "LlamaForCausalLM",
         "4,214,912",
         "planted in blocks 0 and 1 of 4",
         "37 % sst2",

@@ -89,6 +89,6 @@ def test_sst2_is_read_whole(sst2):
 def test_the_committed_reference_rests_on_this_data(sst2):
     from avss.data import fingerprint
 
-    table = Store(Path(__file__).parent.parent / "results").observations("reference", "sst2-distilbert")
+    table = Store(Path(__file__).parent.parent / "results").observations("reference", "sst2-minilm")
     found = fingerprint(load_data(str(sst2), "validation"), ["sentence", "label"])
     assert table["data_fingerprint"].unique().tolist() == [found]

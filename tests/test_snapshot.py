@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from avss import store as store_module
 from avss.report.comparisons import FIRST_ROW, agreement, differences, layer_values, lowest_removals, successes, summary
 from avss.report.figures import BOOK_FIGURES, ROW_FIGURES
 from avss.report.snapshot import Results
@@ -125,13 +126,13 @@ def test_every_file_of_the_results_is_read_once_however_many_tables_there_are(st
     for profile in ("mini", "reference"):
         fill(store, profile)
         fill(store, profile, **PERPLEXITY_ROW)
-    reads, read = Counter(), pd.read_csv
+    reads, read = Counter(), store_module.read_table
 
     def counting(path, *arguments, **options):
         reads[Path(path)] += 1
         return read(path, *arguments, **options)
 
-    monkeypatch.setattr(pd, "read_csv", counting)
+    monkeypatch.setattr(store_module, "read_table", counting)
     results = Results(store)
     for table in TABLES.values():
         table(results)
