@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import zlib
@@ -29,11 +30,23 @@ def gzipped(text: str) -> bytes:
     return gzip.compress(text.encode(), mtime=0)
 
 
-def read_table(path: Path, columns: Sequence[str], numbers: Sequence[str], step: str = AGAIN) -> pd.DataFrame:
+def sha256_of(content: bytes) -> str:
+    """The SHA-256 of a file's content, as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_table(
+    path: Path,
+    columns: Sequence[str],
+    numbers: Sequence[str],
+    step: str = AGAIN,
+    digests: Sequence[str] = (),
+) -> pd.DataFrame:
     """A CSV file of these columns, compressed where its name ends in .gz; `numbers` as numbers, the others as text.
 
     Raises `InputError` where any line is not whole: a missing or surplus entry, an unfinished last line, a word in
     place of a number, bytes that are no text. An empty entry of `numbers` is nan. step: the next step for the user.
+    digests: where given, the SHA-256 of the whole file is one of these.
     """
     try:
         content = path.read_bytes()
@@ -49,6 +62,9 @@ def read_table(path: Path, columns: Sequence[str], numbers: Sequence[str], step:
         table = pd.DataFrame(lines, columns=list(columns), dtype=str)
         for column in numbers:
             table[column] = pd.to_numeric(table[column].astype(object).mask(table[column].isin(["", "nan"])))
+        # Last, because a file of another form has a reason that tells more.
+        if digests and sha256_of(content) not in digests:
+            raise ValueError("its content is not what its run wrote")
     except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
         raise _damaged(path, error, step) from error
     return table

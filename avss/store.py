@@ -19,7 +19,7 @@ import pandas as pd
 
 from avss.errors import InputError
 from avss.files import write_whole
-from avss.records import gzipped, read_json, read_table, table_text
+from avss.records import gzipped, read_json, read_table, sha256_of, table_text
 
 OBSERVATIONS = (
     "key",
@@ -68,6 +68,8 @@ NUMBERS = (
 )
 LAYERS = ("run", "row", "method", "reading", "seed", "layer", "quantity", "value")
 OUTCOMES = ("coalition", "document", "numerator", "denominator")
+# In the provenance: for each table of the run, by its ending, the SHA-256 of its content and of the content before.
+DIGESTS = "sha256_of_tables"
 
 
 def key_of(**determinants) -> str:
@@ -115,11 +117,9 @@ class Run:
                 raise InputError(f"observation has unknown columns {', '.join(sorted(unknown))}; see avss.store")
         self.observations += [{**_finite(row), "run": self.name} for row in observations]
         self.layers += [{**row, "run": self.name} for row in layers]
-        # Provenance first: an observation is never without it.
-        self.describe()
         if self.layers:
-            write_whole(self.folder / f"{self.name}.layers.csv", table_text(LAYERS, self.layers))
-        write_whole(self.folder / f"{self.name}.csv", table_text(OBSERVATIONS, self.observations))
+            self._write(".layers.csv", table_text(LAYERS, self.layers).encode())
+        self._write(".csv", table_text(OBSERVATIONS, self.observations).encode())
 
     def add_outcome(self, coalition: str, numerator, denominator) -> None:
         """Append the per-document outcome of one set of removed layers, known as `coalition`."""
@@ -127,7 +127,15 @@ class Run:
             {"coalition": coalition, "document": index, "numerator": f"{top:.9g}", "denominator": f"{bottom:.9g}"}
             for index, (top, bottom) in enumerate(zip(numerator, denominator, strict=True))
         ]
-        write_whole(self.folder / f"{self.name}.outcomes.csv.gz", gzipped(table_text(OUTCOMES, self.outcomes)))
+        self._write(".outcomes.csv.gz", gzipped(table_text(OUTCOMES, self.outcomes)))
+
+    def _write(self, ending: str, content: bytes) -> None:
+        """Write one of the run's tables, after its checksum. Provenance first: no table is ever without it."""
+        digests = self.provenance.setdefault(DIGESTS, {})
+        # A run that is killed between the two writes leaves the old content, which still counts.
+        digests[ending] = [*digests.get(ending, ())[-1:], sha256_of(content)]
+        self.describe()
+        write_whole(self.folder / f"{self.name}{ending}", content)
 
     def describe(self, **facts) -> None:
         """Write the provenance, with these facts added."""
@@ -175,10 +183,17 @@ class Store:
         found = (path for path in self.root.glob(f"{profile}/{row}/*{ending}") if not path.name.startswith("."))
         return sorted(found, key=lambda path: (path.parent, path.name.split(".")[0]))
 
+    def _table(self, path: Path, columns: tuple[str, ...], numbers: tuple[str, ...]) -> pd.DataFrame:
+        """One table of a run, if it is the one that the run wrote; runs of older versions recorded no checksums."""
+        name, _, ending = path.name.partition(".")
+        facts = path.with_name(f"{name}.json")
+        recorded = read_json(facts, ("run",)).get(DIGESTS, {}) if facts.is_file() else {}
+        return read_table(path, columns, numbers, digests=recorded.get(f".{ending}", ()))
+
     def observations(self, profile: str = "*", row: str = "*") -> pd.DataFrame:
         """All observations, each key once (the first that succeeded, else the first), in order of run."""
         files = [path for path in self._files(".csv", profile, row) if not path.name.endswith(".layers.csv")]
-        tables = [read_table(path, OBSERVATIONS, NUMBERS) for path in files]
+        tables = [self._table(path, OBSERVATIONS, NUMBERS) for path in files]
         tables = [table for table in tables if len(table)]
         if not tables:
             return pd.DataFrame(columns=list(OBSERVATIONS))
@@ -203,14 +218,14 @@ class Store:
         """The scores of every layer, in long form, with the profile; lines of all runs, told apart by `run`."""
         numbers = ("seed", "layer", "value")
         files = self._files(".layers.csv", profile, row)
-        tables = [read_table(path, LAYERS, numbers).assign(profile=path.parts[-3]) for path in files]
+        tables = [self._table(path, LAYERS, numbers).assign(profile=path.parts[-3]) for path in files]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*LAYERS, "profile"])
 
     def outcomes(self, profile: str, row: str) -> dict[str, tuple]:
         """Per-document (numerator, denominator) arrays by coalition."""
         found: dict[str, tuple] = {}
         for path in self._files(".outcomes.csv.gz", profile, row):
-            table = read_table(path, OUTCOMES, OUTCOMES[1:])
+            table = self._table(path, OUTCOMES, OUTCOMES[1:])
             for coalition, part in table.groupby("coalition", sort=False):
                 part = part.sort_values("document")
                 found.setdefault(coalition, (part["numerator"].to_numpy(float), part["denominator"].to_numpy(float)))

@@ -217,3 +217,24 @@ def test_a_damaged_provenance_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=f"file {path} is damaged"):
         Store(tmp_path).provenances("p", "r")
+
+
+def test_a_digit_that_changed_in_a_table_is_never_another_number(tmp_path):
+    store = Store(tmp_path)
+    run = store.start("mini", "r", "2026-01-01T00:00:00Z", {})
+    run.add([{"key": "a", "status": "ok", "value": "0.81", "metric": "accuracy"}])
+    [path] = tmp_path.glob("mini/r/*[0-9a-f].csv")
+    path.write_text(path.read_text().replace("0.81", "0.91"))
+    with pytest.raises(InputError, match=r"its content is not what its run wrote.*move it away"):
+        store.observations()
+
+
+def test_a_run_that_was_killed_before_it_wrote_a_table_keeps_the_table_before(tmp_path):
+    store = Store(tmp_path)
+    run = store.start("mini", "r", "2026-01-01T00:00:00Z", {})
+    run.add([{"key": "a", "status": "ok", "value": "0.81", "metric": "accuracy"}])
+    [path] = tmp_path.glob("mini/r/*[0-9a-f].csv")
+    before = path.read_bytes()
+    run.add([{"key": "b", "status": "ok", "value": "0.5", "metric": "accuracy"}])
+    path.write_bytes(before)
+    assert store.observations()["key"].tolist() == ["a"]
