@@ -211,8 +211,11 @@ rule tables:
     output:
         TABLES,
         directory("book/executed/figures/book"),
+    params:
+        profile=PROFILE,
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures book tables"
+        "OMP_NUM_THREADS={threads} python -m avss.report --profile {params.profile:q} results book/executed/figures"
+        " book tables"
 
 
 # A card for every row that has a page of its own.

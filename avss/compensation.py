@@ -154,10 +154,12 @@ def _measured(model: nn.Module, runs: list[tuple[int, int]], batches: Iterable[d
                 real = hidden.reshape(-1, hidden.shape[-1])[mask.to(hidden.device).reshape(-1)]
                 sums[layer] = sums[layer] + real.to(torch.float64).abs().sum(0)
 
+    # Before the hooks, as it runs the model on a text of its own.
+    norms_last = not _norms_first(model)
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
         stack.enter_context(hooked(model, "block_update", receive))
-        for first in () if _norms_first(model) else entering:
+        for first in entering if norms_last else ():
             norm = _norm_before(model, first)
             handle = norm.register_forward_hook(
                 lambda module, args, output, first=first: normed.update({first: output})

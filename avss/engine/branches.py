@@ -94,6 +94,10 @@ def branches_of(model: nn.Module) -> list[Branches]:
 
 def traced(model: nn.Module) -> list[Trace]:
     """One small forward pass of the base model, watched. Hooks on blocks do not see it."""
+    if model.device.type == "meta" and any(hasattr(module, "_hf_hook") for module in model.modules()):
+        # Offloaded weights come in while a module runs. Values do not matter, so a model without weights will do.
+        with torch.device("meta"):
+            model = type(model)(model.config)
     place, recorder = place_of(model), _Recorder()
     flags = {} if model.device.type == "meta" or not hasattr(model.config, "use_cache") else {"use_cache": False}
     training = model.training

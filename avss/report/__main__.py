@@ -6,6 +6,7 @@ from pathlib import Path
 
 from avss.errors import InputError
 from avss.report.figures import BOOK_FIGURES, ROW_FIGURES
+from avss.report.pages import FALLBACK, pages_by_line
 from avss.report.rendering import render
 from avss.report.snapshot import Results
 from avss.report.tables import TABLES
@@ -25,12 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Render everything, or some parts; 0 on success, 2 where results are missing."""
     parser = argparse.ArgumentParser(prog="python -m avss.report", description="Figures and tables from results.")
     parser.add_argument("--list", nargs=0, action=_List, help="print the kind and name of every figure and table")
+    parser.add_argument("--profile", default=FALLBACK, help="the profile of the book, whose pages tables link to")
     parser.add_argument("results", type=Path, help="folder of results")
     parser.add_argument("out", type=Path, help="folder for the figures, created where it is missing")
     parser.add_argument("part", nargs="*", help="a row, `book` or `tables` (default: every row with results, and both)")
     parsed = parser.parse_args(arguments)
     try:
-        files = render(Results(Store(parsed.results)), parsed.out, parsed.part or None)
+        results = Results(Store(parsed.results), pages_by_line(parsed.profile))
+        files = render(results, parsed.out, parsed.part or None)
     except InputError as error:
         print(f"avss.report: error: {error}", file=sys.stderr)
         return 2

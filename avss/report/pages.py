@@ -74,6 +74,12 @@ def pages_of(rows: Mapping[str, Entry]) -> dict[str, str]:
     return {entry.task if first[entry.task] == row else f"rows/{row}": row for row, entry in rows.items()}
 
 
+def pages_by_line(profile: str) -> dict[str, str]:
+    """The page of each line of Table 1, and of each row that stands for none, by its id. Raises as `rows_of_book`."""
+    rows = rows_of_book(profile)
+    return {rows[row].row.stands_for or row: page for page, row in pages_of(rows).items()}
+
+
 def results_beside(entry: Entry, root: Path = Path("results")) -> list[str]:
     """The files of all stored rows that the page of this row shows: those that stand for the same line of Table 1."""
     line_of, line = Results(Store(root)).line_of, entry.row.stands_for or entry.row.id

@@ -4,6 +4,7 @@ An observation is in use where the newest configuration of its profile and row a
 from an earlier configuration: they are listed on the coverage page and take part in no number.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +24,12 @@ READINGS, SELECTIONS = "readings", "selections"
 class Results:
     """The contents of a store, each part read at its first use. Later additions to the store are not seen.
 
-    Callers share its tables, so they must not change them in place.
+    Callers share its tables, so they must not change them in place. pages: where it is made for one book, the page of
+    each line of Table 1 and of each other row, by its id.
     """
 
     store: Store
+    pages: Mapping[str, str] | None = None
 
     @cached_property
     def observations(self) -> pd.DataFrame:

@@ -34,6 +34,7 @@ from avss.report.snapshot import Results
 from avss.store import Store
 
 RESULTS, BENCH, GENERATED = "results", "bench/results", "book/executed/figures"
+ROW_PAGES = "book/executed/rows/"
 _DECIMAL = re.compile(
     r"(?P<thing>(?:Section|Sec\.|Table|Figure|Fig\.|Appendix|Python|arXiv)[\s:]*)?"
     r"(?<![\w.])(?<![A-Za-z]-)(?:\d*+\.\d++(?:e[-+−]?\d+)?|\d++e[-+−]?\d++)(?!\.\d)",
@@ -96,6 +97,9 @@ def bare_decimals(document: nodes.document) -> Iterator[tuple[str, str, int]]:
     for block in document.findall(_holds_text):
         source, line = origin(block)
         if GENERATED in Path(source).as_posix() or _of_code(block):
+            continue
+        # The title of such a page is that of its row, from the profile.
+        if isinstance(block, nodes.title) and ROW_PAGES in Path(source).as_posix():
             continue
         text = "".join(_prose(block))
         for found in _DECIMAL.finditer(text):

@@ -79,7 +79,7 @@ class ResultFigure(SphinxDirective):
         row = None
         if entry["kind"] == "row":
             page = Path(self.env.doc2path(self.env.docname))
-            row = self.options.get("row") or _row_of(page)
+            row = self.options.get("row") or _row_of(page, self.env)
         stem = f"{FOLDER}/{row}/{name}-{row}" if row else f"{FOLDER}/book/{name}"
         label = "-".join(filter(None, ("fig", name.replace("_", "-"), row)))
         # One child before the caption: docutils tells by the caption's place whether a legend belongs to it.
@@ -189,7 +189,7 @@ class FigureGallery(SphinxDirective):
         lines = ["::::::{grid} 1 1 1 2", ":gutter: 3", ":class-container: figure-gallery", ""]
         for name, entry in entries.items():
             lines += [f":::::{{grid-item-card}} {entry['title']}", f"::::{{result-figure}} {name}"]
-            lines += [":unlabelled:", f":row: {FIRST_ROW}", "", entry["shows"], "::::", ":::::"]
+            lines += [":unlabelled:", f":row: {_first_row(self.env)}", "", entry["shows"], "::::", ":::::"]
         made = nodes.Element()
         source = self.get_source_info()[0]
         self.state.nested_parse(StringList([*lines, "::::::"], source), self.content_offset, made)
@@ -210,12 +210,19 @@ def citation(env) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _row_of(page: Path) -> str:
+def _first_row(env) -> str:
+    """The row of this book that stands for the first line of Table 1."""
+    drawn = sorted(path.parent.name for path in Path(f"{env.srcdir}{FOLDER}").glob("*/card-*.light.svg"))
+    line_of = env.app.avss_snapshot.line_of
+    return next((row for row in drawn if line_of(row) == FIRST_ROW), FIRST_ROW)
+
+
+def _row_of(page: Path, env) -> str:
     """The row that papermill executed a page's notebook for, or the first one."""
     if page.suffix != ".ipynb":
-        return FIRST_ROW
+        return _first_row(env)
     executed = json.loads(page.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-    return executed.get("parameters", {}).get("row", FIRST_ROW)
+    return executed.get("parameters", {}).get("row") or _first_row(env)
 
 
 def _listed(parts: list[nodes.Node]) -> list[nodes.Node]:

@@ -23,6 +23,7 @@ from avss.report.comparisons import (
     summary,
 )
 from avss.report.markdown import NOT_MEASURED, Text, markdown, percent, runs_of, spell, table_or_note
+from avss.report.pages import FALLBACK, pages_by_line
 from avss.report.snapshot import Results
 from avss.report.table1 import (
     CLAIMED_RETENTION,
@@ -209,7 +210,7 @@ def rows_table(results: Results, task: str) -> Text:
             if line["metric"] == "perplexity":
                 # Without an upper end, its intervals are too long for seven columns, so that they may break.
                 scores = {method: score.replace("\u00a0", " ") for method, score in scores.items()}
-            table.append({"row": _link(line, row), "source": _source(source, part)})
+            table.append({"stands for": _link(results, line, row), "ran": _source(results, source, part)})
             table[-1]["blocks removed"] = _removed(results, row, source)
             missing = NOT_MEASURED if scores else ""
             table[-1] |= {name: scores.get(name, missing) for name in ("original", "AVSS", "random")}
@@ -227,7 +228,7 @@ def glance_table(results: Results) -> Text:
                 label(m.method, m.reading): spell(m.retention, m.retention_low, m.retention_high)
                 for m in part.itertuples()
             }
-            table.append({"row": _link(line, row), "source": _source(source, part)})
+            table.append({"stands for": _link(results, line, row), "ran": _source(results, source, part)})
             table[-1]["blocks removed"] = _removed(results, row, source)
             whole = part[part["method"] == "original"]
             name = NAMES.get(line["metric"], line["metric"])
@@ -254,9 +255,17 @@ def _sources(results: Results, row: str | None) -> Iterable[tuple[str, pd.DataFr
     return scores[scores["source"] != PRINTED].groupby("source", sort=False)
 
 
-def _source(source: str, part: pd.DataFrame) -> str:
+def _source(results: Results, source: str, part: pd.DataFrame) -> str:
+    """What ran: the title of the row and its profile, or for results without a title the profile and the data."""
     if part.empty:
         return source
+    titles = [
+        results.provenances[run]["configuration"].get("title", "")
+        for run in part["run"].iloc[-1].split(", ")
+        if run in results.provenances
+    ]
+    if titles and titles[-1]:
+        return f"{titles[-1]} ({source})"
     # A narrow column may break a long name between its parts.
     name = part["data"].iloc[0].replace("/", "/\u200b").replace("_", "_\u200b")
     return f"{source}, `{name}`"
@@ -273,14 +282,13 @@ def _best(part: pd.DataFrame) -> str:
     return f"{names}: {spell(*best.iloc[0][['value', 'low', 'high']])}"
 
 
-def _link(line: pd.Series, row: str | None) -> str:
-    """The row's name, linked to its page: the first row of a task is the one on the page of the task."""
+def _link(results: Results, line: pd.Series, row: str | None) -> str:
+    """The name of the line, linked to the page of the row that stands for it in the book."""
     name = f"{line['dataset']}, {line['model']}"
     if row is None:
         return name
-    first = line.name == printed_table().query("task == @line.task").index[0]
-    page = line["task"].replace("_", "-") if first else f"rows/{row}"
-    return f"[{name}](/book/executed/{page}.ipynb)"
+    pages = pages_by_line(FALLBACK) if results.pages is None else results.pages
+    return f"[{name}](/book/executed/{pages[line['id']]}.ipynb)" if line["id"] in pages else name
 
 
 def _removed(results: Results, row: str | None, profile: str) -> str:
