@@ -79,7 +79,7 @@ class ResultFigure(SphinxDirective):
         row = None
         if entry["kind"] == "row":
             page = Path(self.env.doc2path(self.env.docname))
-            row = self.options.get("row") or _row_of(page, self.env)
+            row = self.options.get("row") or _row_of(page) or _first_row(self.env)
         stem = f"{FOLDER}/{row}/{name}-{row}" if row else f"{FOLDER}/book/{name}"
         label = "-".join(filter(None, ("fig", name.replace("_", "-"), row)))
         # One child before the caption: docutils tells by the caption's place whether a legend belongs to it.
@@ -217,12 +217,12 @@ def _first_row(env) -> str:
     return next((row for row in drawn if line_of(row) == FIRST_ROW), FIRST_ROW)
 
 
-def _row_of(page: Path, env) -> str:
-    """The row that papermill executed a page's notebook for, or the first one."""
+def _row_of(page: Path) -> str | None:
+    """The row that papermill executed a page's notebook for, if it is about one."""
     if page.suffix != ".ipynb":
-        return _first_row(env)
+        return None
     executed = json.loads(page.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-    return executed.get("parameters", {}).get("row") or _first_row(env)
+    return executed.get("parameters", {}).get("row")
 
 
 def _listed(parts: list[nodes.Node]) -> list[nodes.Node]:
