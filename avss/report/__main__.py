@@ -26,13 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Render everything, or some parts; 0 on success, 2 where results are missing."""
     parser = argparse.ArgumentParser(prog="python -m avss.report", description="Figures and tables from results.")
     parser.add_argument("--list", nargs=0, action=_List, help="print the kind and name of every figure and table")
-    parser.add_argument("--profile", default=FALLBACK, help="the profile of the book, whose pages tables link to")
+    parser.add_argument("--profile", help=f"the profile of the book that tables link to (default: {FALLBACK})")
     parser.add_argument("results", type=Path, help="folder of results")
     parser.add_argument("out", type=Path, help="folder for the figures, created where it is missing")
     parser.add_argument("part", nargs="*", help="a row, `book` or `tables` (default: every row with results, and both)")
     parsed = parser.parse_args(arguments)
     try:
-        results = Results(Store(parsed.results), pages_by_line(parsed.profile))
+        results = Results(Store(parsed.results), pages_by_line(parsed.profile) if parsed.profile else None)
         files = render(results, parsed.out, parsed.part or None)
     except InputError as error:
         print(f"avss.report: error: {error}", file=sys.stderr)

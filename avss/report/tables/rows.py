@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from avss.files import ROOT
 from avss.methods.catalogue import CONTROLS, method_named
 from avss.metrics import METRICS
 from avss.report.comparisons import (
@@ -34,6 +35,8 @@ from avss.report.table1 import (
     printed_table,
     rows_of_table,
 )
+
+PROFILES = ROOT / "profiles"
 
 
 def _wide(lines: pd.DataFrame, cells: list[str], corner: str) -> Text:
@@ -287,7 +290,8 @@ def _link(results: Results, line: pd.Series, row: str | None) -> str:
     name = f"{line['dataset']}, {line['model']}"
     if row is None:
         return name
-    pages = pages_by_line(FALLBACK) if results.pages is None else results.pages
+    # Outside a checkout there is no book to link to.
+    pages = pages_by_line(FALLBACK) if results.pages is None and PROFILES.is_dir() else results.pages or {}
     return f"[{name}](/book/executed/{pages[line['id']]}.ipynb)" if line["id"] in pages else name
 
 
