@@ -93,7 +93,7 @@ def branches_of(model: nn.Module) -> list[Branches]:
 
 
 def traced(model: nn.Module) -> list[Trace]:
-    """One small forward pass of the base model, watched. Hooks on blocks do not see it."""
+    """One small forward pass of the base model, watched. Hooks on blocks and on the base model do not see it."""
     place, recorder = place_of(model), _Recorder()
     flags = {} if model.device.type == "meta" or not hasattr(model.config, "use_cache") else {"use_cache": False}
     training = model.training
@@ -102,7 +102,7 @@ def traced(model: nn.Module) -> list[Trace]:
         model.eval()
         place.put(nn.ModuleList(watched))
         try:
-            model.base_model(input_ids=torch.ones(1, 2, dtype=torch.long, device=model.device), **flags)
+            model.base_model.forward(input_ids=torch.ones(1, 2, dtype=torch.long, device=model.device), **flags)
         finally:
             place.put(place.blocks)
             model.train(training)
