@@ -276,10 +276,18 @@ def with_embeddings(number):
     return model
 
 
+class Packed(torch.nn.Linear):
+    """A layer that stores whole numbers, as quantised ones do."""
+
+    def forward(self, entering):
+        return torch.nn.functional.linear(entering, self.weight.float())
+
+
 def packed():
     model = tiny("llama")
-    linear = blocks_of(model)[2].self_attn.o_proj
+    linear = Packed(16, 16, bias=False)
     linear.weight = torch.nn.Parameter(linear.weight.to(torch.int8), requires_grad=False)
+    blocks_of(model)[2].self_attn.o_proj = linear
     return model
 
 
@@ -318,7 +326,7 @@ REFUSED = {
         BATCHES,
         "this bert model cannot be compensated: no norm with a gain ends where layer 0 begins",
     ),
-    "packed weights": (packed, BATCHES, "self_attn.o_proj of layer 2, a Linear, is no plain linear layer"),
+    "packed weights": (packed, BATCHES, "self_attn.o_proj of layer 2, a Packed, is no plain linear layer"),
     "weights elsewhere": (lambda: tiny("llama").to("meta"), BATCHES, "some of its weights are offloaded"),
     "infinite states": (lambda: with_embeddings(float("inf")), BATCHES, "the factor for removed layers 0 to 0 is nan"),
     "zero states": (lambda: with_embeddings(0), BATCHES, "the factor for removed layers 0 to 0 is nan"),

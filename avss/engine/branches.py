@@ -93,7 +93,7 @@ def branches_of(model: nn.Module) -> list[Branches]:
 
 
 def traced(model: nn.Module) -> list[Trace]:
-    """One small forward pass of the base model, watched. Hooks on blocks do not see it."""
+    """One small forward pass of the base model, watched. Hooks on blocks and on the base model do not see it."""
     if model.device.type == "meta" and any(hasattr(module, "_hf_hook") for module in model.modules()):
         # Offloaded weights come in while a module runs. Values do not matter, so a model without weights will do.
         with torch.device("meta"):
@@ -106,7 +106,7 @@ def traced(model: nn.Module) -> list[Trace]:
         model.eval()
         place.put(nn.ModuleList(watched))
         try:
-            model.base_model(input_ids=torch.ones(1, 2, dtype=torch.long, device=model.device), **flags)
+            model.base_model.forward(input_ids=torch.ones(1, 2, dtype=torch.long, device=model.device), **flags)
         finally:
             place.put(place.blocks)
             model.train(training)
