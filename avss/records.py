@@ -64,7 +64,7 @@ def read_table(
             table[column] = pd.to_numeric(table[column].astype(object).mask(table[column].isin(["", "nan"])))
         # Last, because a file of another form has a reason that tells more.
         if digests and sha256_of(content) not in digests:
-            raise ValueError("its content is not what its run wrote")
+            raise ValueError(f"its content is not what its run wrote, by {path.name.split('.')[0]}.json")
     except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
         raise _damaged(path, error, step) from error
     return table
