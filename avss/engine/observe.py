@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from avss.architectures import blocks_of, family_of
 from avss.engine.branches import branches_of, joined, state_in, state_out
+from avss.engine.gold import UNSCORED
 from avss.engine.modes import evaluating
 from avss.engine.parallel import together
 from avss.engine.passes import device_of, no_batches, numbered_passes, require_finite, uncached
@@ -100,11 +101,13 @@ def observe(
     *,
     epsilons: Iterable[float] = (),
     histogram: bool = False,
+    labelled: bool = False,
 ) -> list[Moments]:
     """Moments of every block's activations over all batches, in one forward pass without the head.
 
     `batches` yields dicts of tensors (B, T): input_ids, attention_mask (absent: all tokens count), token_type_ids.
     `epsilons` are counted beside the reading's own; `histogram` keeps abs(a) in bins, for the whole curve S(epsilon).
+    labelled: of the tokens that the reading counts, those alone count whose `labels` (B, T) are not -100.
     Returns M `Moments`, one row a document in each. The model may be split over devices, as `device_map="auto"` does:
     the statistics of a block stay on its device until the end. Several processes share the batches
     (`avss.engine.parallel.together`): all of them call this, with the same model and batches, and get the same moments.
@@ -118,7 +121,7 @@ def observe(
     def observed(numbered: Iterable[tuple[int, dict]]) -> list[Moments]:
         room = Room()
         streams = [LayerStream(reading, wanted, keeps_histogram, room) for _ in blocks_of(model)]
-        batch_of = _run(model, numbered, reading, streams)
+        batch_of = _run(model, numbered, reading, streams, labelled)
         moments = [stream.finish() for stream in streams if stream.documents]
         if moments:
             # A second look, because the batches on an accelerator had none.
@@ -132,7 +135,11 @@ def observe(
 
 
 def _run(
-    model: nn.Module, numbered: Iterable[tuple[int, dict]], reading: Reading, streams: list[LayerStream]
+    model: nn.Module,
+    numbered: Iterable[tuple[int, dict]],
+    reading: Reading,
+    streams: list[LayerStream],
+    labelled: bool,
 ) -> list[int]:
     """Run the model on numbered batches and fill the streams, one a layer; the batch of each document."""
     mask, batch_of = torch.empty(0, dtype=torch.bool), []
@@ -142,7 +149,9 @@ def _run(
         streams[layer].add(activation, base, mask)
 
     with evaluating(model), hooked(model, reading.site, receive):
-        for number, inputs, mask, _ in numbered_passes(model, numbered, "scoring", reading):
+        for number, inputs, mask, labels in numbered_passes(model, numbered, "scoring", reading):
+            if labelled:
+                mask = mask.to(labels.device) & (labels != UNSCORED)
             model.base_model(**inputs, **uncached(model))
             close_batch(streams, mask)
             batch_of += [number] * len(mask)
