@@ -38,7 +38,8 @@ def hooked(model: nn.Module, site: str, receive: Activation) -> Iterator[None]:
     run = Run(model)
 
     def begin(module, args, kwargs):
-        run.begin(kwargs["input_ids"].shape)
+        # The head of some families hands the tokens on without their name.
+        run.begin((kwargs["input_ids"] if "input_ids" in kwargs else args[0]).shape)
 
     def attach(layer: int, block: nn.Module):
         def on_block(module, args, kwargs, output):

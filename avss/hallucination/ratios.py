@@ -5,7 +5,9 @@ are Eqs. 1 and 4 of the AVSS paper over the answer tokens of supported answers, 
 ones. NumPy alone, so that stored sums give intervals without a model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,11 +17,13 @@ from avss.errors import InputError
 from avss.intervals import RESAMPLES, bounds, kendall_tau
 from avss.moments import Moments
 from avss.reading import Reading
+from avss.records import read_table
 
 Array = NDArray[np.float64]
 SIDES = ("supported", "hallucinated")
 SUMS = ("elements", "first", "second", "near_zero")
 QUANTITIES = ("hsav", "hss", "eavss")
+SUM_COLUMNS = ("side", "question", "layer", *SUMS)
 
 
 def hsav(variance_hallucinated: ArrayLike, variance_supported: ArrayLike) -> Array:
@@ -66,6 +70,25 @@ class PairSums:
     def questions(self) -> int:
         """D."""
         return self.sums.shape[2]
+
+    def lines(self) -> list[dict]:
+        """One line a side, question and layer, with nine digits of each sum: `SUM_COLUMNS`."""
+        _, _, questions, layers = self.sums.shape
+        return [
+            {"side": SIDES[side], "question": question, "layer": layer}
+            | {name: f"{self.sums[side, place, question, layer]:.9g}" for place, name in enumerate(SUMS)}
+            for side in range(2)
+            for question in range(questions)
+            for layer in range(layers)
+        ]
+
+    @classmethod
+    def read(cls, path: Path, reading: Reading | str, digests: Sequence[str] = ()) -> "PairSums":
+        """The sums in a file of `lines`. digests: as in `avss.records.read_table`. Raises `InputError` as it does."""
+        table = read_table(path, SUM_COLUMNS, SUM_COLUMNS[1:], digests=digests)
+        questions, layers = (int(table[name].max()) + 1 for name in ("question", "layer"))
+        values = table[list(SUMS)].to_numpy(np.float64).reshape(2, questions, layers, len(SUMS))
+        return cls(np.moveaxis(values, 3, 1), Reading.parse(reading))
 
     def take(self, questions: ArrayLike) -> "PairSums":
         """The sums of these questions: indices, or one bool a question."""
