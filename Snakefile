@@ -32,7 +32,7 @@ def files(*patterns):
 def results(row=None):
     """Results that a page shows, or all; without those that grow while the book is built."""
     running = tuple(f"results/{entry.profile}/" for entry in ROWS.values())
-    stored = results_beside(ROWS[row]) if row else files("results/*/*/*")
+    stored = results_beside(ROWS[row]) if row else files("results/*/*/*", "results/eavss/*/*/*")
     return [file for file in stored if not file.startswith(running)]
 
 
@@ -57,7 +57,7 @@ def card_of(row):
 REPORT = files("avss/**/*.py", "avss/microworld/grammars/*.toml")
 CODE = [file for file in REPORT if not file.startswith("avss/report/")]
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
-EQUATIONS = ["variance", "sparsity", "avss", "readings", "baselines"]
+EQUATIONS = ["variance", "sparsity", "avss", "readings", "baselines", "hallucination"]
 ROW_PAGES = pages_of(ROWS)
 PAGES = {page: ROWS[row].run for page, row in ROW_PAGES.items()}
 PAGES |= {name: f"book/executed/runs/{name}.ipynb" for name in EQUATIONS}
@@ -122,7 +122,7 @@ rule equation:
     input:
         notebook="notebooks/{name}.ipynb",
         code=CODE,
-        weights=files("avss/mini/distilbert/*", "avss/mini/llama-1b/*"),
+        weights=files("avss/mini/distilbert/*", "avss/mini/llama-1b/*", "avss/mini/llama-7b/*"),
         results=results(),
         rows=FIRST_RUN,
     output:

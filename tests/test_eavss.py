@@ -150,10 +150,12 @@ def test_on_shuffled_labels_no_interval_leaves_out_one_too_often():
 
 def test_the_null_knows_a_planted_layer_and_no_layer_of_identical_answers():
     right, wrong = answers([5] * 12), answers([5] * 12, false=True, seed=1)
-    null = avss.eavss(noisy_on_false(3), [right], [wrong], "paper,epsilon=0.1").sums.null()
-    assert null["p_any"][3] < 0.05
-    same = avss.eavss(tiny("llama"), [right], [right], "paper,epsilon=0.5").sums.null()
-    assert (same["p"] == 1).all()
+    planted = avss.eavss(noisy_on_false(3), [right], [wrong], "paper,epsilon=0.1").sums
+    assert planted.null()["p_any"][3] < 0.05
+    assert planted.spread()[1] < 0.05
+    same = avss.eavss(tiny("llama"), [right], [right], "paper,epsilon=0.5").sums
+    assert (same.null()["p"] == 1).all()
+    assert same.spread() == (pytest.approx(0, abs=1e-9), 1)
 
 
 def test_two_sets_that_agree_have_tau_of_one():

@@ -166,15 +166,27 @@ class PairSums:
         """EAVSS against shuffled labels: one line a layer, with `p` and `p_any`.
 
         p: the share of shuffles whose log EAVSS is as far from 0 in this layer. p_any: the share of shuffles in which
-        it is as far in any layer, which accounts for the number of layers. Never below 1 / (RESAMPLES + 1).
+        it is as far in any layer, where distances count in units of the layer's own root mean square over shuffles;
+        it accounts for the number of layers. Never below 1 / (RESAMPLES + 1).
         """
-        found = np.abs(np.log(self.ratios()[2]))
-        drawn = np.abs(np.log(self.shuffled(seed)))
+        found, drawn = np.abs(np.log(self.ratios()[2])), np.abs(np.log(self.shuffled(seed)))
+        unit = np.sqrt((drawn**2).mean(0))
+        # A layer on which no shuffle has an effect is at 0, but for rounding.
+        unit = np.where(unit > 1e-9, unit, 1)
         # Rounding must not tell a shuffle that changes nothing from the labels as they are.
-        reached = found * (1 - 1e-9)
+        reached, drawn = np.maximum(found / unit - 1e-9, 0), drawn / unit
         p = (1 + (drawn >= reached).sum(0)) / (1 + len(drawn))
         p_any = (1 + (drawn.max(1)[:, None] >= reached).sum(0)) / (1 + len(drawn))
         return pd.DataFrame({"layer": np.arange(len(found)), "p": p, "p_any": p_any})
+
+    def spread(self, seed: int = 0) -> tuple[float, float]:
+        """How much EAVSS differs between layers, and the share of shuffled labels under which it differs as much.
+
+        The first is the standard deviation of log EAVSS over layers: 0 means that the score has no order of layers.
+        """
+        found = float(np.log(self.ratios()[2]).std())
+        drawn = np.log(self.shuffled(seed)).std(1)
+        return found, float((1 + (drawn >= found * (1 - 1e-9)).sum()) / (1 + len(drawn)))
 
 
 def agreement(first: PairSums, second: PairSums, resamples: int = 1000) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@
 """
 
 from avss.report.markdown import Text, markdown, percent, runs_of, spell
-from avss.report.tables import audit, cost, coverage, families, models, readings, rows, speed, table_1
+from avss.report.tables import audit, cost, coverage, families, hallucination, models, readings, rows, speed, table_1
 from avss.report.tables.readings import reading_table
 from avss.report.tables.rows import (
     agreement_table,
@@ -31,6 +31,7 @@ __all__ = [
     "claim_table",
     "difference_table",
     "glance_table",
+    "hallucination",
     "markdown",
     "percent",
     "reading_table",

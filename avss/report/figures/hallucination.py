@@ -1,0 +1,37 @@
+"""Figures about layers prone to hallucination, from the stored results alone (`avss.report.hallucination`)."""
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from avss.report.figures.style import WIDTH, nothing_measured
+from avss.report.hallucination import layers, title_of
+from avss.report.snapshot import Results
+
+_SHOWN = ["eavss", "eavss_low", "eavss_high", "auroc", "auroc_low", "auroc_high"]
+
+
+def eavss_by_layer(results: Results) -> tuple[Figure, pd.DataFrame]:
+    """EAVSS and the AUROC of a linear probe by layer, one row of panels a set; 95 % intervals over questions."""
+    data = layers(results)
+    if data.empty:
+        return nothing_measured(data)
+    data = data[["model", "set", "layer", *(name for name in _SHOWN if name in data)]]
+    groups = list(data.groupby(["model", "set"], sort=False))
+    figure = Figure(figsize=(WIDTH, 0.5 + 1.45 * len(groups)))
+    panels = figure.subplots(len(groups), 2, squeeze=False)
+    for ((model, name), part), (scores, probes) in zip(groups, panels, strict=True):
+        for panel, quantity, nothing, colour in ((scores, "eavss", 1, "C1"), (probes, "auroc", 0.5, "C2")):
+            panel.axhline(nothing, color=mpl.rcParams["ytick.color"], linewidth=0.9, linestyle="--", zorder=0)
+            if quantity in part:
+                ends = part[f"{quantity}_low"], part[f"{quantity}_high"]
+                panel.fill_between(part["layer"], *ends, color=colour, alpha=0.25, linewidth=0)
+                panel.plot(part["layer"], part[quantity], color=colour)
+        scores.set(title=f"{title_of(name)}, {model}", ylabel="EAVSS")
+        probes.set(ylabel="AUROC of a probe", ylim=(0.3, 1.02))
+    for panel in panels[-1]:
+        panel.set_xlabel("layer")
+    return figure, data
+
+
+FIGURES = (eavss_by_layer,)

@@ -1,0 +1,68 @@
+"""The stored results on hallucination (`avss.runs.hallucination`): scores of layers, measures, and sums of questions.
+
+They have a store of their own inside the main one: a folder a model, and in it one a set of questions.
+"""
+
+import pandas as pd
+
+from avss.hallucination.ratios import PairSums
+from avss.report.snapshot import Results
+from avss.store import Store
+
+FOLDER = "eavss"
+SUMS = ".sums.csv.gz"
+# The sets of the follow-up paper, in the order of its abstract, with the names that readers see.
+TITLES = {
+    "nq_open": "NQ-Open",
+    "sciq": "SciQ",
+    "triviaqa": "TriviaQA",
+    "truthfulqa": "TruthfulQA",
+    "wikiqa": "WikiQA",
+}
+OF_LAYER = ["model", "set", "method", "quantity", "layer"]
+
+
+def store_of(results: Results) -> Store:
+    """The store of the results on hallucination."""
+    return Store(results.store.root / FOLDER)
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines with the model and the set as columns, sets in the order of `TITLES`; others after them."""
+    table = table.rename(columns={"profile": "model", "row": "set"})
+    places = {name: place for place, name in enumerate(TITLES)}
+    order = table["set"].map(places).fillna(len(places))
+    return table.assign(_place=order).sort_values(["model", "_place", "set"], kind="stable").drop(columns="_place")
+
+
+def layers(results: Results) -> pd.DataFrame:
+    """One line a layer of each model and set: `model`, `set`, `layer`, and a column a quantity; newest runs count."""
+    found = _ordered(store_of(results).layers()).drop_duplicates(OF_LAYER, keep="last")
+    if found.empty:
+        return pd.DataFrame(columns=["model", "set", "layer", "eavss", "eavss_low", "eavss_high", "auroc"])
+    wide = found.pivot(index=["model", "set", "layer"], columns="quantity", values="value").reset_index()
+    return _ordered(wide.rename_axis(columns=None)).reset_index(drop=True)
+
+
+def measures(results: Results) -> pd.DataFrame:
+    """One line a measure of each model and set: `model`, `set`, `metric`, `value`, `low`, `high`, `n`, `run`."""
+    found = _ordered(store_of(results).observations().drop(columns="model"))
+    found = found[found["status"] == "ok"].drop_duplicates(["model", "set", "metric"], keep="last")
+    return found[["model", "set", "metric", "value", "low", "high", "n", "run"]].reset_index(drop=True)
+
+
+def sums(results: Results) -> dict[tuple[str, str], PairSums]:
+    """The sums of the questions of each model and set, the newest run's. Raises `InputError` for a damaged file."""
+    store, found = store_of(results), {}
+    for path in sorted(store.root.glob(f"*/*/*{SUMS}")):
+        facts = store.provenance(path.name.removesuffix(SUMS))
+        reading = facts["configuration"]["reading"]
+        found[facts["profile"], facts["row"]] = PairSums.read(path, reading, [facts["sha256_of_sums"]])
+    order = [*TITLES]
+    places = {key: (key[0], order.index(key[1]) if key[1] in order else len(order), key[1]) for key in found}
+    return {key: found[key] for key in sorted(found, key=places.__getitem__)}
+
+
+def title_of(name: str) -> str:
+    """The name of a set as readers see it."""
+    return TITLES.get(name, name)

@@ -1,0 +1,71 @@
+"""The tables about layers prone to hallucination, from the stored results alone (`avss.report.hallucination`)."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from avss.hallucination.ratios import agreement
+from avss.intervals import bounds, kendall_tau
+from avss.report.hallucination import layers, measures, sums, title_of
+from avss.report.markdown import Text, runs_of, spell, table_or_note
+from avss.report.snapshot import Results
+
+COLUMNS = {
+    "margin": "margin (nats)",
+    "mc1": "MC1",
+    "mc2": "MC2",
+    "calibration_error": "calibration error",
+    "f1": "F1 on generation",
+}
+
+
+def answers_table(results: Results) -> Text:
+    """The yardsticks on answers of each set, with 95 % intervals over questions."""
+    table, lines = measures(results), []
+    for (model, name), part in table.groupby(["model", "set"], sort=False):
+        known = part.set_index("metric")
+        line = {"model": model, "set": title_of(name), "questions": int(part["n"].iloc[0])}
+        for metric, title in COLUMNS.items():
+            there = metric in known.index
+            line[title] = spell(*(known.loc[metric, ["value", "low", "high"]] if there else [np.nan] * 3), digits=2)
+        lines.append(line)
+    return table_or_note(lines)
+
+
+def prone_layers_table(results: Results) -> Text:
+    """Where EAVSS and the probe are highest in each set, and what is left of EAVSS against shuffled labels."""
+    lines, table = [], layers(results)
+    for (model, name), of_set in sums(results).items():
+        part = table[(table["model"] == model) & (table["set"] == name)]
+        first = part.loc[part["eavss"].idxmax()]
+        line = {
+            "model": model,
+            "set": title_of(name),
+            "layer of the highest EAVSS": int(first["layer"]),
+            "EAVSS there": spell(first["eavss"], first["eavss_low"], first["eavss_high"], digits=2),
+            "interval without 1": runs_of(
+                part.loc[(part["eavss_low"] > 1) | (part["eavss_high"] < 1), "layer"].astype(int)
+            )
+            or "none",
+            "beyond shuffled labels": runs_of(part.loc[part["p_any"] < 0.05, "layer"].astype(int)) or "none",
+            "p of the spread over layers": f"{of_set.spread()[1]:.3f}",
+        }
+        if part.get("auroc", pd.Series(dtype=float)).notna().any():
+            best = part.loc[part["auroc"].idxmax()]
+            line["layer of the best probe"] = int(best["layer"])
+            line["AUROC there"] = spell(best["auroc"], best["auroc_low"], best["auroc_high"], digits=2)
+            drawn = [kendall_tau(each, part["auroc"]) for each in of_set.resampled(0, 500)[2]]
+            line["τ of EAVSS with AUROC"] = spell(kendall_tau(part["eavss"], part["auroc"]), *bounds(np.array(drawn)))
+        lines.append(line)
+    return table_or_note(lines)
+
+
+def set_agreement_table(results: Results) -> Text:
+    """Kendall's tau between the orders of layers that two sets give, with 95 % intervals over the questions of both."""
+    known, lines = sums(results), []
+    for one, other in combinations(known, 2):
+        if one[0] == other[0] and known[one].sums.shape[3] == known[other].sums.shape[3]:
+            tau = spell(*agreement(known[one], known[other], 500), digits=2)
+            lines.append({"model": one[0], "sets": f"{title_of(one[1])}, {title_of(other[1])}", "τ": tau})
+    return table_or_note(lines)
