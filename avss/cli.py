@@ -197,6 +197,12 @@ def _without_nan(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _heal(arguments: argparse.Namespace) -> None:
+    from avss import heal
+
+    heal.run(arguments, lambda: _model(arguments))
+
+
 def _methods(arguments: argparse.Namespace) -> None:
     from avss.methods import METHODS
 
@@ -245,6 +251,7 @@ COMMANDS = {
     "score": _score,
     "prune": _prune,
     "evaluate": _evaluate,
+    "heal": _heal,
     "plan": _plan,
     "methods": _methods,
     "models": _models,

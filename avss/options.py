@@ -109,6 +109,26 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")
 
+    healing = command("heal", "Train adapters in the layers most prone to hallucination (EAVSS; contrastive; ours).")
+    with_model(healing)
+    healing.add_argument(
+        "--data",
+        default="microworld/answers",
+        help="a set of questions, or data with the columns question, supported and hallucinated (default: %(default)s)",
+    )
+    healing.add_argument("--layers", type=int, required=True, help="how many layers to train")
+    healing.add_argument("--samples", type=int, help="questions of each split (default: all)")
+    healing.add_argument("--reading", default="paper", help="of EAVSS, as for `avss score` (default: %(default)s)")
+    healing.add_argument("--steps", type=int, default=60, help="training steps (default: %(default)s)")
+    healing.add_argument("--pairs", type=int, default=8, help="questions a step (default: %(default)s)")
+    healing.add_argument("--learning-rate", type=float, default=1e-3, help="of AdamW (default: %(default)s)")
+    healing.add_argument(
+        "--context", type=int, default=256, help="tokens of question and answer (default: %(default)s)"
+    )
+    healing.add_argument("--batch-size", type=int, default=16, help="answers at a time in evaluation")
+    healing.add_argument("--seed", type=int, default=0, help="draws questions and adapters (default: %(default)s)")
+    healing.add_argument("--out", required=True, help="folder of the adapters, which plain peft loads")
+
     planning = command("plan", "Estimate time, memory and disk of a profile, and say what it lacks.")
     planning.add_argument("--profile", default="mini", help="a name in profiles/, or a file (default: %(default)s)")
     planning.add_argument("--row", help="one row of it (default: all)")

@@ -34,7 +34,7 @@ ROOMS = {
     ),
     "models": ("models", "checkpoint", "gguf_files", "hub"),
     "removal": ("pruning", "surgery", "compensation"),
-    "command": ("cli", "options", "calibration"),
+    "command": ("cli", "options", "calibration", "heal"),
 }
 # The rooms, or single modules, that a room may import beside itself.
 MAY_IMPORT = {
@@ -64,7 +64,20 @@ MAY_IMPORT = {
         "hallucination",
     ),
     "report": ("ground", "facts", "paper", "mini", "runs.profile", "runs.provenance"),
-    "command": ("ground", "facts", "paper", "mini", "engine", "removal", "models", "data", "methods", "tasks", "runs"),
+    "command": (
+        "ground",
+        "facts",
+        "paper",
+        "mini",
+        "engine",
+        "removal",
+        "models",
+        "data",
+        "methods",
+        "tasks",
+        "runs",
+        "hallucination",
+    ),
 }
 WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.provenance")
 # Of the rooms that work without torch, the modules that need a model.
