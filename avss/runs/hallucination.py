@@ -7,7 +7,7 @@ question (`avss.hallucination.ratios.PairSums`), from which intervals, nulls and
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,18 +63,20 @@ class _Set:
     plan: Plan
 
 
-def run_set(model, tokenizer, name: str, label: str, store: Store, plan: Plan = Plan()) -> list[str]:
+def run_set(
+    model, tokenizer, name: str, label: str, store: Store, plan: Plan = Plan(), stages: Sequence[str] | None = None
+) -> list[str]:
     """Measure what is missing of a set and add it to the store; return the names of the stages that ran.
 
     name: as in `load_pairs`; a file or folder is stored under its name. label: the name of the model in the store.
-    Raises `InputError` as the stages do.
+    stages: those of `STAGES` to run (default: all). Raises `InputError` as the stages do.
     """
     given = _Set(model, tokenizer, name, load_pairs(name, "scoring", plan.pairs, plan.seed), plan)
     row, revision = _row(name), revision_of(model, tokenizer)
     facts = {"protocol": PROTOCOL, "revision": revision, "data": _digest(given.pairs), **asdict(plan)}
     keys = {stage: key_of(stage=stage, **facts) for stage in STAGES}
     finished = store.finished(label, row)
-    missing = [stage for stage in STAGES if _key(keys[stage], FIRST[stage]) not in finished]
+    missing = [stage for stage in stages or STAGES if _key(keys[stage], FIRST[stage]) not in finished]
     if not missing:
         return []
     described = provenance(str(model.device), str(model.dtype).removeprefix("torch."))
