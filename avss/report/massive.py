@@ -34,10 +34,18 @@ def keep(store: Store, profile: str, row: str, facts: dict, table: pd.DataFrame)
 
 
 def stored(results: Results) -> pd.DataFrame:
-    """The newest facts of each row that has some, one line a block: profile, row, run, and the columns of the pass."""
-    layers = Results(store_of(results.store.root)).layers
-    layers = layers[layers["method"] == _COMMON["method"]]
+    """The newest facts of each row that has some, one line a block; those of `reference` come first.
+
+    profile, row, model, run, and the columns of `massive_activations`.
+    """
+    own = Results(store_of(results.store.root))
+    layers = own.layers[own.layers["method"] == _COMMON["method"]]
     newest = layers.groupby(["profile", "row"])["run"].transform("max")
     keys = ["profile", "row", "run", "layer"]
     wide = layers[layers["run"] == newest].pivot(index=keys, columns="quantity", values="value")
-    return wide.reset_index().rename_axis(columns=None)
+    wide = (
+        wide.reset_index()
+        .rename_axis(columns=None)
+        .sort_values(["profile", "row", "layer"], ascending=[False, True, True])
+    )
+    return wide.assign(model=[own.provenances[run].get("model", "") for run in wide["run"]]).reset_index(drop=True)
