@@ -33,7 +33,7 @@ ROOMS = {
         "hallucination.ratios",
     ),
     "models": ("models", "checkpoint", "gguf_files", "hub"),
-    "removal": ("pruning", "surgery", "compensation"),
+    "removal": ("pruning", "surgery", "compensation", "removals"),
     "command": ("cli", "options", "calibration", "heal"),
 }
 # The rooms, or single modules, that a room may import beside itself.
@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "models": ("ground", "engine", "mini", "runs.batch_sizes"),
     "data": ("ground", "engine", "microworld"),
     "methods": ("ground", "facts", "paper", "engine"),
-    "tasks": ("ground", "facts", "paper", "engine", "data"),
+    "tasks": ("ground", "facts", "paper", "engine", "removal", "data"),
     "hallucination": ("ground", "facts", "paper", "engine", "data", "tasks"),
     "runs": (
         "ground",
