@@ -3,13 +3,15 @@
 They have a store of their own inside the main one: a folder a model, and in it one a set of questions.
 """
 
+import json
+
 import pandas as pd
 
 from avss.hallucination.ratios import PairSums
 from avss.report.snapshot import Results
 from avss.store import Store
 
-FOLDER = "eavss"
+FOLDER, HEALING = "eavss", "healing"
 SUMS = ".sums.csv.gz"
 # The sets of the follow-up paper, in the order of its abstract, with the names that readers see.
 TITLES = {
@@ -61,6 +63,20 @@ def sums(results: Results) -> dict[tuple[str, str], PairSums]:
     order = [*TITLES]
     places = {key: (key[0], order.index(key[1]) if key[1] in order else len(order), key[1]) for key in found}
     return {key: found[key] for key in sorted(found, key=places.__getitem__)}
+
+
+def healed(results: Results) -> pd.DataFrame:
+    """One line a question of each training: `model`, `set`, `control`, `seed`, `metric`, `question`, `value`.
+
+    control: as in `avss.runs.healing`, random layers as `random` with the draw as their seed.
+    """
+    store, lines = Store(results.store.root / HEALING), []
+    for model in sorted(path.name for path in store.root.glob("*") if path.is_dir()):
+        for name, (values, _) in store.outcomes(model, HEALING).items():
+            found, control, seed, metric = json.loads(name)
+            known = {"model": model, "set": found, "control": control.split("-")[0], "seed": seed, "metric": metric}
+            lines += [known | {"question": place, "value": value} for place, value in enumerate(values)]
+    return pd.DataFrame(lines, columns=["model", "set", "control", "seed", "metric", "question", "value"])
 
 
 def title_of(name: str) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from avss.hallucination.ratios import agreement
-from avss.intervals import bounds, kendall_tau
-from avss.report.hallucination import layers, measures, sums, title_of
+from avss.intervals import bounds, interval_of, kendall_tau
+from avss.report.hallucination import healed, layers, measures, sums, title_of
 from avss.report.markdown import Text, runs_of, spell, table_or_note
 from avss.report.snapshot import Results
 
@@ -69,3 +69,33 @@ def set_agreement_table(results: Results) -> Text:
             tau = spell(*agreement(known[one], known[other], 500), digits=2)
             lines.append({"model": one[0], "sets": f"{title_of(one[1])}, {title_of(other[1])}", "τ": tau})
     return table_or_note(lines)
+
+
+def healing_table(results: Results) -> Text:
+    """What each training changes on held-out questions, less the untrained model and less random layers.
+
+    Paired by question, each question's value averaged over the seeds (random layers: over the draws). 95 % intervals
+    over questions.
+    """
+    lines = []
+    for (model, name), part in healed(results).groupby(["model", "set"], sort=False):
+        means = part.groupby(["control", "metric", "question"], sort=False)["value"].mean()
+        controls = [control for control in part["control"].unique() if control != "none"]
+        for control in controls:
+            seeds = part.loc[part["control"] == control, "seed"].nunique()
+            line = {"model": model, "set": title_of(name), "trained": control, "seeds": seeds}
+            for metric, title in (("margin", "margin"), ("mc1", "MC1")):
+                line[f"{title} less untrained"] = _paired(means, control, "none", metric)
+                line[f"{title} less random layers"] = _paired(means, control, "random", metric)
+            lines.append(line)
+    return table_or_note(lines)
+
+
+def _paired(means: pd.Series, one: str, other: str, metric: str) -> str:
+    """The mean difference of two controls with its interval; nothing of a control with itself."""
+    known = means.index.droplevel("question")
+    if one == other or (other, metric) not in known:
+        return "–" if one == other else spell(np.nan)
+    paired = (means[one, metric] - means[other, metric]).to_numpy()
+    ends = interval_of(lambda chosen: float(paired[chosen].mean()), len(paired))
+    return spell(float(paired.mean()), *ends, digits=2, sign="+")
