@@ -1,0 +1,128 @@
+"""Scores without each block, chance levels, cornerstones and the share of the top players."""
+
+from collections import Counter
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+import avss
+from avss.engine.gold import UNSCORED
+from avss.errors import InputError
+from avss.report.cornerstones import at_chance, cornerstones, stored, top_share, write_documents
+from avss.runs.removals import Removals, removals_by_label, removals_by_likelihood
+from tests.conftest import ragged, tiny
+from tests.oracles import outcomes
+
+
+def test_likelihoods_without_a_block_are_those_of_the_model_that_skips_it():
+    model, batches = tiny("llama"), [ragged(), ragged((4, 6), seed=1)]
+    found = removals_by_likelihood(model, batches, [ragged((8, 8), seed=2)])
+    whole = np.concatenate([outcomes(model, batch)[0] for batch in batches])
+    assert found.whole == pytest.approx(whole, abs=1e-4)
+    assert found.denominator.tolist() == [8, 4, 6, 3, 5]
+    for layer in range(4):
+        with avss.skipping(model, [layer]):
+            without = np.concatenate([outcomes(model, batch)[0] for batch in batches])
+        assert found.without[layer] == pytest.approx(without, abs=1e-4)
+
+
+def test_chance_counts_the_scored_tokens_of_other_documents():
+    model, batch, other = tiny("llama"), ragged((5,)), ragged((9, 3), seed=2)
+    labels = batch["input_ids"].clone()
+    labels[:, :3] = UNSCORED
+    found = removals_by_likelihood(model, [batch | {"labels": labels}], [other])
+    seen = Counter(other["input_ids"][0, 1:].tolist() + other["input_ids"][1, 1:3].tolist())
+    expected = sum(-np.log((seen[token] + 1) / (10 + 64)) for token in batch["input_ids"][0, 3:].tolist())
+    assert found.chance == pytest.approx([expected])
+    assert found.denominator.tolist() == [2]
+
+
+@pytest.mark.parametrize(("name", "documents"), [("mini/distilbert", 40), ("mini/llama-1b", 6)])
+def test_hits_without_a_block_are_those_of_the_task(name, documents):
+    model, tokenizer = avss.load_model(name, device="cpu")
+    rows = avss.load_data("microworld/reviews").select(range(documents))
+    found = removals_by_label(model, tokenizer, rows, batch_size=4)
+    assert found.chance.tolist() == [0.5] * documents
+    assert found.whole.mean() == avss.evaluate(model, tokenizer, "sentiment", rows)["value"]
+    for layer in (0, len(found.without) - 1):
+        with avss.skipping(model, [layer]):
+            assert found.without[layer].mean() == avss.evaluate(model, tokenizer, "sentiment", rows)["value"]
+
+
+def test_a_classifier_has_no_likelihood_of_tokens():
+    with pytest.raises(InputError, match="predicts labels and no tokens; take removals_by_label"):
+        removals_by_likelihood(tiny("bert"), [ragged()], [])
+
+
+def test_a_cornerstone_takes_accuracy_to_an_interval_that_holds_chance():
+    half, ones = np.full(100, 0.5), np.ones(100)
+    hits = np.array([np.arange(100) < right for right in (95, 70, 55, 50, 10)], dtype=float)
+    found = cornerstones("accuracy", hits, half, ones)
+    assert found["value"].tolist() == [0.95, 0.7, 0.55, 0.5, 0.1]
+    # Worse than chance is no better than chance.
+    assert found["cornerstone"].tolist() == [False, False, True, True, True]
+    assert not at_chance("accuracy", hits[0], half, ones)
+
+
+def test_a_cornerstone_takes_perplexity_to_that_of_a_unigram_model():
+    generator = np.random.default_rng(0)
+    counts = np.full(50, 10.0)
+    losses = np.array([level * counts + generator.normal(0, 1, 50) for level in (3, 5.9, 6, 9)])
+    found = cornerstones("perplexity", losses, 6 * counts, counts)
+    assert found["cornerstone"].tolist() == [False, False, True, True]
+    assert found["value"][0] == pytest.approx(np.exp(3), rel=0.1)
+
+
+def test_one_document_judges_nothing():
+    with pytest.raises(InputError, match="one document has no interval"):
+        at_chance("accuracy", np.ones(1), np.full(1, 0.5), np.ones(1))
+
+
+def test_the_share_of_the_top_players_is_clipped_only_where_that_is_asked_for():
+    values = np.repeat([[1.0], [-1], [4], [2], [0.5]], 8, axis=1)
+    chosen, share, low, high = top_share(values)
+    assert chosen.tolist() == [0, 2, 3]
+    assert (share, low, high) == pytest.approx((7 / 6.5,) * 3)
+    assert top_share(values, clipped=True)[1] == pytest.approx(7 / 7.5)
+    assert top_share(values, top=1)[0].tolist() == [2]
+
+
+def test_the_interval_of_a_share_holds_it_and_narrows_with_documents():
+    generator = np.random.default_rng(1)
+    widths = []
+    for documents in (10, 1000):
+        values = np.array([3, 1, 1, 1])[:, None] + generator.normal(0, 1, (4, documents))
+        _, share, low, high = top_share(values, top=1)
+        assert low < share < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 5
+
+
+def test_shares_of_nothing_are_named():
+    with pytest.raises(InputError, match="the values add up to -3, so they have no shares"):
+        top_share(np.full((3, 4), -0.25))
+    with pytest.raises(InputError, match="top is 4; give a number from 1 to the 3 players"):
+        top_share(np.ones((3, 4)), top=4)
+
+
+def test_stored_results_are_read_as_they_were_written(tmp_path):
+    model, batches = tiny("llama"), [ragged((6, 8)), ragged((5,))]
+    found = avss.score(model, batches, "shapley")
+    removals = removals_by_likelihood(model, batches, batches)
+    digest = write_documents(tmp_path / "own.documents.csv.gz", found.by_document, found.scored, **asdict(removals))
+    found.save(tmp_path / "own.csv", metric=removals.metric, model="tiny", sha256_of_documents=digest)
+    (read,) = stored(tmp_path)
+    assert (read.name, read.metric) == ("own", "perplexity")
+    assert read.scores.values == pytest.approx(found.values)
+    assert read.by_document == pytest.approx(found.by_document, rel=1e-6)
+    assert read.scored.tolist() == found.scored.tolist()
+    for name in ("whole", "without", "chance", "denominator"):
+        assert getattr(read, name) == pytest.approx(getattr(removals, name), rel=1e-6)
+    assert read.removals().equals(cornerstones("perplexity", read.without, read.chance, read.denominator))
+    other = Removals(
+        "perplexity", removals.whole + 1, *(getattr(removals, n) for n in ("without", "chance", "denominator"))
+    )
+    write_documents(tmp_path / "own.documents.csv.gz", found.by_document, found.scored, **asdict(other))
+    with pytest.raises(InputError, match="documents[.]csv[.]gz is damaged"):
+        stored(tmp_path)
