@@ -9,7 +9,8 @@ import pytest
 import avss
 from avss.engine.gold import UNSCORED
 from avss.errors import InputError
-from avss.report.cornerstones import at_chance, cornerstones, stored, top_share, write_documents
+from avss.report.cornerstones import Stored, at_chance, cornerstones, stored, top_share, write_documents
+from avss.report.layer_claims import layer_claims_table, layer_findings
 from avss.runs.removals import Removals, removals_by_label, removals_by_likelihood
 from tests.conftest import ragged, tiny
 from tests.oracles import outcomes
@@ -124,5 +125,52 @@ def test_stored_results_are_read_as_they_were_written(tmp_path):
         "perplexity", removals.whole + 1, *(getattr(removals, n) for n in ("without", "chance", "denominator"))
     )
     write_documents(tmp_path / "own.documents.csv.gz", found.by_document, found.scored, **asdict(other))
-    with pytest.raises(InputError, match="documents[.]csv[.]gz is damaged"):
+    with pytest.raises(InputError, match=r"documents\.csv\.gz is damaged"):
         stored(tmp_path)
+
+
+def result(without, whole=0.95, values=((8.0,), (1.0,), (1.0,), (1.0,))) -> Stored:
+    """Results of 100 documents: accuracy of the whole model and without each block, and values of each block."""
+    hits = np.array([np.arange(100) < 100 * right for right in (whole, *without)], dtype=float)
+    spread = np.tile(np.array(values), (1, 10)) + np.random.default_rng(0).normal(0, 0.1, (len(values), 10))
+    facts, half, ones = {"metric": "accuracy", "model": "m"}, np.full(100, 0.5), np.ones(100)
+    return Stored("t", None, facts, spread, np.ones(10), hits[0], hits[1:], half, ones)
+
+
+def verdicts(*results: Stored) -> dict[str, str]:
+    return {finding.id: finding.verdict for finding in layer_findings(list(results))}
+
+
+def test_claims_hold_of_a_model_whose_first_block_alone_carries_it():
+    assert set(verdicts(result([0.5, 0.95, 0.94, 0.95])).values()) == {"reproduced"}
+
+
+def test_claims_fail_of_a_model_that_its_last_block_carries():
+    found = verdicts(result([0.7, 0.7, 0.7, 0.5], values=((1.0,),) * 20))
+    assert found["cornerstones-are-early"] == "contradicted"
+    assert found["one-layer-is-enough"] == "reproduced"
+    assert found["others-cost-little"] == "contradicted"
+    assert found["few-dominate"] == "contradicted"
+
+
+def test_a_model_without_cornerstones_says_nothing_of_their_place():
+    found = verdicts(result([0.9, 0.9, 0.9, 0.9]))
+    assert found["one-layer-is-enough"] == "contradicted"
+    assert found["cornerstones-are-early"] == "open"
+
+
+def test_a_model_at_chance_is_too_weak_for_claims_about_its_scores():
+    (finding, *_) = layer_findings([result([0.5, 0.5, 0.5, 0.5], whole=0.55)])
+    assert (finding.verdict, finding.cases[0].numbers) == ("open", "too weak to judge: the whole model is at chance")
+    assert "too weak to judge" in layer_claims_table([result([0.5] * 4, whole=0.5)])
+
+
+def test_claims_without_results_are_not_measured():
+    assert set(verdicts().values()) == {"not measured"}
+
+
+def test_a_claim_that_is_not_understood_is_named(tmp_path):
+    path = tmp_path / "claims.yml"
+    path.write_text("layer_claims:\n- {id: a, claim: b, check: early, low: 1}\n")
+    with pytest.raises(InputError, match=r"layer claim .* is not understood"):
+        layer_findings([result([0.5, 0.9, 0.9, 0.9])], path)
