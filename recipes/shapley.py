@@ -1,7 +1,7 @@
 """Layer Shapley values of a decoder, and its scores without each block, on three tasks of real text.
 
     .venv/bin/python recipes/smollm2.py                         # models/smollm2-135m
-    .venv/bin/python recipes/shapley.py                         # all three, in 45 minutes on one core
+    .venv/bin/python recipes/shapley.py                         # all three, a quarter of an hour of one core
     .venv/bin/python recipes/shapley.py sst2 --model FOLDER
 
 AVSS_DATA is the folder of the data, as for the profile `reference`. For each task it writes three files to
@@ -48,9 +48,9 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "hackernews": Part("language_modeling", "hackernews", "comments_2021", "comments_no_commas", 16, 32, 40),
-    "sst2": Part("sentiment", "sst2", "validation", "train", 12, 64, 96),
-    "squad": Part("question_answering", "squad", "validation", "train_sample", 8, 16, 160, 300),
+    "hackernews": Part("language_modeling", "hackernews", "comments_2021", "comments_no_commas", 12, 24, 24),
+    "sst2": Part("sentiment", "sst2", "validation", "train", 8, 40, 96),
+    "squad": Part("question_answering", "squad", "validation", "train_sample", 5, 10, 160, 300),
 }
 LEARNT = 2000
 # Forward passes a document at most.
