@@ -11,6 +11,7 @@ from avss.engine.gold import UNSCORED
 from avss.errors import InputError
 from avss.report.cornerstones import Stored, at_chance, cornerstones, stored, top_share, write_documents
 from avss.report.layer_claims import layer_claims_table, layer_findings
+from avss.report.tables import cornerstones as layers
 from avss.runs.removals import Removals, removals_by_label, removals_by_likelihood
 from tests.conftest import ragged, tiny
 from tests.oracles import outcomes
@@ -174,3 +175,33 @@ def test_a_claim_that_is_not_understood_is_named(tmp_path):
     path.write_text("layer_claims:\n- {id: a, claim: b, check: early, low: 1}\n")
     with pytest.raises(InputError, match=r"layer claim .* is not understood"):
         layer_findings([result([0.5, 0.9, 0.9, 0.9])], path)
+
+
+def test_the_table_of_cornerstones_names_them_and_a_model_that_is_too_weak():
+    table = layers.cornerstone_table({"good": result([0.5, 0.9, 0.9, 0.9]), "weak": result([0.5] * 4, whole=0.55)})
+    good, weak = table.strip().splitlines()[2:]
+    assert good.split(" | ")[3:6] == ["0.950", "0.500", "0"]
+    assert "block 0: 0.500 [" in good
+    assert "too weak to judge" in weak
+
+
+def test_the_table_of_removals_counts_the_cornerstones_of_each_method():
+    case, truth = result([0.5, 0.9, 0.9, 0.5]), np.array([4.0, 1, 2, 3])
+    own = {"avss": np.array([0.0, 1, 2, 3]), "leave_one_out": truth, "block_influence": truth}
+    line = layers.removed_table({"m": own}, {"m": truth}, {"m": case}).strip().splitlines()[-1]
+    assert line == "| m | 0, 3 | 0 | 1 | 0 | 0 | 0 |"
+    assert "| leave_one_out | 1.00 |" in layers.tau_table({"m": own}, {"m": truth})
+
+
+def test_tables_without_results_say_so():
+    assert layers.stored_table([]) == layers.convergence_table(None) == "Not measured.\n"
+
+
+def test_the_table_of_convergence_states_the_error_of_its_reference():
+    reference = {"estimator": "reference", "permutations": 1000, "relative_standard_error": 0.012}
+    line = {"estimator": "kernel", "seed": 0, "forwards_a_document": 199.0, "relative_error": 0.031}
+    rows = [reference, line | {"relative_standard_error": 0.04}, line | {"relative_standard_error": None}]
+    table = layers.convergence_table({"rows": rows, "setting": {"model": "m"}})
+    assert "| kernel | 199 | 0 | 3.1\u00a0% | 4.0\u00a0% |" in table
+    assert "| not measured |" in table
+    assert "1,000 permutations of `m`. Its own standard error is 1.2\u00a0%" in table
