@@ -57,7 +57,7 @@ def card_of(row):
 REPORT = files("avss/**/*.py", "avss/microworld/grammars/*.toml")
 CODE = [file for file in REPORT if not file.startswith("avss/report/")]
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
-EQUATIONS = ["variance", "sparsity", "avss", "readings", "baselines", "shapley"]
+EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines", "shapley"]
 # What recipes/shapley.py and bench/shapley.py have left for their page.
 LAYERS = files("results/shapley/*", "bench/results/shapley-cpu.json")
 ROW_PAGES = pages_of(ROWS)

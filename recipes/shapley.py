@@ -1,7 +1,7 @@
 """Layer Shapley values of a decoder, and its scores without each block, on three tasks of real text.
 
     .venv/bin/python recipes/smollm2.py                         # models/smollm2-135m
-    .venv/bin/python recipes/shapley.py                         # all three, a quarter of an hour of one core
+    .venv/bin/python recipes/shapley.py                         # all three, in a quarter of an hour of one core
     .venv/bin/python recipes/shapley.py sst2 --model FOLDER
 
 AVSS_DATA is the folder of the data, as for the profile `reference`. For each task it writes three files to
@@ -26,7 +26,7 @@ from avss.errors import look_up
 from avss.models import revision_of
 from avss.report.cornerstones import write_documents
 from avss.runs.provenance import now, provenance
-from avss.runs.removals import removals_by_label, removals_by_likelihood
+from avss.runs.without_each import hits_without_each, likelihood_without_each
 from avss.tasks.catalogue import task_named
 
 
@@ -84,10 +84,10 @@ def run(name: str, model, tokenizer, checkpoint: str, out: Path) -> None:
     seconds = time.perf_counter() - started
     tested = rows_of(part, part.split, part.removed)
     if part.task == "sentiment":
-        removals = removals_by_label(model, tokenizer, tested, context=part.context, batch_size=8, cache=CACHE)
+        removals = hits_without_each(model, tokenizer, tested, context=part.context, batch_size=8, cache=CACHE)
     else:
         others = batches(rows_of(part, part.others, LEARNT), 32)
-        removals = removals_by_likelihood(model, batches(tested, 8), others, CACHE)
+        removals = likelihood_without_each(model, batches(tested, 8), others, CACHE)
     facts |= {
         "task": part.task,
         "data": part.data,

@@ -12,14 +12,14 @@ from avss.errors import InputError
 from avss.report.cornerstones import Stored, at_chance, cornerstones, stored, top_share, write_documents
 from avss.report.layer_claims import layer_claims_table, layer_findings
 from avss.report.tables import cornerstones as layers
-from avss.runs.removals import Removals, removals_by_label, removals_by_likelihood
+from avss.runs.without_each import WithoutEach, hits_without_each, likelihood_without_each
 from tests.conftest import ragged, tiny
 from tests.oracles import outcomes
 
 
 def test_likelihoods_without_a_block_are_those_of_the_model_that_skips_it():
     model, batches = tiny("llama"), [ragged(), ragged((4, 6), seed=1)]
-    found = removals_by_likelihood(model, batches, [ragged((8, 8), seed=2)])
+    found = likelihood_without_each(model, batches, [ragged((8, 8), seed=2)])
     whole = np.concatenate([outcomes(model, batch)[0] for batch in batches])
     assert found.whole == pytest.approx(whole, abs=1e-4)
     assert found.denominator.tolist() == [8, 4, 6, 3, 5]
@@ -33,7 +33,7 @@ def test_chance_counts_the_scored_tokens_of_other_documents():
     model, batch, other = tiny("llama"), ragged((5,)), ragged((9, 3), seed=2)
     labels = batch["input_ids"].clone()
     labels[:, :3] = UNSCORED
-    found = removals_by_likelihood(model, [batch | {"labels": labels}], [other])
+    found = likelihood_without_each(model, [batch | {"labels": labels}], [other])
     seen = Counter(other["input_ids"][0, 1:].tolist() + other["input_ids"][1, 1:3].tolist())
     expected = sum(-np.log((seen[token] + 1) / (10 + 64)) for token in batch["input_ids"][0, 3:].tolist())
     assert found.chance == pytest.approx([expected])
@@ -44,7 +44,7 @@ def test_chance_counts_the_scored_tokens_of_other_documents():
 def test_hits_without_a_block_are_those_of_the_task(name, documents):
     model, tokenizer = avss.load_model(name, device="cpu")
     rows = avss.load_data("microworld/reviews").select(range(documents))
-    found = removals_by_label(model, tokenizer, rows, batch_size=4)
+    found = hits_without_each(model, tokenizer, rows, batch_size=4)
     assert found.chance.tolist() == [0.5] * documents
     assert found.whole.mean() == avss.evaluate(model, tokenizer, "sentiment", rows)["value"]
     for layer in (0, len(found.without) - 1):
@@ -53,8 +53,8 @@ def test_hits_without_a_block_are_those_of_the_task(name, documents):
 
 
 def test_a_classifier_has_no_likelihood_of_tokens():
-    with pytest.raises(InputError, match="predicts labels and no tokens; take removals_by_label"):
-        removals_by_likelihood(tiny("bert"), [ragged()], [])
+    with pytest.raises(InputError, match="predicts labels and no tokens; take hits_without_each"):
+        likelihood_without_each(tiny("bert"), [ragged()], [])
 
 
 def test_a_cornerstone_takes_accuracy_to_an_interval_that_holds_chance():
@@ -111,7 +111,7 @@ def test_shares_of_nothing_are_named():
 def test_stored_results_are_read_as_they_were_written(tmp_path):
     model, batches = tiny("llama"), [ragged((6, 8)), ragged((5,))]
     found = avss.score(model, batches, "shapley")
-    removals = removals_by_likelihood(model, batches, batches)
+    removals = likelihood_without_each(model, batches, batches)
     digest = write_documents(tmp_path / "own.documents.csv.gz", found.by_document, found.scored, **asdict(removals))
     found.save(tmp_path / "own.csv", metric=removals.metric, model="tiny", sha256_of_documents=digest)
     (read,) = stored(tmp_path)
@@ -122,7 +122,7 @@ def test_stored_results_are_read_as_they_were_written(tmp_path):
     for name in ("whole", "without", "chance", "denominator"):
         assert getattr(read, name) == pytest.approx(getattr(removals, name), rel=1e-6)
     assert read.removals().equals(cornerstones("perplexity", read.without, read.chance, read.denominator))
-    other = Removals(
+    other = WithoutEach(
         "perplexity", removals.whole + 1, *(getattr(removals, n) for n in ("without", "chance", "denominator"))
     )
     write_documents(tmp_path / "own.documents.csv.gz", found.by_document, found.scored, **asdict(other))

@@ -81,7 +81,8 @@ class Stored:
     """The results of one task of recipes/shapley.py.
 
     scores: the Shapley values, in nats a prediction. facts: of the run. by_document, scored: as in
-    `avss.methods.shapley.ShapleyScores`. whole, without, chance, denominator: as in `avss.runs.removals.Removals`.
+    `avss.methods.shapley.ShapleyScores`. whole, without, chance, denominator: as in
+    `avss.runs.without_each.WithoutEach`.
     """
 
     name: str

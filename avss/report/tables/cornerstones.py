@@ -1,6 +1,6 @@
 """The tables of the page on layer Shapley values and cornerstones. Each takes what the notebook has measured or read.
 
-A case is an object with the fields of `avss.runs.removals.Removals`, known by the name of its model.
+A case is an object with the fields of `avss.runs.without_each.WithoutEach`, known by the name of its model.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]
 
 
 class Case(Protocol):
-    """A model's outcomes without each block, as in `avss.runs.removals.Removals`."""
+    """A model's outcomes without each block, as in `avss.runs.without_each.WithoutEach`."""
 
     metric: str
     whole: NDArray[np.float64]

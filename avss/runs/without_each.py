@@ -25,7 +25,7 @@ from avss.tasks.sentiment import VERBALIZED
 
 
 @dataclass(frozen=True)
-class Removals:
+class WithoutEach:
     """Outcomes of D documents, as numerators of the metric; of M blocks.
 
     metric: accuracy, or perplexity. whole: (D,), of the whole model. without: (M, D), without each block alone. chance:
@@ -39,12 +39,12 @@ class Removals:
     denominator: NDArray[np.float64]
 
 
-def removals_by_likelihood(
+def likelihood_without_each(
     model: nn.Module,
     batches: Iterable[dict],
     others: Iterable[dict],
     cache: str | os.PathLike | None = None,
-) -> Removals:
+) -> WithoutEach:
     """The negative log-likelihood of the gold tokens without each block, and under a unigram model of other documents.
 
     batches: as `avss.ablate` takes them; others: likewise, of documents that the unigram model learns from. It counts
@@ -52,7 +52,7 @@ def removals_by_likelihood(
     model, and as `ablate` does.
     """
     if is_classifier(model):
-        raise InputError(f"{type(model).__name__} predicts labels and no tokens; take removals_by_label")
+        raise InputError(f"{type(model).__name__} predicts labels and no tokens; take hits_without_each")
     batches = list(batches)
     found = _without_each(model, batches, cache)
     seen = torch.ones(model.config.get_text_config().vocab_size, dtype=torch.float64)
@@ -66,10 +66,10 @@ def removals_by_likelihood(
         for tokens in [_scored(model, batch)]
     ]
     loss, count = found.loss, found.count.astype(np.float64)
-    return Removals("perplexity", loss[0], loss[1:], torch.cat(chance).numpy(), count)
+    return WithoutEach("perplexity", loss[0], loss[1:], torch.cat(chance).numpy(), count)
 
 
-def removals_by_label(
+def hits_without_each(
     model: nn.Module,
     tokenizer,
     rows: Dataset,
@@ -77,7 +77,7 @@ def removals_by_label(
     context: int | None = None,
     batch_size: int = 32,
     cache: str | os.PathLike | None = None,
-) -> Removals:
+) -> WithoutEach:
     """Whether the label that is most likely without each block is the right one, in the task `sentiment`.
 
     rows: with a text column of that task and classes from 0 in the column `label`. The label words of a causal language
@@ -97,7 +97,7 @@ def removals_by_label(
     losses = np.stack([_without_each(model, each, cache).loss for each in guesses])
     gold = np.concatenate([_class_of(batch, each) for batch, *each in zip(right, *guesses, strict=True)])
     hits = (losses.argmin(0) == gold).astype(np.float64)
-    return Removals("accuracy", hits[0], hits[1:], np.full(len(gold), 1 / classes), np.ones(len(gold)))
+    return WithoutEach("accuracy", hits[0], hits[1:], np.full(len(gold), 1 / classes), np.ones(len(gold)))
 
 
 def _without_each(model: nn.Module, batches: list[dict], cache) -> Ablation:
