@@ -1,5 +1,6 @@
 """Scores without each block, chance levels, cornerstones and the share of the top players."""
 
+import json
 from collections import Counter
 from dataclasses import asdict
 
@@ -13,7 +14,8 @@ from avss.report.cornerstones import Stored, at_chance, cornerstones, stored, to
 from avss.report.layer_claims import layer_claims_table, layer_findings
 from avss.report.tables import cornerstones as layers
 from avss.runs.without_each import WithoutEach, hits_without_each, likelihood_without_each
-from tests.conftest import ragged, tiny
+from recipes import shapley as recipe
+from tests.conftest import WORDS, ragged, tiny
 from tests.oracles import outcomes
 
 
@@ -205,3 +207,27 @@ def test_the_table_of_convergence_states_the_error_of_its_reference():
     assert "| kernel | 199 | 0 | 3.1\u00a0% | 4.0\u00a0% |" in table
     assert "| not measured |" in table
     assert "1,000 permutations of `m`. Its own standard error is 1.2\u00a0%" in table
+
+
+def test_the_recipe_computes_no_coalition_twice_and_ends_alike(saved, tmp_path, monkeypatch):
+    folder = tmp_path / "data" / "hackernews"
+    folder.mkdir(parents=True)
+    for split, first in (("comments_2021", 0), ("comments_no_commas", 5)):
+        lines = [json.dumps({"text": " ".join((2 * WORDS)[first + start :][:6])}) for start in range(8)]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("AVSS_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(recipe, "CACHE", tmp_path / "cache")
+    model, tokenizer = avss.load_model(str(saved("llama")), device="cpu")
+    recipe.run("hackernews", model, tokenizer, "tiny", tmp_path / "first")
+    heads = []
+    # The other scores run the model whole; the coalitions and removals are read.
+    monkeypatch.setattr(recipe, "OTHERS", ("leave_one_out", "magnitude"))
+    model.lm_head.register_forward_hook(lambda *_: heads.append(1))
+    recipe.run("hackernews", model, tokenizer, "tiny", tmp_path / "again")
+    assert not heads
+    first, again = (stored(tmp_path / name)[0] for name in ("first", "again"))
+    assert first.scores.values.tolist() == again.scores.values.tolist()
+    assert first.removals().equals(again.removals())
+    assert again.facts["resumed"]
+    assert {"git_revision", "versions", "fingerprint", "budget", "block_forwards"} <= set(first.facts)
+    assert set(recipe.OTHERS) < set(first.scores.table)
