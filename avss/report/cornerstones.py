@@ -27,11 +27,7 @@ def at_chance(metric: str, numerator: NDArray, chance: NDArray, denominator: NDA
 
     All (D,), as in `avss.intervals`. Raises `InputError` as `avss.intervals.interval` does, and for a single document.
     """
-    low, high = intervals.interval(metric, numerator, denominator)
-    if np.isnan(low):
-        raise InputError("one document has no interval; give more")
-    level = intervals.value(metric, chance, denominator)
-    return low <= level if metric_named(metric).higher_is_better else high >= level
+    return bool(cornerstones(metric, numerator[None], chance, denominator)["cornerstone"][0])
 
 
 def cornerstones(metric: str, without: NDArray, chance: NDArray, denominator: NDArray) -> pd.DataFrame:
@@ -41,11 +37,14 @@ def cornerstones(metric: str, without: NDArray, chance: NDArray, denominator: ND
     intervals are not corrected for the number of blocks. A model that is at chance as a whole has no cornerstones that
     mean anything, so ask `at_chance` of it first. Raises `InputError` as `at_chance` does.
     """
+    if len(denominator) == 1:
+        raise InputError("one document has no interval; give more")
+    level, better_above = intervals.value(metric, chance, denominator), metric_named(metric).higher_is_better
     lines = []
     for layer, numerator in enumerate(without):
         low, high = intervals.interval(metric, numerator, denominator)
         value = intervals.value(metric, numerator, denominator)
-        stone = at_chance(metric, numerator, chance, denominator)
+        stone = low <= level if better_above else high >= level
         lines.append({"layer": layer, "value": value, "low": low, "high": high, "cornerstone": stone})
     return pd.DataFrame(lines)
 
