@@ -1,7 +1,8 @@
 """Data: a name to rows (`load`; files by `rows` and `splits`, the hub by `hub`), and texts to batches (`padding`)."""
 
+from avss.data.columns import labelled_by, usable_rows
 from avss.data.hub import at_hand
-from avss.data.load import fingerprint, load_data, on_hub, sample, usable_rows
+from avss.data.load import fingerprint, load_data, on_hub, sample
 from avss.data.padding import (
     Example,
     batched,
@@ -23,6 +24,7 @@ __all__ = [
     "by_length",
     "context_of",
     "fingerprint",
+    "labelled_by",
     "load_data",
     "on_hub",
     "pad",

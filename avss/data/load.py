@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from datasets import Dataset
 
 from avss import microworld
+from avss.data.columns import holds, listed, values_at
 from avss.data.hub import load_hub
 from avss.data.rows import FORMATS, read_files, suffix_of
 from avss.data.splits import PREFERRED, chosen_split, files_of_split
@@ -79,12 +79,9 @@ def load_data(
 
 
 def _having(dataset: Dataset, path: str, value: object, name: str) -> Dataset:
-    column, *inner = path.split(".")
-    if column not in dataset.column_names:
-        raise InputError(f"data {name} has no column {column} to look for {value!r} in; it has {dataset.column_names}")
-    held = dataset[column][:]
-    for field in inner:
-        held = [entry.get(field) if isinstance(entry, dict) else None for entry in held]
+    if not holds(dataset, path):
+        raise InputError(f"data {name} has no column {path} to look for {value!r} in; it has {listed(dataset)}")
+    held = values_at(dataset, path)
     keep = [index for index, entry in enumerate(held) if entry == value]
     if not keep:
         seen = ", ".join(sorted({repr(entry) for entry in held})[:5])
@@ -96,39 +93,6 @@ def on_hub(name: str) -> bool:
     """Whether this names data of the hub, as it is neither embedded nor a file or folder."""
     path = Path(expanded(name))
     return not (name.startswith(EMBEDDED) or os.path.exists(path) or suffix_of(path)) and _may_be_on_hub(str(path))
-
-
-def usable_rows(
-    dataset: Dataset, columns: tuple[str, ...], column: str | None, name: str = "data"
-) -> tuple[Dataset, str]:
-    """The rows whose text is not blank, and the name of the text column.
-
-    Rows whose text is blank, or is no text (None, a number), are left out with a warning that counts them.
-
-    columns: where the text may be, in order of preference; column: the user's own choice. Raises `InputError` where
-    there is no such column, or no row with text.
-    """
-    candidates = (column,) if column else columns
-    chosen = next((known for known in candidates if known in dataset.column_names), None)
-    if chosen is None:
-        raise InputError(
-            f"{name} has no column {' or '.join(candidates)}; it has {', '.join(dataset.column_names)}: "
-            f"name the one that holds the text (--column)"
-        )
-    texts = dataset[chosen][:]
-    keep = [index for index, text in enumerate(texts) if isinstance(text, str) and text.strip()]
-    if not keep:
-        raise InputError(f"{name} has no usable rows: column {chosen} holds no text in any of {len(dataset)} rows")
-    if len(keep) == len(dataset):
-        return dataset, chosen
-    left_out = [index for index, text in enumerate(texts) if not (isinstance(text, str) and text.strip())]
-    blank = sum(isinstance(texts[index], str) for index in left_out)
-    warnings.warn(
-        f"{len(left_out)} of {len(dataset)} rows of {name} are left out: column {chosen} is blank in {blank} of them "
-        f"and holds no text in {len(left_out) - blank} (the first is row {left_out[0] + 1})",
-        stacklevel=2,
-    )
-    return dataset.select(keep), chosen
 
 
 def sample(dataset: Dataset, size: int | None, seed: int) -> Dataset:
