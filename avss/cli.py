@@ -34,7 +34,7 @@ def _model(arguments: argparse.Namespace) -> tuple:
     """The model on the chosen device and in the chosen dtype, and its tokenizer."""
     from avss.models import load_model
 
-    where = {"device": arguments.device, "device_map": arguments.device_map}
+    where = {"device": arguments.device, "device_map": arguments.device_map, "revision": arguments.revision}
     return load_model(arguments.model, dtype=arguments.dtype, **where)
 
 
@@ -46,7 +46,7 @@ def _inputs(arguments: argparse.Namespace) -> list[str]:
 
 def _score(arguments: argparse.Namespace) -> None:
     from avss import calibration
-    from avss.data import batches, context_of
+    from avss.data import batches, context_of, labelled_by
     from avss.engine.gold import is_classifier
     from avss.methods import method_named, score
     from avss.methods.scoring import reading_for
@@ -60,13 +60,18 @@ def _score(arguments: argparse.Namespace) -> None:
     check_numbers(arguments)
     options = method_options(arguments.option, method, arguments.seed)
     dataset, column = calibration.rows(arguments, [task] if task else TASKS.values())
+    if arguments.label_column:
+        dataset = labelled_by(dataset, arguments.label_column, f"data {arguments.data}")
     model, tokenizer = _model(arguments)
     if task is None and method.reads_labels and is_classifier(model):
         task = TASKS["sentiment"]
     context = context_of(model, tokenizer, arguments.context or (task.context if task else PLAIN_CONTEXT))
     shape = {"context": context, "batch_size": arguments.batch_size, "fill": reading.padding == "included"}
+    words = arguments.label_words
     if task:
-        text = task_batches(model, tokenizer, task.name, dataset, column=column, **shape)
+        text = task_batches(model, tokenizer, task.name, dataset, column=column, label_words=words, **shape)
+    elif words:
+        raise InputError("--label-words is given without --task; give --task sentiment, which shows them")
     else:
         text = batches(dataset[column], tokenizer, **shape)
     scores = score(model, text, arguments.method, reading=reading, **options)
@@ -108,8 +113,8 @@ def _prune(arguments: argparse.Namespace) -> None:
     else:
         removed = _by_rule(arguments.rule, scores)
     rows = calibration.rows(arguments) if arguments.compensate else None
-    dtype = arguments.dtype or stored_dtype(arguments.model)
-    model, tokenizer = load_model(arguments.model, dtype=dtype, device="cpu")
+    dtype, revision = arguments.dtype or stored_dtype(arguments.model, arguments.revision), arguments.revision
+    model, tokenizer = load_model(arguments.model, dtype=dtype, device="cpu", revision=revision)
     named = model.config.architectures
     if named and type(model).__name__ not in named:
         raise InputError(
@@ -174,6 +179,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         context=arguments.context,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
+        label_column=arguments.label_column,
+        label_words=arguments.label_words,
     )
     result |= {"model": arguments.model, "data": arguments.data, "avss": __version__}
     if not math.isfinite(result["value"]):
@@ -195,6 +202,12 @@ def _without_nan(value):
     if isinstance(value, list | tuple):
         return [_without_nan(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from avss.check_command import run
+
+    run(arguments, _inputs(arguments), _model)
 
 
 def _methods(arguments: argparse.Namespace) -> None:
@@ -245,6 +258,7 @@ COMMANDS = {
     "score": _score,
     "prune": _prune,
     "evaluate": _evaluate,
+    "check": _check,
     "plan": _plan,
     "methods": _methods,
     "models": _models,

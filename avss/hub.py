@@ -27,12 +27,22 @@ EMBEDDED = "mini/"
 SMALL = (".json", ".txt", ".model", ".jinja")
 
 
-def resolve(name: str) -> str:
+def resolve(name: str, revision: str | None = None) -> str:
     """The folder or GGUF file of an embedded or local model, or the hub id unchanged.
 
     Variables such as $AVSS_MODELS are expanded. Raises `InputError` for an unset variable, a folder without a config,
-    a folder with several GGUF files, a path that is no folder, and an unknown or damaged embedded model.
+    a folder with several GGUF files, a path that is no folder, an unknown or damaged embedded model, and for a
+    revision of a model that is not on the hub.
     """
+    place = _place_of(name)
+    if revision is not None and os.path.lexists(place):
+        raise InputError(
+            f"revision {revision} is given with a folder or an embedded model ({name}); leave it out, or give a hub id"
+        )
+    return place
+
+
+def _place_of(name: str) -> str:
     place = expanded(name)
     if "$" in place and not os.path.lexists(place):
         raise InputError(f"model {name}: the variable is not set; set it to the folder that holds the models")
@@ -127,7 +137,7 @@ def config_folder(name: str, revision: str | None = None) -> Path:
 
     Raises `InputError` as `resolve` and `fetched`.
     """
-    where = Path(resolve(name))
+    where = Path(resolve(name, revision))
     if where.exists():
         return where
     found = try_to_load_from_cache(name, CONFIG, revision=revision)

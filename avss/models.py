@@ -91,7 +91,7 @@ def load_model(
         raise InputError(
             f"device {device} cannot be used ({checkpoint.reason(error)}); give another, such as cpu"
         ) from error
-    where, commit = Path(resolve(name)), None
+    where, commit = Path(resolve(name, revision)), None
     file = gguf_files.gguf_in(where)
     if not where.exists():
         where = fetched(name, revision)
@@ -210,15 +210,15 @@ def _check_vocabulary(name: str, model: nn.Module, tokenizer: PreTrainedTokenize
         )
 
 
-def stored_dtype(name: str) -> str:
+def stored_dtype(name: str, revision: str | None = None) -> str:
     """The dtype of a checkpoint's floating-point weights, a key of `DTYPES`; float32 for several and for GGUF.
 
     Raises `InputError` as `load_model` for files that cannot be read, and for weights of no such dtype.
     """
-    where = Path(resolve(name))
+    where = Path(resolve(name, revision))
     if gguf_files.gguf_in(where):
         return "float32"
-    found = set(checkpoint.read(name, where if where.is_dir() else fetched(name)).dtypes.values())
+    found = set(checkpoint.read(name, where if where.is_dir() else fetched(name, revision)).dtypes.values())
     names = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
     other = {dtype for dtype in found - set(names) if dtype.startswith("F")}
     if other:

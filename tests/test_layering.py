@@ -25,7 +25,7 @@ ROOMS = {
     "paper": ("equations", "reading", "moments", "selection", "scores", "intervals", "printed"),
     "models": ("models", "checkpoint", "gguf_files", "hub"),
     "removal": ("pruning", "surgery", "compensation"),
-    "command": ("cli", "options", "calibration"),
+    "command": ("cli", "options", "calibration", "checkup", "checkup_text", "check_command"),
 }
 # The rooms, or single modules, that a room may import beside itself.
 MAY_IMPORT = {
