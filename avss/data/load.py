@@ -13,6 +13,7 @@ from avss import microworld
 from avss.data.columns import holds, listed, values_at
 from avss.data.hub import load_hub
 from avss.data.rows import FORMATS, read_files, suffix_of
+from avss.data.saved import is_saved, read_saved
 from avss.data.splits import PREFERRED, chosen_split, files_of_split
 from avss.errors import InputError, look_up
 from avss.files import expanded, may_be_hub_id
@@ -36,15 +37,18 @@ def load_data(
 ) -> Dataset:
     """The rows of a data set.
 
-    name: hub id, folder, file (.jsonl, .json, .csv, .parquet, .txt, also with .gz), or embedded (`microworld/reviews`).
+    name: hub id, folder, file (.jsonl, .json, .csv, .tsv, .parquet, .txt, also with .gz), or embedded
+    (`microworld/reviews`). A folder may also be one of `save_to_disk`, or a snapshot of the hub.
     Variables such as $AVSS_DATA are expanded. A name is never a pattern. split: by default the one that suits
     `purpose`, calibration or evaluation. revision, config: the commit and the configuration of data on the hub. where:
     keeps the rows that have these values, by column, or by `column.field` where a column holds fields.
 
-    A file is read whole at each call. A cell of CSV is text, also "NA" and "1". A line of a .txt file is a row with the
-    column `text`. A row of JSON that lacks a column has None there. In a folder the files named train, validation (or
-    valid, val, dev), test and calibration are the splits; another file is a split where `split` names it, or where it
-    is the only data file. Shards such as `train-00000-of-00002.parquet` are one split.
+    A file is read whole at each call. A cell of CSV is text, also "NA" and "1"; `avss.data.delimited` says how
+    semicolons in place of commas, and quotes in TSV, are known. JSON may be in SQuAD's own layout. A line of a .txt file
+    is a row with the column `text`. A row of JSON that lacks a column has None there. In a folder the files named
+    train, validation (or valid, val, dev), test and calibration are the splits; another file is a split where `split`
+    names it, or where it is the only data file. Shards such as `train-00000-of-00002.parquet` or `train/0000.parquet`
+    are one split.
 
     Raises `InputError` for anything missing, unreadable or empty, and for a folder in which several files may be meant;
     the message names the file, and the line or row.
@@ -59,6 +63,8 @@ def load_data(
     if place.startswith(EMBEDDED):
         genre = place.removeprefix(EMBEDDED)
         dataset = microworld.load(genre, chosen_split(name, split, list(microworld.SPLITS), purpose))
+    elif os.path.isdir(path) and is_saved(path):
+        dataset = read_saved(name, path, split, purpose)
     elif os.path.isdir(path):
         dataset = read_files(name, files_of_split(name, path, split, purpose))
     elif os.path.isfile(path):
