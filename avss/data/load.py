@@ -44,8 +44,8 @@ def load_data(
     keeps the rows that have these values, by column, or by `column.field` where a column holds fields.
 
     A file is read whole at each call. A cell of CSV is text, also "NA" and "1"; `avss.data.delimited` says how
-    semicolons in place of commas, and quotes in TSV, are known. JSON may be in SQuAD's own layout. A line of a .txt file
-    is a row with the column `text`. A row of JSON that lacks a column has None there. In a folder the files named
+    semicolons in place of commas, and quotes in TSV, are known. JSON may be in SQuAD's own layout. A line of a .txt
+    file is a row with the column `text`. A row of JSON that lacks a column has None there. In a folder the files named
     train, validation (or valid, val, dev), test and calibration are the splits; another file is a split where `split`
     names it, or where it is the only data file. Shards such as `train-00000-of-00002.parquet` or `train/0000.parquet`
     are one split.

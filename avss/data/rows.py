@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from avss.data import squad
 from avss.data.decoded import Unreadable, check_columns, text_of, without_nul
 from avss.data.delimited import read_csv, read_tsv
+from avss.data.squad import is_official, rows_of
 from avss.errors import InputError
 
 
@@ -90,8 +90,8 @@ def _json(content: bytes) -> pa.Table:
     """Objects, one a line, or all in one list, or questions in the official layout of SQuAD."""
     text, decoder = text_of(content), json.JSONDecoder(object_pairs_hook=_unique)
     whole = _one_object(decoder, text)
-    if squad.is_official(whole):
-        rows, places = squad.rows_of(whole)
+    if is_official(whole):
+        rows, places = rows_of(whole)
     elif whole is not None and "\n" in text.strip():
         raise Unreadable("it holds one object; give a list of rows, one object a line, or the layout of SQuAD")
     elif text.lstrip()[:1] == "[":
