@@ -12,7 +12,7 @@ import pandas as pd
 from torch import nn
 
 from avss import selection
-from avss.architectures import blocks_of
+from avss.architectures import blocks_of, unwrapped
 from avss.data import batches, context_of
 from avss.engine.gold import is_classifier
 from avss.engine.modes import unchanged
@@ -105,6 +105,7 @@ def check(
     On return the model is as it was. Raises `InputError` for unusable data or numbers, for a model whose blocks are not
     found, for losses of a classifier without labels, and for scores that are all equal.
     """
+    model = unwrapped(model)
     layers = len(blocks_of(model))
     count = selection.count_of(remove, layers)
     if task is None and leave_one_out and is_classifier(model):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from avss import intervals, metrics
+from avss.architectures import unwrapped
 from avss.engine.modes import unchanged
 from avss.tasks.catalogue import task_named
 from avss.tasks.labelled import label_options, rows_for
@@ -40,6 +41,7 @@ def evaluate(
     chosen = task_named(task)
     options = label_options(chosen, label_column, label_words)
     dataset, column, name = rows_for(chosen.columns, data, split, column, samples, seed, "evaluation", label_column)
+    model = unwrapped(model)
     with unchanged(model):
         outcome = chosen.measure(
             model, tokenizer, dataset, column, context=context or chosen.context, batch_size=batch_size, **options

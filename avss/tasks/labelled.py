@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datasets import Dataset
 from torch import Tensor, nn
 
+from avss.architectures import unwrapped
 from avss.data import batched, context_of, labelled_by, load_data, padding_id, sample, usable_rows
 from avss.errors import InputError
 from avss.tasks.catalogue import Task, task_named
@@ -37,7 +38,7 @@ def task_batches(
     -100 where nothing is scored. The shortest documents come first. Raises `InputError` for an unknown task, unusable
     data, a model that cannot do the task, and where no document has a label.
     """
-    chosen = task_named(task)
+    model, chosen = unwrapped(model), task_named(task)
     options = label_options(chosen, label_column, label_words)
     dataset, column, _ = rows_for(chosen.columns, data, split, column, samples, seed, "calibration", label_column)
     context = context_of(model, tokenizer, chosen.context if context is None else context)
