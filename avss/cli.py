@@ -17,7 +17,7 @@ from pathlib import Path
 from avss import __version__, selection
 from avss.errors import InputError, is_panic
 from avss.files import expanded, write_whole
-from avss.options import PLAIN_CONTEXT, check_compensation, check_numbers, check_positive, method_options, parser
+from avss.options import PLAIN_CONTEXT, check_compensation, check_numbers, method_options, parser
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
 from avss.runs.batch_sizes import is_out_of_memory
 
@@ -102,6 +102,7 @@ def _prune(arguments: argparse.Namespace) -> None:
     from avss import calibration
     from avss.architectures import blocks_of
     from avss.compensation import compensate
+    from avss.identity import COMMIT
     from avss.models import load_model, stored_dtype
     from avss.pruning import kept_layers, parameter_share, prune, save_pruned
     from avss.scores import LayerScores
@@ -138,6 +139,8 @@ def _prune(arguments: argparse.Namespace) -> None:
         "share_of_parameters": round(share, 6),
         "avss": __version__,
     }
+    commit = getattr(model, COMMIT, None)
+    facts |= {"commit": commit} if commit else {}
     if rows:
         kept_layers(model, removed)
         text, used = calibration.plain_text(arguments, model, tokenizer, *rows)
@@ -226,32 +229,9 @@ def _models(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    import torch
+    from avss.plan_command import run
 
-    from avss.runs import plan, preflight
-    from avss.runs.profile import load_profile
-
-    for name, number in (("--flops", arguments.flops), ("--bandwidth", arguments.bandwidth)):
-        if number is not None:
-            check_positive(name, number)
-    profile = load_profile(arguments.profile)
-    rows = [profile.row(arguments.row)] if arguments.row else profile.rows
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if arguments.flops and arguments.bandwidth:
-        found, source = plan.Rate(arguments.flops, arguments.bandwidth), "as given"
-    else:
-        measured = plan.measured(device, rows[0].dtype)
-        found = plan.Rate(arguments.flops or measured.operations, arguments.bandwidth or measured.bytes)
-        source = f"measured on {device} where not given"
-    sizes = plan.sizes(rows)
-    estimates = [plan.estimate(row, sizes[row.checkpoint], found) for row in rows]
-    for line in plan.report(profile.name, estimates):
-        print(line)
-    print(f"rate: {plan.human(found.operations, 'FLOP/s')} and {plan.human(found.bytes, 'B/s')}, {source}")
-    problems = [*preflight.problems(rows), *plan.too_large(estimates, plan.device_bytes(device))]
-    for problem in problems:
-        print(f"avss: error: {problem}", file=sys.stderr)
-    return 2 if problems else 0
+    return run(arguments)
 
 
 COMMANDS = {
