@@ -91,6 +91,7 @@ def test_quotes_in_tsv_enclose_cells_or_are_text_by_a_fixed_rule(place, content,
 
 AMBIGUOUS = {
     "quotes that are not needed": ("a.tsv", 'sentence\tnote\n"fine"\t1\n', "may be part of the text; save it as"),
+    "quotes of two lines": ("a.tsv", 'a\tb\n"fine film\t1\nbad film"\t0\n', "may be part of the text"),
     "quotes of both kinds": ("a.tsv", 'a\tb\n"x ""y"" z"\t"fine\n', "in quotes and others start with one"),
     "a row of TSV with too many cells": ("a.tsv", "a\tb\n1\t2\t3\n", "row 2 has 3 cells .* names 2 columns"),
     "one column of TSV twice": ("a.tsv", "a\tA\n1\t2\n", "columns 'a' and 'A' have one name"),

@@ -18,7 +18,7 @@ def holds(dataset: Dataset, path: str) -> bool:
     column, *inner = path.split(".")
     if not inner or column not in dataset.column_names:
         return False
-    return any(_reaches(entry, inner) for entry in dataset[column])
+    return any(_reaches(entry, inner) for entry in dataset[column][:])
 
 
 def values_at(dataset: Dataset, path: str) -> list:
@@ -43,9 +43,8 @@ def _reaches(entry: object, inner: list[str]) -> bool:
 def listed(dataset: Dataset) -> str:
     """The names of the columns, with the fields of those that hold some, for an error message."""
     names = []
-    for column in dataset.column_names:
-        first = next((entry for entry in dataset[column] if entry is not None), None) if len(dataset) else None
-        names += [f"{column}.{field}" for field in first] if isinstance(first, dict) and first else [column]
+    for column, feature in dataset.features.items():
+        names += [f"{column}.{field}" for field in feature] if isinstance(feature, dict) else [column]
     return ", ".join(names)
 
 

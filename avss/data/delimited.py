@@ -48,30 +48,33 @@ def read_tsv(content: bytes) -> pa.Table:
     """The rows of tab-separated values, whose first line names the columns.
 
     Some writers enclose cells in quotes and others never do. Quotes enclose cells if all cells have them. They also do
-    if every enclosed cell needs them (for a tab, a line break or a doubled quote) and no other cell holds a quote.
-    Otherwise they are text if an open cell holds a quote and no enclosed one needs them, or if a cell starts with a
-    quote that ends nowhere. Raises `Unreadable` where none of this holds, and for lines of another number of cells.
+    if no other cell holds a quote and every enclosed cell needs them: for a doubled quote, or for a tab or a line break
+    that would leave the rows uneven. Otherwise they are text if an open cell holds a quote and no enclosed one needs
+    them, or if a cell starts with a quote that ends nowhere. Raises `Unreadable` where none of this holds, and for
+    lines of another number of cells.
     """
     text = without_nul(text_of(content))
-    cells = _cells(text)
-    enclosed = [value for row in cells or () for value, quoted in row if quoted]
+    cells, plain = _cells(text), _plain(text)
     if cells is None:
-        rows = _plain(text)
-        if any(map(ENCLOSED.fullmatch, (cell for row in rows for cell in row))):
+        if any(map(ENCLOSED.fullmatch, (cell for row in plain for cell in row))):
             raise Unreadable("some cells are in quotes and others start with one; save it as .csv or .jsonl")
-        return _table(_even(rows))
+        return _table(_even(plain))
+    enclosed = [value for row in cells for value, quoted in row if quoted]
     bare = [value for row in cells for value, quoted in row if not quoted]
     needing = [value for value in enclosed if any(sign in value for sign in '\t\n\r"')]
     literal = any('"' in value for value in bare)
-    if not any(bare) or (len(needing) == len(enclosed) and not literal):
+    # A quote that starts a text on one line may meet one that ends a text on another.
+    spread = len({len(row) for row in plain}) == 1 and any(sign in value for value in enclosed for sign in "\t\n\r")
+    if not any(bare) or (len(needing) == len(enclosed) and not literal and not spread):
         return _table(_even([[value for value, _ in row] for row in cells]))
     if literal and not needing:
-        return _table(_even(_plain(text)))
+        return _table(_even(plain))
     raise Unreadable("quotes around some cells may be part of the text; save it as .csv or .jsonl")
 
 
-ENCLOSED = re.compile(r'"(?:[^"]|"")*"')
-CELL = re.compile(r'("(?:[^"]|"")*"|[^"\t\r\n][^\t\r\n]*|)(\t|\r\n|\n|\r|\Z)')
+# Possessive, so that a text of megabytes takes no memory for ways back.
+ENCLOSED = re.compile(r'"[^"]*+(?:""[^"]*+)*+"')
+CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|[^"\t\r\n][^\t\r\n]*|)(\t|\r\n|\n|\r|\Z)')
 
 
 def _cells(text: str) -> list[list[tuple[str, bool]]] | None:
