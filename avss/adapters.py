@@ -54,9 +54,10 @@ def missing_base(name: str, base: str, error: InputError) -> InputError:
     )
 
 
-def merged(name: str, folder: Path, base: str, model: nn.Module) -> nn.Module:
+def merged(name: str, folder: Path, base: str, commit: str | None, model: nn.Module) -> nn.Module:
     """The base model with the adapter of a folder merged into its weights, in place; no trace of PEFT is left in it.
 
+    base, commit: where the base model came from, and its commit if that was the hub.
     Raises `InputError` where peft is missing, for an adapter that is damaged, that cannot be merged, or that does not
     fit the base model, and the errors of peft.
     """
@@ -83,15 +84,15 @@ def merged(name: str, folder: Path, base: str, model: nn.Module) -> nn.Module:
         parameter.requires_grad_(parameter.is_floating_point())
     kind = config.peft_type.value
     facts = {"adapter": folder.name, "kind": kind, "base": base, "sha256": sha256(folder / WEIGHTS)}
-    setattr(whole.config, SOURCE, facts)
+    setattr(whole.config, SOURCE, facts | ({"commit": commit} if commit else {}))
     return whole.eval()
 
 
 def adapter_of(model: nn.Module) -> dict[str, str] | None:
-    """The adapter that was merged into a model: `adapter`, `kind`, `base`, `sha256`; None for other models.
+    """The adapter that was merged into a model: `adapter`, `kind`, `base`, `sha256`, maybe `commit`; None for others.
 
     adapter: the name of its folder. kind: as PEFT calls it, such as LORA. base: the model that it was merged into.
-    sha256: of its weights.
+    commit: of that, if it came from the hub. sha256: of the adapter's weights.
     """
     return getattr(getattr(model, "config", None), SOURCE, None)
 

@@ -112,11 +112,11 @@ def load_model(
     checkpoint.check_keys(source, model, loading)
     if adapter:
         with _blaming(name):
-            model = adapters.merged(name, adapter, source, model)
+            model = adapters.merged(name, adapter, source, commit, model)
             if any((adapter / vocabulary).is_file() for vocabulary in checkpoint.VOCABULARIES):
                 tokenizer = AutoTokenizer.from_pretrained(adapter, config=model.config, **LOCAL)
                 _check_vocabulary(name, model, tokenizer)
-    if commit:
+    elif commit:
         setattr(model, COMMIT, commit)
     offloaded = [parameter for parameter in model.parameters() if parameter.is_meta]
     if offloaded:
