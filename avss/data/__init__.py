@@ -1,4 +1,7 @@
-"""Data: a name to rows (`load`; files by `rows` and `splits`, the hub by `hub`), and texts to batches (`padding`)."""
+"""Data: a name to rows (`load`; files by `rows` and `delimited`, folders by `splits` and `saved`, the hub by `hub`).
+
+Their text and labels are found by `columns`, and texts become batches by `padding`.
+"""
 
 from avss.data.columns import labelled_by, usable_rows
 from avss.data.hub import at_hand
