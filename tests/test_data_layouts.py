@@ -18,7 +18,7 @@ from avss.errors import InputError
 from tests.conftest import tiny
 from tests.prompts import prompt_tokenizer
 
-RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RELAXED = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CELLS = st.text(st.sampled_from("a é,;\"'\n\t0.")) | st.sampled_from(["", "NA", '"', '""', '"fine"', '"fine" film'])
 
 
