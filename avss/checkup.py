@@ -190,8 +190,9 @@ def _recommended(
         )
     if abs(depth) >= IS_DEPTH:
         going = "the first blocks" if depth > 0 else "the last blocks"
+        held = f" The first token holds {first:.0%} of the variance in the median block." * (first >= IS_FIRST_TOKEN)
         return "block_influence", (
-            f"AVSS is little more than depth here (tau {depth:.2f}), so it removes {going} whatever they do. "
+            f"AVSS is little more than depth here (tau {depth:.2f}), so it removes {going} whatever they do.{held} "
             f"Block influence looks at each block by itself. The losses (--leave-one-out) would tell more."
         )
     if first >= IS_FIRST_TOKEN:

@@ -107,6 +107,7 @@ UP, DOWN, MIXED, OTHER = [1, 2, 3, 4, 5], [5, 4, 3, 2, 1], [3, 1, 4, 2, 5], [1, 
     ("scores", "first", "losses", "recommended", "said"),
     [
         ((UP, DOWN, MIXED, MIXED), 0.1, None, "block_influence", "removes the first blocks"),
+        ((UP, DOWN, MIXED, MIXED), 0.97, None, "block_influence", "The first token holds 97% of the variance"),
         ((DOWN, UP, MIXED, MIXED), 0.1, None, "block_influence", "removes the last blocks"),
         ((MIXED, UP, UP, UP), 0.5, None, "block_influence", "holds 50% of the variance"),
         ((MIXED, MIXED, UP, UP), 0.49, None, "avss", "either will do"),
