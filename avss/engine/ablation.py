@@ -86,9 +86,9 @@ def ablate(
 
     Holds at most one hidden state a depth at a time, and fewer where the masks leave the common path one by one.
     Raises `InputError` for masks that do not fit the model, gates outside [0, 1], no masks, no batches, a batch without
-    input_ids or without the labels it needs, a model without a head, losses that are not finite, and a cache folder
-    that cannot be made, gates a branch for a family that has none, and a family whose blocks hand on more than a hidden
-    state.
+    input_ids or without the labels it needs, a model without a head, losses that are not finite, a cache folder that
+    cannot be made, gates of branches in a family without such branches, and a family whose blocks hand on more than a
+    hidden state.
     """
     (loss, probability), *rest = _outcomes(model, batches, masks, Losses, cache, key)
     return Ablation(loss, probability, *rest)
@@ -267,11 +267,11 @@ class _Walk:
 
 
 def _branches(depth: int, hidden: Tensor, masks: list[Mask], first: Mask | None) -> list[tuple]:
-    """The edges of the trie that leave `hidden`, the one that leads to most masks first, the one to `first` last.
+    """The edges of the trie that leave `hidden`, sorted: most masks first, and the edge to `first` last.
 
-    Taken from the end, the branches to few masks are done before the one to many. So a hidden state that waits for its
-    other branches does so while at most half of its masks are walked: no more than log2(masks) of them ever wait,
-    besides those beside the way to `first`.
+    Edges are taken from the end, so those to few masks are done before the edge to many. A hidden state waits while at
+    most half of its masks are walked. So no more than log2(masks) of them wait at a time, besides those on the way to
+    `first`.
     """
     groups: dict[float | tuple[float, float], list[Mask]] = {}
     for mask in masks:
