@@ -2,7 +2,7 @@
 
     reference/sst2-distilbert/avss/retention            profile, row, method, quantity; for AVSS the reading `paper`
     reference/sst2-distilbert/avss/released-code/value  the same of another reading
-    mini/sst2-llama-1b/avss/less_random                 the value less that of `random`; also `less_last`, `less_avss`
+    mini/sst2-llama-1b/avss/less_random                 its lead over `random`; also `less_last`, `less_avss`
     printed/sst2-distilbert/gbis/value                  the paper's Table 1
     bench/methods-cpu/rows/method=lrp/time_ratio        in bench/results/methods-cpu.json
 
@@ -39,7 +39,7 @@ QUANTITIES = {
     "share_of_parameters": ("share_of_parameters", None, None, ".1%"),
     "seeds": ("seeds", None, None, ".0f"),
     "n": ("n", None, None, ".0f"),
-} | {f"less_{other}": ("difference", "wide_low", "wide_high", "+.3f") for other in (*CONTROLS, "avss")}
+} | {f"less_{other}": ("lead", "low", "high", "+.3f") for other in (*CONTROLS, "avss")}
 _REQUEST = re.compile(
     r"(?P<address>\S+)(?: (?P<form>\+?,?(?:\.\d+)?[efg%]))?(?P<interval> with interval)?(?P<open> or not measured)?"
 )
@@ -107,7 +107,7 @@ def look_up_number(address: str, results: Results) -> Number:
         raise NotMeasured(f"{address}: no run has measured row {row}")
     lines = _cell(summary(results, row), profile, method, reading)
     line = {} if lines.empty else lines.iloc[0].to_dict()
-    if value == "difference":
+    if value == "lead":
         compared = _cell(differences(results, row), profile, method, reading)
         compared = compared[compared["against"] == label(quantity.removeprefix("less_"), "paper")]
         line |= {} if compared.empty else compared.iloc[0].to_dict()
@@ -115,7 +115,7 @@ def look_up_number(address: str, results: Results) -> Number:
         raise NotMeasured(f"{address}: no run has measured this")
     # The paper's own numbers keep the digits that it prints.
     form = ".4g" if profile == PRINTED and value == "value" else form
-    interval = "95 % interval over documents and seeds" if value == "difference" else "95 % interval over documents"
+    interval = "95 % interval over documents" if method == "original" else "95 % interval over documents and seeds"
     return Number(line[value], form, _source(line, value), line.get(low, np.nan), line.get(high, np.nan), interval)
 
 
