@@ -6,13 +6,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from avss import intervals
 from avss.report.comparisons import FIRST_ROW, over_random
 from avss.report.figures import against_random, losses
 from avss.report.figures.style import style
 from avss.report.losses import agreements, all_predictions, beside_losses, prediction
+from avss.report.markdown import spell
 from avss.report.snapshot import Results
+from avss.report.sources import sources
+from avss.report.tables.losses import loss_table
 from avss.store import Store
-from tests.stores import PERPLEXITY_ROW, REMOVED, SEEDS, fill
+from tests.stores import PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
 from tests.test_figures import rewritten
 
 LOSSES = {("leave_one_out", "none"): ["1"] * SEEDS, ("block_influence", "none"): ["1"] * SEEDS}
@@ -68,6 +72,15 @@ def test_without_losses_agreement_with_depth_is_still_told(tmp_path):
     assert found["last", "none", "with depth"] == pytest.approx(-1)
     assert "with the loss" not in found.index.get_level_values("other")
     assert prediction(Results(store), FIRST_ROW).empty
+
+
+def test_the_table_of_a_page_has_the_tau_of_the_audit(results):
+    """One rule: the page on AVSS and the audit show the same number for the same row."""
+    shown = cells(loss_table(results, FIRST_ROW, "normalized_avss"), "mini")
+    line = prediction(results, FIRST_ROW).query("method == 'avss' and reading == 'paper'").iloc[0]
+    assert shown[:3] == ["paper", "6", spell(line["tau"], line["low"], line["high"], digits=2)]
+    tau = sources(results)[1].blocks[0, "normalized_avss"]
+    assert intervals.tau_over_seeds(*tau).value == line["tau"]
 
 
 def lines(**taus: list[float]) -> pd.DataFrame:
