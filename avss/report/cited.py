@@ -11,8 +11,8 @@
     count/decoders/measurements, count/decoders/models  how many there are
     lowest/decoders/block_influence/retention           also `highest`, `mean` and `geomean`, over a group
 
-`avss.report.addresses` lists the quantities, `avss.report.counted` groups and conditions. After the address may follow a
-format of Python (`.2f`, `.1%`), ` with interval` and ` or not measured`, in this order. Add ` or not measured` if the
+`avss.report.addresses` lists the quantities, `avss.report.counted` groups and conditions. After the address may follow
+a format of Python (`.2f`, `.1%`), ` with interval` and ` or not measured`, in this order. Add ` or not measured` if the
 run may be missing; otherwise a missing run is an error. Nothing here needs torch.
 """
 
