@@ -235,14 +235,15 @@ def of_benchmark(address: str, results: Results) -> Number:
     machine, form = content["provenance"], ".0f" if isinstance(node, int) else ".3f"
     ends = above.get(f"{keys[-1]}_quartiles", (np.nan, np.nan)) if isinstance(above, dict) else (np.nan, np.nan)
     hardware = machine["hardware"]
-    facts = [
+    basis = [
         f"{BENCH}/results/{path.name}",
         f"{above['repeats']} repeats" if isinstance(above, dict) and "repeats" in above else "",
         hardware.get("accelerator", hardware["processor"]),
         f"{hardware['threads']} threads",
         machine["created"][:10],
     ]
-    return Number(node, form, ", ".join(filter(None, facts)), *ends, interval="quartiles")
+    facts = {"file": f"{BENCH}/results/{path.name}"}
+    return Number(node, form, ", ".join(filter(None, basis)), *ends, interval="quartiles", facts=facts)
 
 
 def _step(address: str, node: dict | list, key: str):
