@@ -38,6 +38,18 @@ It keeps {{number}}`mini/{FIRST_ROW}/avss/retention .1%`, GBIS {{number}}`mini/{
 the paper says {{paper}}`0.95 <Section 4.1>`. Here $\\epsilon = 0.01$, `epsilon=1e-5`, version 1.2.3 of Llama-3.2 under
 Python 3.12, Section 4.1, arXiv:2411.02117, [a link to 2.5](https://example.org), 95 % and 1,000.
 
+:::{{measured}} mini/{FIRST_ROW}/avss/retention count/all/avss/retention
+It keeps {{number}}`mini/{FIRST_ROW}/avss/retention .2f` here.
+:::
+
+:::{{not-measured}} mini/{FIRST_ROW}/avss/retention
+Nobody looked.
+:::
+
+:::{{not-measured}} mini/{FIRST_ROW}/gbis/value
+GBIS was left out.
+:::
+
 | a | b |
 | --- | --- |
 | `0.5` | 7 |
@@ -197,6 +209,13 @@ def test_a_number_has_its_basis_as_tooltip_and_for_screen_readers(good):
     assert f"n = 40, 3 seeds, run mini-{FIRST_ROW}" in basis
     assert f'title="mini/{FIRST_ROW}/gbis/value: no run has measured this" type="button">not measured<' in page
     assert 'title="as printed in Section 4.1" type="button">0.95<' in page
+
+
+def test_text_depends_on_what_is_measured(good):
+    page = re.sub("<[^>]+>", "", good.pages["index"])
+    assert "It keeps 0.97" in page
+    assert "Nobody looked" not in page
+    assert "GBIS was left out" in page
 
 
 def test_a_figure_comes_with_its_files_its_function_and_its_citation(good):

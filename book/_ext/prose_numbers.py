@@ -7,6 +7,10 @@
 its tooltip, also read aloud, has the interval, n, seeds and run, or the place. A click opens all of it, with links to
 the files of the run and the citation to copy (`_static/numbers.js`). Builders other than HTML write the number alone.
 
+    :::{measured} reference/hackernews-smollm2/avss/retention
+    Shown where all numbers of these addresses are measured; `not-measured` shows its text in the other case.
+    :::
+
 A decimal (`0.95`, `.5`, `1e-6`) that stands bare in a page, a notebook's Markdown cell, a caption or an alt text is a
 warning, so that it fails a build with `-W`. Allowed are:
 
@@ -28,7 +32,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
-from sphinx.util.docutils import ReferenceRole, SphinxRole
+from sphinx.util.docutils import ReferenceRole, SphinxDirective, SphinxRole
 
 from avss.errors import InputError
 from avss.report.addresses import Number
@@ -95,6 +99,26 @@ class PaperRole(ReferenceRole):
         if not self.has_explicit_title:
             return [_failed(self, f"{self.text!r} needs its place; write {{paper}}`{self.text} <Section 1>`")], []
         return [told(self.rawtext, self.title, basis=f"as printed in {self.target}", facts={"paper": self.target})], []
+
+
+class Measured(SphinxDirective):
+    """Text that holds only where numbers are measured, or, as `not-measured`, only where one of them is not."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            snapshot, addresses = self.env.app.avss_snapshot, self.arguments[0].split()
+            numbers = [told_of(f"{address} or not measured", snapshot)[2] for address in addresses]
+        except InputError as error:
+            raise self.error(f"{self.name}: {error}") from None
+        if all(numbers) != (self.name == "measured"):
+            return []
+        made = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, made)
+        return made.children
 
 
 def _failed(role: SphinxRole, message: str) -> nodes.Node:
@@ -201,6 +225,8 @@ def setup(app: Sphinx) -> dict:
     app.add_node(told, html=(_visit, _depart))
     app.add_role("number", NumberRole())
     app.add_role("paper", PaperRole())
+    app.add_directive("measured", Measured)
+    app.add_directive("not-measured", Measured)
     app.connect("config-inited", _state)
     app.connect("doctree-read", _check)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
