@@ -66,7 +66,7 @@ def front(results: Results) -> tuple[Figure, pd.DataFrame]:
     lines = [(model, None) for model in models]
     places = sorted([*lines, *((each["model"], number) for number, each in enumerate(names))], key=_by(models))
     heights = {number: height for height, (_, number) in enumerate(places) if number is not None}
-    figure = Figure(figsize=(_WIDTH, 0.72 + _LINE * len(places)))
+    figure = Figure(figsize=(_WIDTH, 0.62 + _LINE * len(places)))
     strips, shares = figure.subplots(1, 2, width_ratios=(1.55, 1))
     data = []
     for number, pair in enumerate(pairs):
