@@ -114,6 +114,7 @@ def test_scores_are_compared_with_depth_block_by_block(results):
     """In this store every method scores by depth, `last` against it."""
     assert look_up_number(f"mini/{FIRST_ROW}/avss/tau_depth", results).value == pytest.approx(1)
     assert look_up_number(f"mini/{FIRST_ROW}/last/tau_depth", results).value == pytest.approx(-1)
+    assert look_up_number(f"mini/{FIRST_ROW}/avss/variance_tau_depth", results).value == pytest.approx(1)
     assert look_up_number(f"mini/{FIRST_ROW}/avss/highest_block", results).value == BLOCKS - 1
     with pytest.raises(NotMeasured):
         look_up_number(f"mini/{FIRST_ROW}/avss/tau_leave_one_out", results)

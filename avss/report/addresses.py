@@ -150,11 +150,16 @@ def _facts(results: Results, row: str, line: dict) -> dict:
     return {"n": int(line["n"]), "seeds": int(line["seeds"]), "runs": runs, "observations": list(table["key"])}
 
 
-def layer_scores(results: Results, row: str, profile: str, method: str, reading: str) -> pd.DataFrame:
-    """The scores that a method gives all blocks, higher = more important: a line for each seed, a column a block."""
+def layer_scores(
+    results: Results, row: str, profile: str, method: str, reading: str, quantity: str | None = None
+) -> pd.DataFrame:
+    """The scores that a method gives all blocks, higher = more important: a line for each seed, a column a block.
+
+    quantity: another column of the method's table, such as `variance`.
+    """
     cells = observations(results, row, profile, method, reading)[["profile", "run", "method", "reading", "seed"]]
     # By run too: an older model's layers may lie beside those in use.
-    layers = cells.merge(results.layers[results.layers["quantity"] == column_of(method)])
+    layers = cells.merge(results.layers[results.layers["quantity"] == (quantity or column_of(method))])
     return layers.pivot(index="seed", columns="layer", values="value")
 
 
@@ -177,11 +182,14 @@ def _seed(fold):
     return of_seeds
 
 
-def _tau_depth(results: Results, row: str, line: dict) -> Number:
-    """Kendall's tau of the scores with the depth of the blocks, mean over the seeds."""
-    scores = layer_scores(results, row, line["source"], line["method"], line["reading"])
-    taus = [intervals.kendall_tau(scores.columns, values) for values in scores.to_numpy()]
-    return _over_seeds(results, row, line, taus)
+def _tau_depth(quantity: str | None = None):
+    def of_seeds(results: Results, row: str, line: dict) -> Number:
+        """Kendall's tau of the scores, or of another quantity, with the depth of the blocks, mean over the seeds."""
+        scores = layer_scores(results, row, line["source"], line["method"], line["reading"], quantity)
+        taus = [intervals.kendall_tau(scores.columns, values) for values in scores.to_numpy()]
+        return _over_seeds(results, row, line, taus)
+
+    return of_seeds
 
 
 def _over_seeds(results: Results, row: str, line: dict, taus: list[float]) -> Number:
@@ -214,7 +222,9 @@ OF_BLOCKS = {
     "blocks": _blocks,
     "retention_lowest_seed": _seed(np.min),
     "retention_highest_seed": _seed(np.max),
-    "tau_depth": _tau_depth,
+    "tau_depth": _tau_depth(),
+    "variance_tau_depth": _tau_depth("variance"),
+    "sparsity_tau_depth": _tau_depth("sparsity"),
     "tau_leave_one_out": _tau_leave_one_out,
     "highest_block": _highest_block,
 }
