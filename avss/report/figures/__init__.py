@@ -12,7 +12,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from avss.report.comparisons import FIRST_ROW
-from avss.report.figures import against_random, cost, equations, losses, massive, readings, rows, speed, table_1
+from avss.report.figures import (
+    against_random,
+    cost,
+    diagram,
+    equations,
+    front,
+    losses,
+    massive,
+    readings,
+    rows,
+    speed,
+    table_1,
+)
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
 
@@ -21,7 +33,7 @@ ROW_FIGURES: dict[str, Callable[[Results, str], tuple[Figure, pd.DataFrame]]] = 
 }
 BOOK_FIGURES: dict[str, Callable[[Results], tuple[Figure, pd.DataFrame]]] = {
     function.__name__: function
-    for page in (against_random, losses, equations, readings, massive, table_1, cost, speed)
+    for page in (front, diagram, against_random, losses, equations, readings, massive, table_1, cost, speed)
     for function in page.FIGURES
 }
 
