@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         source = f"measured on {device} where not given"
     sizes = plan.sizes(rows)
     estimates = [plan.estimate(row, sizes[row.checkpoint], found) for row in rows]
-    for line in plan.report(profile.name, estimates):
+    for line in plan.report(profile.name, estimates, "" if source == "as given" else device):
         print(line)
     print(f"rate: {plan.human(found.operations, 'FLOP/s')} and {plan.human(found.bytes, 'B/s')}, {source}")
     problems = [*preflight.problems(rows), *plan.too_large(estimates, plan.device_bytes(device))]
