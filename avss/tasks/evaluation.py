@@ -1,11 +1,13 @@
 """`evaluate`, the one door to all tasks."""
 
+from datasets import Dataset
 from torch import nn
 
 from avss import intervals, metrics
 from avss.engine.modes import unchanged
 from avss.tasks.catalogue import task_named
 from avss.tasks.labelled import rows_for
+from avss.tasks.shots import pool_of, prompting_for
 
 
 def evaluate(
@@ -20,22 +22,34 @@ def evaluate(
     context: int | None = None,
     batch_size: int = 32,
     seed: int = 0,
+    shots: int = 0,
+    prompt: str = "plain",
+    shots_from: Dataset | str | None = None,
 ) -> dict:
     """How well `model` does `task` on `data`.
 
     data: a `datasets.Dataset`, or a name as `avss.load_data` takes it, with its split. column: the text column, by
     default the usual one of the task. samples: documents drawn by `seed` (None: all). context: tokens a document or
-    window has. Returns `task`, `metric`, `value`, `n` (documents), `low` and `high` (95 % bootstrap interval over
-    documents), `also` (what else the metric's module computes, by name, and of a perplexity the mean `nats_per_token`,
-    which is finite also where the perplexity is not), `data`, `protocol`. On return the model is as it was. Raises
-    `InputError` for an unknown task, unusable data, a model that cannot do the task, and numbers that are not finite.
+    window has, solved examples among them. shots: solved examples before each question, drawn by seed 0 from the rows
+    of `shots_from` (a Dataset, or a split of `data`; None: the usual one for calibration) that are not evaluated
+    themselves. prompt: `plain`, or `chat` for the tokenizer's own template.
+
+    Returns `task`, `metric`, `value`, `n` (documents), `low` and `high` (95 % bootstrap interval over documents),
+    `also` (what else the metric's module computes, by name, and of a perplexity the mean `nats_per_token`, which is
+    finite also where the perplexity is not), `data`, `protocol`. On return the model is as it was. Raises `InputError`
+    for an unknown task, unusable data, a model that cannot do the task, shots or a prompt that the model or its
+    tokenizer cannot take, and numbers that are not finite.
     """
     chosen = task_named(task)
+    chosen.check_prompting(shots, prompt)
+    pool = pool_of(chosen, data, column, shots_from) if shots else None
     dataset, column, name = rows_for(chosen, data, split, column, samples, seed, "evaluation")
+    options = {"context": context or chosen.context, "batch_size": batch_size}
+    if chosen.prompted:
+        avoid = chosen.questions(dataset, column) if shots else ()
+        options["prompting"] = prompting_for(chosen, model, tokenizer, shots, prompt, pool, avoid)
     with unchanged(model):
-        outcome = chosen.measure(
-            model, tokenizer, dataset, column, context=context or chosen.context, batch_size=batch_size
-        )
+        outcome = chosen.measure(model, tokenizer, dataset, column, **options)
         values = metrics.compute(chosen.metric, outcome.predictions, outcome.references)
     if chosen.metric == "perplexity":
         # Finite where the perplexity is above the range of float64.

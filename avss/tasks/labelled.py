@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from avss.data import batched, context_of, load_data, padding_id, sample, usable_rows
 from avss.errors import InputError
 from avss.tasks.catalogue import Task, task_named
+from avss.tasks.shots import pool_of, prompting_for, without_solved
 
 
 def task_batches(
@@ -21,22 +22,33 @@ def task_batches(
     batch_size: int = 32,
     seed: int = 0,
     fill: bool = False,
+    shots: int = 0,
+    prompt: str = "plain",
+    shots_from: Dataset | str | None = None,
 ) -> list[dict[str, Tensor]]:
     """Batches of labelled documents, for `avss.score` and `avss.ablate`.
 
     data: a `datasets.Dataset`, or a name as `avss.load_data` takes it, with its split (None: the usual one for
     calibration). column: the text column, by default the usual one of the task. samples: documents drawn by `seed`
     (None: all). context: tokens a document may have (None: the task's). fill pads every batch to `context`, for
-    readings in which padding counts.
+    readings in which padding counts. shots, prompt, shots_from: as in `avss.evaluate`; a Dataset is a calibration split
+    itself. The solved examples are no documents.
 
     Each batch has `input_ids` and `attention_mask`, (B, T) int64, and `labels`, (B,) classes or (B, T) token ids with
     -100 where nothing is scored. The shortest documents come first. Raises `InputError` for an unknown task, unusable
     data, a model that cannot do the task, and where no document has a label.
     """
     chosen = task_named(task)
-    dataset, column, _ = rows_for(chosen, data, split, column, samples, seed, "calibration")
+    chosen.check_prompting(shots, prompt)
+    dataset, column, _ = rows_for(chosen, data, split, column, None, seed, "calibration")
+    options = {}
+    if chosen.prompted:
+        pool = (dataset, column) if shots_from is None else pool_of(chosen, data, column, shots_from)
+        options["prompting"] = prompting_for(chosen, model, tokenizer, shots, prompt, pool)
+        dataset = without_solved(chosen, dataset, column, options["prompting"])
+    dataset = sample(dataset, samples, seed)
     context = context_of(model, tokenizer, chosen.context if context is None else context)
-    examples = chosen.examples(model, tokenizer, dataset, column, context)
+    examples = chosen.examples(model, tokenizer, dataset, column, context, **options)
     return batched(examples, padding_id(tokenizer), batch_size, context if fill else None)
 
 

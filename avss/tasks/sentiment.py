@@ -12,7 +12,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from avss.data import Example, beginning, by_length, context_of, pad, padding_id
+from avss.data import Example, by_length, context_of, pad, padding_id
 from avss.engine.gold import UNSCORED, is_causal, is_classifier
 from avss.engine.modes import evaluating
 from avss.engine.passes import logits_of, not_finite, require_finite_weights
@@ -20,14 +20,24 @@ from avss.errors import InputError
 from avss.progress import progress
 from avss.tasks.base import Outcome
 from avss.tasks.labels import class_names, with_classes
-from avss.tasks.prompts import common_prefix, fitted
+from avss.tasks.prompts import PLAIN, Prompting, common_prefix, fitted
+from avss.tasks.shared_prefix import SharedPrefix
 
 PROMPT = "Review: {text}\nSentiment:"
 # The label words, by class.
 VERBALIZED = (" negative", " positive")
 
 
-def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
+def measure(
+    model,
+    tokenizer,
+    dataset: Dataset,
+    column: str,
+    *,
+    context: int | None,
+    batch_size: int,
+    prompting: Prompting = PLAIN,
+) -> Outcome:
     """Hits a document.
 
     Raises `InputError` for a model that neither classifies nor continues text, for labels that are not its classes
@@ -41,10 +51,11 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
         predicted = _classified(model, tokenizer, texts, context, batch_size)
         protocol = f"argmax of the classification head, texts cut at {context} tokens"
     else:
-        predicted = _verbalized(model, tokenizer, texts, context, batch_size)
+        predicted = _verbalized(model, tokenizer, texts, context, batch_size, prompting)
+        words = [prompting.prompt_and_answer("", label) for label in VERBALIZED]
         protocol = (
-            f"argmax of the log-likelihood of {' or '.join(map(repr, VERBALIZED))} after the prompt {PROMPT!r}, "
-            f"summed over the tokens of the label, {'BOS first' if beginning(tokenizer) else 'no BOS'}, "
+            f"argmax of the log-likelihood of {' or '.join(map(repr, words))} after the prompt {PROMPT!r}, "
+            f"summed over the tokens of the label, {prompting.described(tokenizer)}, "
             f"reviews cut at their end so that prompt and label have at most {context} tokens"
         )
     if by_name:
@@ -55,7 +66,9 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
     return Outcome(hits, np.ones_like(hits), protocol, predicted, labels)
 
 
-def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
+def examples(
+    model, tokenizer, dataset: Dataset, column: str, context: int | None, *, prompting: Prompting = PLAIN
+) -> list[Example]:
     """For a classifier the text and its class, for a causal language model the prompt with the right label word.
 
     For a causal language model only the tokens of the label word are labelled. Raises `InputError` as `measure`.
@@ -67,10 +80,22 @@ def examples(model, tokenizer, dataset: Dataset, column: str, context: int | Non
         encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"]
         return [Example(ids, label) for ids, label in zip(encoded, classes, strict=True) if ids]
     result = []
-    for prompted, label in zip(_prompted(tokenizer, texts, context), classes, strict=True):
+    for prompted, label in zip(_prompted(tokenizer, texts, context, prompting), classes, strict=True):
         ids = prompted.sequences[label]
         result.append(Example(ids, [UNSCORED] * prompted.start + ids[prompted.start :]))
     return result
+
+
+def questions(dataset: Dataset, column: str) -> list[str]:
+    """The plain prompt of each row."""
+    return [PROMPT.format(text=text.strip()) for text in dataset[column]]
+
+
+def solved(dataset: Dataset, column: str) -> list[tuple[str, str]]:
+    """The plain prompt and the label word of each row that has a label. Raises `InputError` as `with_classes`."""
+    words = [word.strip() for word in VERBALIZED]
+    labelled, classes, _ = with_classes(dataset, words, measured=False)
+    return [(question, words[each]) for question, each in zip(questions(labelled, column), classes, strict=True)]
 
 
 def _labelled(model, dataset: Dataset, *, measured: bool) -> tuple[Dataset, list[int], bool]:
@@ -105,13 +130,13 @@ class _Prompted:
     start: int
 
 
-def _prompted(tokenizer, texts: list[str], context: int) -> list[_Prompted]:
+def _prompted(tokenizer, texts: list[str], context: int, prompting: Prompting) -> list[_Prompted]:
     def render(index: int, text: str) -> list[str]:
-        prompt = PROMPT.format(text=text)
-        return [prompt, *(prompt + label for label in VERBALIZED)]
+        prompt = prompting.prompt(tokenizer, PROMPT.format(text=text))
+        return [prompt, *(prompting.prompt_and_answer(prompt, label) for label in VERBALIZED)]
 
     result = []
-    for strings in fitted(tokenizer, [text.strip() for text in texts], render, context)[1]:
+    for strings in fitted(tokenizer, [text.strip() for text in texts], render, context, prompting)[1]:
         # A tokenizer may join the end of the prompt and the label, so the start of the label is found from the ids.
         start, sequences = common_prefix(strings), strings[1:]
         tails = [tuple(ids[start:]) for ids in sequences]
@@ -150,11 +175,16 @@ def _passes(documents: list[_Prompted]) -> list[_Pass]:
     return passes
 
 
-def _verbalized(model, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
-    documents = _prompted(tokenizer, texts, context)
+def _verbalized(
+    model, tokenizer, texts: list[str], context: int, batch_size: int, prompting: Prompting
+) -> NDArray[np.int64]:
+    documents = _prompted(tokenizer, texts, context, prompting)
     passes = _passes(documents)
     likelihoods = np.zeros((len(documents), len(VERBALIZED)))
     with evaluating(model):
+        # The first label token is predicted from the token before it, which has to run.
+        most = min(document.start for document in documents) - 1 if prompting.shares else 0
+        prefix = SharedPrefix(model, [ran.ids for ran in passes], most)
         for batch, chosen in enumerate(progress(by_length(passes, batch_size), "evaluating")):
             rows = [passes[index] for index in chosen]
             # One entry a scored token: the row and position that predict it, the token, and its document and label.
@@ -167,11 +197,10 @@ def _verbalized(model, tokenizer, texts: list[str], context: int, batch_size: in
             ]
             row, position, token, number, label = np.array(scored).T
             # The head runs at these positions only: elsewhere a large vocabulary would fill the memory.
-            kept, position = np.unique(position, return_inverse=True)
-            inputs = pad([ran.ids for ran in rows], padding_id(tokenizer))
-            inputs = {key: tensor.to(model.device) for key, tensor in inputs.items()}
+            kept, position = np.unique(position - prefix.tokens, return_inverse=True)
+            inputs = prefix.inputs([ran.ids for ran in rows], padding_id(tokenizer))
             with _entering(model.get_output_embeddings()) as entered:
-                logits = model(**inputs, use_cache=False, logits_to_keep=torch.from_numpy(kept)).logits
+                logits = model(**inputs, use_cache=bool(prefix.tokens), logits_to_keep=torch.from_numpy(kept)).logits
             row, position, token = (torch.from_numpy(index).to(logits.device) for index in (row, position, token))
             nll = torch.nn.functional.cross_entropy(logits[row, position].float(), token, reduction="none")
             if logits.dtype in (torch.bfloat16, torch.float16):

@@ -1,0 +1,69 @@
+"""The beginning that all prompts of an evaluation share, such as solved examples: its keys and values, computed once.
+
+A batch of whole prompts then runs without the columns of the beginning, and attends to the stored keys and values as it
+would to its own. A model whose cache holds anything but the keys and values of every token (a sliding window, a
+recurrent state) computes the beginning anew with every prompt.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from avss.data import pad
+from avss.tasks.prompts import common_prefix
+
+
+class SharedPrefix:
+    """What all of some sequences start with.
+
+    tokens: how many tokens are left out of every batch; 0 where nothing is shared. layers: keys and values of each
+    layer, (1, H, tokens, D).
+    """
+
+    def __init__(self, model: nn.Module, sequences: Sequence[list[int]], most: int):
+        """most: tokens that may be left out of each sequence; below 1 nothing is shared and nothing is run."""
+        self.device, self.layers = model.device, []
+        self.tokens = min(most, common_prefix(list(sequences))) if most > 0 else 0
+        if self.tokens:
+            ids = torch.tensor([sequences[0][: self.tokens]], device=self.device)
+            output = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, logits_to_keep=1)
+            self.layers = _keys_and_values(getattr(output, "past_key_values", None), self.tokens)
+        if not self.layers:
+            self.tokens = 0
+
+    def inputs(self, sequences: list[list[int]], filler: int, *, left: bool = False) -> dict:
+        """The batch of these sequences, padded as `avss.data.pad` does, without the columns that are stored.
+
+        `input_ids` (B, T - tokens) and `attention_mask` (B, T), int64 on the model's device, and where something is
+        shared `past_key_values`, which the forward pass extends; each call makes new ones.
+        """
+        batch = {key: tensor.to(self.device) for key, tensor in pad(sequences, filler, left=left).items()}
+        if not self.tokens:
+            return batch
+        padding = (batch["attention_mask"] == 0).sum(1) if left else torch.zeros(len(sequences), dtype=torch.int64)
+        cached = DynamicCache()
+        cached.layers = [_layer(*stored, padding) for stored in self.layers]
+        return batch | {"input_ids": batch["input_ids"][:, self.tokens :], "past_key_values": cached}
+
+
+def _keys_and_values(cache, tokens: int) -> list[tuple[Tensor, Tensor]]:
+    """Of every layer, or none where a layer holds something else."""
+    layers = cache.layers if isinstance(cache, Cache) else []
+    plain = all(type(layer) is DynamicLayer and layer.get_seq_length() == tokens for layer in layers)
+    return [(layer.keys, layer.values) for layer in layers] if plain else []
+
+
+def _layer(keys: Tensor, values: Tensor, padding: Tensor) -> DynamicLayer:
+    """The stored keys and values behind so many columns of padding, whose own are masked: any will do."""
+    layer = DynamicLayer()
+    layer.lazy_initialization(keys, values)
+    column = torch.arange(keys.shape[-2], device=keys.device) - padding[:, None].to(keys.device)
+    if bool((padding > 0).any()):
+        keys, values = (stored[0][:, column.clamp(min=0)].transpose(0, 1) for stored in (keys, values))
+    else:
+        keys, values = (stored.expand(len(padding), -1, -1, -1) for stored in (keys, values))
+    layer.keys, layer.values = keys, values
+    return layer
