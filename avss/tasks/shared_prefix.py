@@ -5,7 +5,7 @@ would to its own. A model whose cache holds anything but the keys and values of 
 recurrent state) computes the beginning anew with every prompt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class SharedPrefix:
 
     def __init__(self, model: nn.Module, sequences: Sequence[list[int]], most: int):
         """most: tokens that may be left out of each sequence; below 1 nothing is shared and nothing is run."""
-        self.device, self.layers = model.device, []
+        self.model, self.device, self.layers = model, model.device, []
         self.tokens = min(most, common_prefix(list(sequences))) if most > 0 else 0
         if self.tokens:
             ids = torch.tensor([sequences[0][: self.tokens]], device=self.device)
@@ -47,6 +47,10 @@ class SharedPrefix:
         cached = DynamicCache()
         cached.layers = [_layer(*stored, padding) for stored in self.layers]
         return batch | {"input_ids": batch["input_ids"][:, self.tokens :], "past_key_values": cached}
+
+    def each(self, inputs: dict, measure: Callable[[Tensor], object], scored: object = None, **options) -> Iterator:
+        """What `measure` gives for the logits of such a batch, as `avss.removals.Removals.each` of the whole model."""
+        yield 0, measure(self.model(**inputs, use_cache=True, **options).logits)
 
 
 def _keys_and_values(cache, tokens: int) -> list[tuple[Tensor, Tensor]]:

@@ -58,7 +58,8 @@ def test_the_command_prune_is_killed_at_any_moment(world, tally):
     out = world / "out/pruned"
     out.parent.mkdir()
     words = ["avss.cli", "prune", world / "lm", "--scores", world / "s.csv", "--layers", 2, "--out", out, "--force"]
-    seconds = ended(words, world)
+    # The first run reads the libraries from disk. Its time would put all kills after the end of a warm one.
+    seconds = min(ended(words, world) for _ in range(2))
     new = state(out.parent)
     with tally.row("kill-command-prune") as row:
         for _ in range(size(4, 0)):
