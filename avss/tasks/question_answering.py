@@ -157,7 +157,7 @@ def _answers(model, tokenizer, prefix: SharedPrefix, prompts: list[list[int]], n
     A loop of our own: `generate` would take sampling, penalties and further rules from the checkpoint's configuration.
     """
     ends = _ends(model, tokenizer)
-    inputs = prefix.inputs(prompts, padding_id(tokenizer), left=True)
+    inputs = prefix.inputs(prompts, padding_id(tokenizer), left=True, new=MAX_NEW_TOKENS)
     ids, mask, cache = inputs["input_ids"], inputs["attention_mask"], inputs.get("past_key_values")
     positions = (mask.cumsum(1) - 1).clamp(min=0)[:, prefix.tokens :]
     made: list[list[int]] = [[] for _ in prompts]

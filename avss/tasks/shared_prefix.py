@@ -34,18 +34,20 @@ class SharedPrefix:
         if not self.layers:
             self.tokens = 0
 
-    def inputs(self, sequences: list[list[int]], filler: int, *, left: bool = False) -> dict:
+    def inputs(self, sequences: list[list[int]], filler: int, *, left: bool = False, new: int = 0) -> dict:
         """The batch of these sequences, padded as `avss.data.pad` does, without the columns that are stored.
 
         `input_ids` (B, T - tokens) and `attention_mask` (B, T), int64 on the model's device, and where something is
-        shared `past_key_values`, which the forward pass extends; each call makes new ones.
+        shared `past_key_values`, which the forward pass extends; each call makes new ones, with room for `new` further
+        tokens of each sequence.
         """
         batch = {key: tensor.to(self.device) for key, tensor in pad(sequences, filler, left=left).items()}
         if not self.tokens:
             return batch
         padding = (batch["attention_mask"] == 0).sum(1) if left else torch.zeros(len(sequences), dtype=torch.int64)
         cached = DynamicCache()
-        cached.layers = [_layer(*stored, padding) for stored in self.layers]
+        room = batch["input_ids"].shape[1] + new
+        cached.layers = [_Roomy(*stored, padding, room) for stored in self.layers]
         return batch | {"input_ids": batch["input_ids"][:, self.tokens :], "past_key_values": cached}
 
     def each(self, inputs: dict, measure: Callable[[Tensor], object], scored: object = None, **options) -> Iterator:
@@ -60,14 +62,28 @@ def _keys_and_values(cache, tokens: int) -> list[tuple[Tensor, Tensor]]:
     return [(layer.keys, layer.values) for layer in layers] if plain else []
 
 
-def _layer(keys: Tensor, values: Tensor, padding: Tensor) -> DynamicLayer:
-    """The stored keys and values behind so many columns of padding, whose own are masked: any will do."""
-    layer = DynamicLayer()
-    layer.lazy_initialization(keys, values)
-    column = torch.arange(keys.shape[-2], device=keys.device) - padding[:, None].to(keys.device)
-    if bool((padding > 0).any()):
-        keys, values = (stored[0][:, column.clamp(min=0)].transpose(0, 1) for stored in (keys, values))
-    else:
-        keys, values = (stored.expand(len(padding), -1, -1, -1) for stored in (keys, values))
-    layer.keys, layer.values = keys, values
-    return layer
+class _Roomy(DynamicLayer):
+    """The keys and values of one layer in tensors of their final size: growing them would copy all at every token."""
+
+    def __init__(self, keys: Tensor, values: Tensor, padding: Tensor, room: int):
+        """The stored keys and values behind so many columns of padding, whose own are masked: any will do."""
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        length = keys.shape[-2]
+        column = torch.arange(length, device=keys.device) - padding[:, None].to(keys.device)
+        self.held = []
+        for stored in (keys, values):
+            held = stored.new_empty(len(padding), stored.shape[1], room, stored.shape[-1])
+            held[:, :, :length] = stored[0][:, column.clamp(min=0)].transpose(0, 1)
+            self.held.append(held)
+        self._show(length)
+
+    def _show(self, length: int) -> None:
+        self.keys, self.values = (held[:, :, :length] for held in self.held)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        start, new = self.get_seq_length(), key_states.shape[-2]
+        for held, states in zip(self.held, (key_states, value_states), strict=True):
+            held[:, :, start : start + new] = states
+        self._show(start + new)
+        return self.keys, self.values
