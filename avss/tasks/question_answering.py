@@ -5,6 +5,7 @@ import torch
 from datasets import Dataset
 
 from avss.data import Example, by_length, context_of, padding_id
+from avss.data.squad import with_answers
 from avss.engine.gold import UNSCORED, is_causal
 from avss.engine.modes import evaluating
 from avss.engine.passes import not_finite, require_finite_weights
@@ -92,7 +93,7 @@ def solved(dataset: Dataset, column: str) -> list[tuple[str, str]]:
 
     Raises `InputError` for data without the columns of SQuAD, or without a row of its form.
     """
-    dataset = _with_answers(dataset)
+    dataset = with_answers(dataset)
     return [
         (_question(text, asked), answers["text"][0].strip())
         for text, asked, answers in zip(dataset[column], dataset["question"], dataset["answers"], strict=True)
@@ -107,11 +108,7 @@ def _question(text: str, asked: str) -> str:
 def _usable(model, dataset: Dataset) -> Dataset:
     if not is_causal(model):
         raise InputError(f"task question_answering needs a causal language model, {type(model).__name__} is none")
-    return _with_answers(dataset)
-
-
-def _with_answers(dataset: Dataset) -> Dataset:
-    """The rows with a question and with answers of SQuAD's form: a dictionary whose `text` is a list of strings."""
+    dataset = with_answers(dataset)
     lacking = [name for name in TASKS["question_answering"].extra if name not in dataset.column_names]
     if lacking:
         raise InputError(

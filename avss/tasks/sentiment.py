@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, Value
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -25,7 +25,7 @@ from avss.tasks.prompts import PLAIN, Prompting, common_prefix, fitted
 from avss.tasks.shared_prefix import SharedPrefix
 
 PROMPT = "Review: {text}\nSentiment:"
-# The label words, by class.
+# The label words, by class, where the caller names none.
 VERBALIZED = (" negative", " positive")
 
 
@@ -44,21 +44,23 @@ def measure_each(
     batch_size: int,
     removed: Sequence[Sequence[int]],
     prompting: Prompting = PLAIN,
+    words: Sequence[str] = VERBALIZED,
     **kept,
 ) -> list[Outcome]:
     """Hits a document, without each of these sets of blocks. kept: `cache` and `key` of `removing`.
 
-    Where prompts begin alike, each set has its own keys and values of the beginning, and the sets run one by one.
+    words: the label words, by class, for a causal language model (`label_words`). Where prompts begin alike, each set
+    has its own keys and values of the beginning, and the sets run one by one.
 
     Raises `InputError` for a model that neither classifies nor continues text, for labels that are not its classes
     (`avss.tasks.labels.with_classes`), for a tokenizer that does not tell the label words apart, for logits that are
     not finite, and for sets of blocks as `removing`.
     """
-    dataset, classes, by_name = _labelled(model, dataset, measured=True)
+    dataset, classes, by_name = _labelled(model, dataset, words, measured=True)
     context = context_of(model, tokenizer, context)
     texts = list(dataset[column])
     if prompting.shares and any(map(len, removed)):
-        options = {"context": context, "batch_size": batch_size, "prompting": prompting}
+        options = {"context": context, "batch_size": batch_size, "prompting": prompting, "words": words}
         outcomes = []
         for layers in removed:
             with skipping(model, layers):
@@ -70,10 +72,11 @@ def measure_each(
             protocol = f"argmax of the classification head, texts cut at {context} tokens"
         else:
             # The first label wins a tie, as in lm-eval.
-            predicted = label_likelihoods(without, tokenizer, texts, context, batch_size, prompting).argmax(2)
-            words = [prompting.prompt_and_answer("", label) for label in VERBALIZED]
+            found = label_likelihoods(without, tokenizer, texts, context, batch_size, prompting, words)
+            predicted = found.argmax(2)
+            shown = [prompting.prompt_and_answer("", label) for label in words]
             protocol = (
-                f"argmax of the log-likelihood of {' or '.join(map(repr, words))} after the prompt {PROMPT!r}, "
+                f"argmax of the log-likelihood of {' or '.join(map(repr, shown))} after the prompt {PROMPT!r}, "
                 f"summed over the tokens of the label, {prompting.described(tokenizer)}, "
                 f"reviews cut at their end so that prompt and label have at most {context} tokens"
             )
@@ -86,20 +89,28 @@ def measure_each(
 
 
 def examples(
-    model, tokenizer, dataset: Dataset, column: str, context: int | None, *, prompting: Prompting = PLAIN
+    model,
+    tokenizer,
+    dataset: Dataset,
+    column: str,
+    context: int | None,
+    words: Sequence[str] = VERBALIZED,
+    *,
+    prompting: Prompting = PLAIN,
 ) -> list[Example]:
     """For a classifier the text and its class, for a causal language model the prompt with the right label word.
 
-    For a causal language model only the tokens of the label word are labelled. Raises `InputError` as `measure`.
+    For a causal language model only the tokens of the label word are labelled. words: as in `measure`. Raises
+    `InputError` as `measure`.
     """
-    dataset, classes, _ = _labelled(model, dataset, measured=False)
+    dataset, classes, _ = _labelled(model, dataset, words, measured=False)
     context = context_of(model, tokenizer, context)
     texts = list(dataset[column])
     if is_classifier(model):
         encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"]
         return [Example(ids, label) for ids, label in zip(encoded, classes, strict=True) if ids]
     result = []
-    for prompted, label in zip(_prompted(tokenizer, texts, context, prompting), classes, strict=True):
+    for prompted, label in zip(_prompted(tokenizer, texts, context, prompting, words), classes, strict=True):
         ids = prompted.sequences[label]
         result.append(Example(ids, [UNSCORED] * prompted.start + ids[prompted.start :]))
     return result
@@ -110,21 +121,44 @@ def questions(dataset: Dataset, column: str) -> list[str]:
     return [PROMPT.format(text=text.strip()) for text in dataset[column]]
 
 
-def solved(dataset: Dataset, column: str) -> list[tuple[str, str]]:
+def solved(dataset: Dataset, column: str, words: Sequence[str] = VERBALIZED) -> list[tuple[str, str]]:
     """The plain prompt and the label word of each row that has a label. Raises `InputError` as `with_classes`."""
-    words = [word.strip() for word in VERBALIZED]
-    labelled, classes, _ = with_classes(dataset, words, measured=False)
-    return [(question, words[each]) for question, each in zip(questions(labelled, column), classes, strict=True)]
+    labelled, classes, _ = _by_words(dataset, words, measured=False)
+    shown = questions(labelled, column)
+    return [(question, words[each].strip()) for question, each in zip(shown, classes, strict=True)]
 
 
-def _labelled(model, dataset: Dataset, *, measured: bool) -> tuple[Dataset, list[int], bool]:
+def label_words(given: Sequence[str]) -> tuple[str, ...]:
+    """Label words as they follow the prompt, by class. Raises `InputError` unless they are two or more, and differ."""
+    words = tuple(str(word).strip() for word in given)
+    if isinstance(given, str) or len(words) < 2 or "" in words or len(set(words)) < len(words):
+        raise InputError(
+            f"label words are {given!r}; give one for each class, in the order of the classes, all different"
+        )
+    return tuple(f" {word}" for word in words)
+
+
+def _labelled(model, dataset: Dataset, words: Sequence[str], *, measured: bool) -> tuple[Dataset, list[int], bool]:
     """The rows with a label, the model's class of each, and whether names decided, as `with_classes`."""
     if not (is_classifier(model) or is_causal(model)):
         raise InputError(
             f"task sentiment needs a classifier or a causal language model, {type(model).__name__} is neither; "
             f"fine-tune one, for instance with recipes/minilm_sst2.py"
         )
-    names = class_names(model) if is_classifier(model) else [word.strip() for word in VERBALIZED]
+    if is_classifier(model):
+        if tuple(words) != VERBALIZED:
+            raise InputError(f"a {type(model).__name__} has a head with classes of its own; leave the label words out")
+        return with_classes(dataset, class_names(model), measured=measured)
+    return _by_words(dataset, words, measured=measured)
+
+
+def _by_words(dataset: Dataset, words: Sequence[str], *, measured: bool) -> tuple[Dataset, list[int], bool]:
+    names = [word.strip() for word in words]
+    feature = dataset.features.get("label")
+    own = feature.names if isinstance(feature, ClassLabel) else names
+    if tuple(words) != VERBALIZED and len(own) == len(names) and set(own) != set(names):
+        # The words stand for the classes of the data in their order, whatever their names there.
+        dataset = dataset.cast_column("label", Value("int64"))
     return with_classes(dataset, names, measured=measured)
 
 
@@ -155,10 +189,10 @@ class _Prompted:
     start: int
 
 
-def _prompted(tokenizer, texts: list[str], context: int, prompting: Prompting) -> list[_Prompted]:
+def _prompted(tokenizer, texts: list[str], context: int, prompting: Prompting, words: Sequence[str]) -> list[_Prompted]:
     def render(index: int, text: str) -> list[str]:
         prompt = prompting.prompt(tokenizer, PROMPT.format(text=text))
-        return [prompt, *(prompting.prompt_and_answer(prompt, label) for label in VERBALIZED)]
+        return [prompt, *(prompting.prompt_and_answer(prompt, label) for label in words)]
 
     result = []
     for strings in fitted(tokenizer, [text.strip() for text in texts], render, context, prompting)[1]:
@@ -167,7 +201,7 @@ def _prompted(tokenizer, texts: list[str], context: int, prompting: Prompting) -
         tails = [tuple(ids[start:]) for ids in sequences]
         if start == 0 or not all(tails) or len(set(tails)) < len(tails):
             raise InputError(
-                f"task sentiment compares {' and '.join(map(repr, VERBALIZED))} after a prompt, which this tokenizer "
+                f"task sentiment compares {' and '.join(map(repr, words))} after a prompt, which this tokenizer "
                 f"does not tell apart; use the tokenizer of a language model"
             )
         result.append(_Prompted(sequences, start))
@@ -201,7 +235,13 @@ def _passes(documents: list[_Prompted]) -> list[_Pass]:
 
 
 def label_likelihoods(
-    without: Removals, tokenizer, texts: list[str], context: int, batch_size: int, prompting: Prompting = PLAIN
+    without: Removals,
+    tokenizer,
+    texts: list[str],
+    context: int,
+    batch_size: int,
+    prompting: Prompting = PLAIN,
+    words: Sequence[str] = VERBALIZED,
 ) -> NDArray[np.float64]:
     """Log-likelihood in nats of each label after each text without each set of blocks, (sets, texts, labels).
 
@@ -210,13 +250,13 @@ def label_likelihoods(
     """
     model = without.model
     head = model.get_output_embeddings()
-    documents = _prompted(tokenizer, texts, context, prompting)
+    documents = _prompted(tokenizer, texts, context, prompting, words)
     passes = _passes(documents)
     # The first token of a label is predicted from the token before it, which has to run.
     most = min(document.start for document in documents) - 1 if prompting.shares else 0
     prefix = SharedPrefix(model, [ran.ids for ran in passes], most)
     running = prefix if prefix.tokens else without
-    likelihoods = np.zeros((len(without.masks), len(documents), len(VERBALIZED)))
+    likelihoods = np.zeros((len(without.masks), len(documents), len(words)))
     for batch, chosen in enumerate(progress(by_length(passes, batch_size), "evaluating")):
         rows = [passes[index] for index in chosen]
         # One entry a scored token: the row and position that predict it, the token, and its document and label.
