@@ -2,7 +2,7 @@
 // set, and its measured score. Statistics are in explorer_data, equations in avss.
 (() => {
   const { element, shape, labelled, choice, table, digits, score, percent, set_name, listed, address } = widgets;
-  const root = document.getElementById("explorer");
+  const root = document.getElementById("explore");
   if (!explorer_data.models.length) return;
 
   const SITES = {
