@@ -61,24 +61,27 @@ def measured(results: Results, row: str) -> dict[str, dict]:
 def subsets(results: Results) -> list[dict]:
     """For each row of the store of subsets: its facts, its `measured` removals, and the scores of the `choosers`.
 
-    whole: the score of the model with all blocks. Raises `InputError` where a set of blocks is missing.
+    whole: the score of the model with all blocks. higher_is_better: whether that of the metric is. Raises `InputError`
+    where a set of blocks is missing.
     """
     store = Store(results.store.root / SUBSETS)
-    observations, layers = store.observations(), store.layers()
+    observations, scores = store.observations(), store.layers()
     found = []
     for row, part in observations.groupby("row", sort=False):
         newest = part[part["run"] == part["run"].iloc[-1]]
         facts = store.provenance(newest["run"].iloc[0])
         removals = _removals(newest)
-        if len(removals) + 1 != len(newest) or len(newest) != 2 ** facts["layers"] - 1:
+        layers = int(newest["layers"].iloc[0])
+        if len(removals) + 1 != len(newest) or len(newest) != 2**layers - 1:
             raise InputError(f"run {facts['run']} lacks sets of blocks; make it again with recipes/subsets.py")
-        scores = layers[(layers["run"] == facts["run"]) & (layers["quantity"] == SCORE)]
+        own = scores[(scores["run"] == facts["run"]) & (scores["quantity"] == SCORE)]
         choosers = [
             {"method": method, "seed": int(seed), "label": label(method), "scores": each["value"].tolist()}
-            for (method, seed), each in scores.groupby(["method", "seed"], sort=False)
+            for (method, seed), each in own.groupby(["method", "seed"], sort=False)
         ]
         names = facts["configuration"]
-        shown = {"row": row, "model": names["model"], "dataset": names["dataset"], "layers": facts["layers"]}
+        shown = {"row": row, "model": names["model"], "dataset": names["dataset"], "layers": layers}
+        shown["higher_is_better"] = metric_named(newest["metric"].iloc[0]).higher_is_better
         whole = _removal(newest[newest["removed"] == "none"].iloc[0])
         found.append(shown | {"whole": whole, "measured": removals, "choosers": choosers})
     return found

@@ -1,7 +1,7 @@
 // The explorer: choose a model, a reading and a selection rule; see Eqs. 1 to 9 of every block, the order, the removed
 // set, and its measured score. Statistics are in explorer_data, equations in avss.
 (() => {
-  const { element, shape, labelled, choice, table, digits, score, percent, set_name, listed, address } = widgets;
+  const { element, shape, labelled, choice, table, digits, score, percent, set_name, listed, named, address } = widgets;
   const root = document.getElementById("explore");
   if (!explorer_data.models.length) return;
 
@@ -37,7 +37,9 @@
   const amount = labelled("Blocks to remove, k", controls.amount);
   const mass = labelled("Share of the summed score", controls.mass);
   const group = (name, ...parts) => element("fieldset", {}, element("legend", {}, name), ...parts);
+  const slider = labelled("", controls.slider);
   const said = element("div", { role: "status", "aria-live": "polite", class: "explorer-said" });
+  const details = element("div", { class: "explorer-said" });
   const drawing = element("div", { class: "explorer-drawing" });
   const numbers = element("div");
   const sets = element("details");
@@ -45,9 +47,9 @@
     element("form", { onsubmit: (event) => event.preventDefault() },
       group("Activations", labelled("Model", controls.model), labelled("Site", controls.site),
         labelled("Tokens", controls.tokens)),
-      group("Threshold ε", labelled("Near zero is below", controls.epsilon), labelled("Slide ε", controls.slider)),
+      group("Threshold ε", labelled("Near zero is below", controls.epsilon), slider),
       group("Removal", labelled("Rule", controls.rule), amount, mass)),
-    said, drawing, element("p", {}, widgets.link()), numbers, sets,
+    said, details, drawing, element("p", {}, widgets.link()), numbers, sets,
   );
 
   const model = () => models.find((one) => one.row === controls.model.value);
@@ -85,6 +87,7 @@
     controls.slider.value = nearest(grid, epsilon);
     const chosen = grid[controls.slider.value];
     controls.slider.setAttribute("aria-valuetext", `ε = ${digits(chosen)}`);
+    slider.firstChild.textContent = `Slide: ε = ${digits(chosen)}`;
     return chosen;
   }
 
@@ -117,44 +120,56 @@
   function outcome(removed) {
     const found = model().measured[set_name(removed)];
     if (!removed.length) return "The rule removes no block.";
-    if (!found) return `Score without blocks ${listed(removed)}: not measured.`;
-    return `Score without blocks ${listed(removed)}: ${found.metric} ${score(found.value, found.low, found.high)}, `
+    if (!found) return `Score without ${named(removed)}: not measured.`;
+    return `Score without ${named(removed)}: ${found.metric} ${score(found.value, found.low, found.high)}, `
       + `${score(found.original)} with all blocks, ${percent(found.kept)} kept (n = ${found.n}, run ${found.run}).`;
+  }
+
+  // Where values stand between 0 (bottom) and 1, with the lines of the axis; by powers of ten where they differ by more
+  // than one.
+  function axis(values) {
+    const most = Math.max(...values), least = Math.min(...values.filter((value) => value > 0));
+    if (most < 10 * least) {
+      const ticks = [0, most / 2, most].map((value) => [value, digits(Number(value.toPrecision(3)))]);
+      return { scale: "linear", place: (value) => value / most, ticks };
+    }
+    const lowest = Math.floor(Math.log10(least)), every = Math.ceil(-lowest / 6), ticks = [];
+    const power = (decade) => [...String(-decade)].reduce((text, one) => text + "⁰¹²³⁴⁵⁶⁷⁸⁹"[one], "10⁻");
+    for (let decade = 0; decade >= lowest; decade -= every) ticks.push([10 ** decade, decade ? power(decade) : "1"]);
+    return { scale: "logarithmic", place: (value) => 1 - Math.log10(Math.max(value, 10 ** lowest)) / lowest, ticks };
   }
 
   let view = null;
   function draw(width) {
     const { columns, removed } = view;
     const values = columns.normalized_avss, blocks = values.length;
-    const left = 46, bottom = 34, height = 220, top = 10;
-    const lowest = Math.min(-1, Math.floor(Math.log10(Math.min(...values.filter((value) => value > 0)))));
+    const left = 56, bottom = 34, height = 220, top = 10;
+    const { place, ticks, scale } = axis(values);
     const step = (width - left) / blocks;
-    const y = (value) => top + (height - top - bottom) * (Math.log10(Math.max(value, 10 ** lowest)) / lowest);
+    const y = (value) => top + (height - top - bottom) * (1 - place(value));
     const made = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
-      "aria-label": `Normalised AVSS of ${blocks} blocks on a logarithmic axis; the table below has the numbers. `
+      "aria-label": `Normalised AVSS of ${blocks} blocks on a ${scale} axis; the table below has the numbers. `
         + `Removed, drawn hollow: ${listed(removed)}.` });
-    const every = Math.ceil(-lowest / 6);
-    for (let decade = 0; decade >= lowest; decade -= every) {
-      made.append(shape("line", { class: "grid", x1: left, x2: width, y1: y(10 ** decade), y2: y(10 ** decade) }),
-        shape("text", { x: left - 6, y: y(10 ** decade) + 4, "text-anchor": "end" },
-          decade ? `10${[...String(-decade)].reduce((text, digit) => text + "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit], "⁻")}` : "1"));
+    for (const [value, text] of ticks) {
+      made.append(shape("line", { class: "grid", x1: left, x2: width, y1: y(value), y2: y(value) }),
+        shape("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
     }
     const label_every = Math.ceil(20 / step);
     values.forEach((value, block) => {
-      const x = left + block * step + step * 0.15, tall = Math.max(2, height - bottom - y(value));
-      made.append(shape("rect", { class: removed.includes(block) ? "removed" : "kept", x, width: step * 0.7,
-        y: height - bottom - tall, height: tall }));
+      const middle = left + (block + 0.5) * step, tall = Math.max(2, height - bottom - y(value));
+      made.append(shape("rect", { class: removed.includes(block) ? "removed" : "kept", x: middle - step * 0.35,
+        width: step * 0.7, y: height - bottom - tall, height: tall }));
       if (block % label_every === 0) {
-        made.append(shape("text", { x: x + step * 0.35, y: height - bottom + 15, "text-anchor": "middle" }, `${block}`));
+        made.append(shape("text", { x: middle, y: height - bottom + 15, "text-anchor": "middle" }, `${block}`));
       }
     });
     made.append(shape("text", { x: left + (width - left) / 2, y: height - 4, "text-anchor": "middle" },
-      "block; bars: normalised AVSS, Eq. 8; hollow: removed"));
+      `normalised AVSS (${scale}) by block; hollow: removed`));
     return made;
   }
   const redraw = widgets.drawn(drawing, (width) => (view ? draw(width) : shape("svg")));
 
-  function show() {
+  function show(moved = true) {
     check();
     const epsilon = threshold();
     let columns;
@@ -168,12 +183,12 @@
     const depth = avss.kendall_tau(columns.normalized_avss, columns.rank.map((_, block) => block));
     const order = avss.lowest(columns.normalized_avss, columns.rank.length).join(", ");
     view = { columns, removed };
-    said.replaceChildren(
-      element("p", {}, element("strong", {}, `Removed: ${listed(removed)}. `), outcome(removed)),
-      element("p", {}, `Order, least important first: ${order}. ε = ${digits(epsilon)}. `
-        + `Kendall's τ of the score with depth: ${depth.toFixed(2)}.`),
-      ...(columns.empty.length ? [element("p", {}, `No activation lies below ε in blocks ${listed(columns.empty)}; `
-        + "there S counts as 1/N, so that their score is a lower bound.")] : []),
+    said.replaceChildren(element("p", {}, element("strong", {}, `Removed: ${listed(removed)}. `), outcome(removed)));
+    details.replaceChildren(
+      element("p", {}, `Order, least important first: ${order}. Kendall's τ of the score with depth: `
+        + `${widgets.signed(depth)}.`),
+      ...(columns.empty.length ? [element("p", {}, `No activation of ${named(columns.empty)} lies below ε. `
+        + "S counts as 1/N there, so the score is a lower bound.")] : []),
     );
     redraw();
     tabulate(columns, removed);
@@ -182,7 +197,7 @@
       epsilon: controls.epsilon.value === "slider" ? String(epsilon) : controls.epsilon.value,
       rule: controls.rule.value,
       amount: amount.hidden ? "" : controls.amount.value, mass: mass.hidden ? "" : controls.mass.value,
-    });
+    }, moved);
   }
 
   function tabulate(columns, removed) {
@@ -202,12 +217,14 @@
       ["block", "removal", "rank", ...shown.map(([title]) => title)], lines));
     const measured = Object.entries(one.measured).sort((a, b) => (b[1].kept ?? 0) - (a[1].kept ?? 0));
     const open = sets.open;
-    sets.replaceChildren(element("summary", {}, `The ${measured.length} sets of blocks whose score is measured in this model`),
+    sets.replaceChildren(
+      element("summary", {}, `The ${measured.length} sets of blocks whose score is measured in this model`),
       table(`Measured sets of ${one.model}, best first.`, ["blocks removed", "kept", "score", "original", "n", "run"],
         measured.map(([name, found]) => ({
           marked: name === set_name(removed),
           cells: [listed(name.split("+").map(Number)), percent(found.kept),
-            `${found.metric} ${score(found.value, found.low, found.high)}`, score(found.original), `${found.n}`, found.run],
+            `${found.metric} ${score(found.value, found.low, found.high)}`, score(found.original), `${found.n}`,
+            found.run],
         }))));
     sets.hidden = !measured.length;
     sets.open = open;
@@ -223,12 +240,12 @@
     } else {
       control.addEventListener("change", () => {
         if (name === "model") controls.amount.value = usual_amount();
-        if (name === "epsilon") control.value === "slider" && (controls.slider.dataset.epsilon = thresholds()[controls.slider.value]);
+        if (name === "epsilon") controls.slider.dataset.epsilon = thresholds()[controls.slider.value];
         show();
       });
     }
   }
   restore();
   controls.slider.dataset.epsilon = thresholds()[controls.slider.value];
-  show();
+  show(false);
 })();

@@ -1,7 +1,7 @@
 // "Remove blocks yourself": every proper set of blocks of one small model was measured once; buttons choose a set, and
 // the page compares it with the sets of the same size that methods choose, and with all others.
 (() => {
-  const { element, shape, table, score, percent, set_name, listed, address } = widgets;
+  const { element, shape, table, score, percent, set_name, listed, named, address } = widgets;
   const root = document.getElementById("remove-blocks");
   const data = explorer_data.subsets[0];
   if (!data) return;
@@ -29,10 +29,13 @@
     return show();
   }
 
+  // Above 0 where the first of two measured sets is better.
+  const better = (one, other) => (one.value - other.value) * (data.higher_is_better ? 1 : -1);
   // All sets of a size, best first; equal values share a rank.
   const of_size = (size) => Object.entries(data.measured).map(([name, found]) => ({ name, ...found }))
-    .filter(({ name }) => name.split("+").length === size).sort((a, b) => b.value - a.value);
-  const rank = (all, found) => 1 + all.filter((one) => one.value > found.value).length;
+    .filter(({ name }) => name.split("+").length === size).sort((a, b) => better(b, a));
+  const blocks_of = ({ name }) => name.split("+").map(Number);
+  const rank = (all, found) => 1 + all.filter((one) => better(one, found) > 0).length;
 
   // Who chose what: each with the sets of the current size that it takes.
   function choosers(size) {
@@ -46,7 +49,7 @@
 
   function line(title, name, all) {
     const found = data.measured[name];
-    return { marked: title === "You", cells: [title, listed(name.split("+").map(Number)), percent(found.kept),
+    return { marked: title === "You", cells: [title, listed(blocks_of({ name })), percent(found.kept),
       score(found.value, found.low, found.high), `${rank(all, found)} of ${all.length}`] };
   }
 
@@ -54,12 +57,12 @@
   function draw(width) {
     const { all, lines } = view;
     const rows = [{ title: "All sets", names: all.map(({ name }) => name) }, ...lines];
-    const left = 132, row = 26, bottom = 36, height = rows.length * row + bottom;
+    const left = 120, row = 26, bottom = 36, height = rows.length * row + bottom;
     const values = Object.values(data.measured).map(({ value }) => value);
     const [low, high] = [Math.min(...values), Math.max(...values, data.whole.value)];
     const x = (value) => left + 8 + (width - left - 20) * (value - low) / (high - low);
     const made = shape("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
-      "aria-label": `The ${data.whole.metric} of all sets of this size and of those chosen; the table below has the numbers.` });
+      "aria-label": `The ${data.whole.metric} of the sets of this size and of those chosen; the table has the numbers.` });
     rows.forEach(({ title, names }, place) => {
       const y = place * row + row / 2;
       made.append(shape("line", { class: "grid", x1: left, x2: width, y1: y, y2: y }),
@@ -78,10 +81,10 @@
   }
   const redraw = widgets.drawn(drawing, (width) => (view ? draw(width) : shape("svg")));
 
-  function show(warning = "") {
+  function show(warning = "", moved = true) {
     buttons.forEach((button, block) => button.setAttribute("aria-pressed", chosen.has(block)));
     const whole = data.whole, first = warning ? [element("p", {}, warning)] : [];
-    widgets.remember({ without: [...chosen].sort((a, b) => a - b).join(",") });
+    widgets.remember({ without: [...chosen].sort((a, b) => a - b).join(",") }, moved);
     drawing.hidden = compared.hidden = !chosen.size;
     if (!chosen.size) {
       said.replaceChildren(...first, element("p", {}, `With all ${blocks.length} blocks the ${whole.metric} is `
@@ -90,11 +93,11 @@
     }
     const all = of_size(chosen.size), own = data.measured[set_name(chosen)], lines = choosers(chosen.size);
     const mean = all.reduce((total, { value }) => total + value, 0) / all.length;
-    said.replaceChildren(...first, element("p", {}, element("strong", {}, `Without ${listed(chosen)}: `),
+    said.replaceChildren(...first, element("p", {}, element("strong", {}, `Without ${named(chosen)}: `),
       `${own.metric} ${score(own.value, own.low, own.high)} (n = ${own.n}, run ${own.run}), ${percent(own.kept)} of `
       + `${score(whole.value)} kept. Rank ${rank(all, own)} of the ${all.length} sets of ${chosen.size}. `
-      + `A random set of this size has ${score(mean)} on average, the best (${listed(all[0].name.split("+").map(Number))}) `
-      + `${score(all[0].value)}, the worst (${listed(all.at(-1).name.split("+").map(Number))}) ${score(all.at(-1).value)}.`));
+      + `A random set of this size has ${score(mean)} on average, the best (${listed(blocks_of(all[0]))}) `
+      + `${score(all[0].value)}, the worst (${listed(blocks_of(all.at(-1)))}) ${score(all.at(-1).value)}.`));
     view = { all, lines };
     redraw();
     const rows = lines.flatMap(({ title, names }) =>
@@ -105,8 +108,8 @@
       element("details", {}, element("summary", {}, `All ${all.length} sets of this size`),
         table(`All sets of ${chosen.size} blocks, best first.`, ["rank", "blocks removed", "kept", own.metric],
           all.map((one) => ({ marked: one.name === set_name(chosen), cells: [`${rank(all, one)}`,
-            listed(one.name.split("+").map(Number)), percent(one.kept), score(one.value, one.low, one.high)] })))));
+            listed(blocks_of(one)), percent(one.kept), score(one.value, one.low, one.high)] })))));
   }
 
-  show();
+  show("", false);
 })();

@@ -20,16 +20,17 @@ const widgets = (() => {
   const choice = (name, options) =>
     element("select", { name }, ...options.map(([value, text]) => element("option", { value }, text)));
 
-  // A table in a box that scrolls sideways and takes the focus, so that the keyboard reaches all of it. `lines` are
-  // {cells, marked}; the first cell of a line is its header.
-  function table(caption, columns, lines) {
+  // A table below its title, in a box that scrolls sideways and takes the focus, so that the keyboard reaches all of
+  // it. `lines` are {cells, marked}; the first cell of a line is its header.
+  function table(title, columns, lines) {
     const head = element("tr", {}, ...columns.map((column) => element("th", { scope: "col" }, column)));
     const body = lines.map(({ cells, marked }) =>
       element("tr", { class: marked ? "marked" : null }, element("th", { scope: "row" }, cells[0]),
         ...cells.slice(1).map((cell) => element("td", {}, cell))));
-    const made = element("table", { class: "table" }, element("caption", {}, caption), element("thead", {}, head),
+    const made = element("table", { class: "table", "aria-label": title }, element("thead", {}, head),
       element("tbody", {}, ...body));
-    return element("div", { class: "explorer-scroll", tabindex: 0, role: "region", "aria-label": caption }, made);
+    return element("div", {}, element("p", { class: "explorer-title" }, title),
+      element("div", { class: "explorer-scroll", tabindex: 0, role: "region", "aria-label": title }, made));
   }
 
   // Four digits; very small and very large numbers as powers of ten.
@@ -38,12 +39,13 @@ const widgets = (() => {
     const text = size && (size < 1e-3 || size >= 1e5) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
     return text.replaceAll("-", "−").replace("e+", "e");
   }
+  const signed = (value) => value.toFixed(2).replace("-", "−");
   // A score: three decimals, fewer from 100 upwards; with its interval where there is one.
   function score(value, low = null, high = null) {
     const one = (part) => (part >= 1e6 ? part.toExponential(2).replace("e+", "e") : part.toFixed(part >= 100 ? 1 : 3));
-    return low === null || high === null ? one(value) : `${one(value)} [${one(low)}, ${one(high)}]`;
+    return low === null || high === null ? one(value) : `${one(value)} [${one(low)},\u00a0${one(high)}]`;
   }
-  const percent = (part) => (part === null ? "no share" : `${(100 * part).toFixed(1)} %`);
+  const percent = (part) => (part === null ? "no share" : `${(100 * part).toFixed(1)}\u00a0%`);
   // The name of a set of blocks in the data: `1+4`.
   const set_name = (blocks) => [...blocks].sort((a, b) => a - b).join("+");
   // `1, 3–5` for readers.
@@ -55,17 +57,19 @@ const widgets = (() => {
     }
     return ends.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(", ") || "none";
   }
+  const named = (blocks) => `block${[...blocks].length === 1 ? "" : "s"} ${listed(blocks)}`;
 
-  // The state of both instruments is the query of the address, so that a view can be cited.
+  // The state of both instruments is the query of the address, so that a view can be cited. An address without a query
+  // stays as it is until a control is moved.
   const address = new URLSearchParams(window.location.search);
-  function remember(changes) {
+  function remember(changes, moved) {
     for (const [name, value] of Object.entries(changes)) {
       if (value === "") address.delete(name);
       else address.set(name, value);
     }
-    const query = address.toString();
+    const query = address.toString(), { pathname, hash } = window.location;
     try {
-      window.history.replaceState(null, "", `${window.location.pathname}${query && `?${query}`}${window.location.hash}`);
+      if (moved) window.history.replaceState(null, "", `${pathname}${query && `?${query}`}${hash}`);
     } catch {
       // Some browsers forbid it for pages on a disk. The link to the view still has the state.
     }
@@ -88,5 +92,8 @@ const widgets = (() => {
     return () => again(true);
   }
 
-  return { element, shape, labelled, choice, table, digits, score, percent, set_name, listed, address, remember, link, drawn };
+  return {
+    element, shape, labelled, choice, table, digits, signed, score, percent, set_name, listed, named, address, remember,
+    link, drawn,
+  };
 })();

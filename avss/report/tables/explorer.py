@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 import numpy as np
 
 from avss import intervals, selection
-from avss.metrics import METRICS
 from avss.moments import Moments, histogram_edges
 from avss.reading import Reading
 from avss.report.comparisons import label
@@ -103,8 +102,7 @@ def _choosers(row: dict) -> str:
     by_size = {size: [] for size in sizes}
     for name, one in row["measured"].items():
         by_size[name.count("+") + 1].append(one["value"])
-    metric = row["whole"]["metric"]
-    higher = next(entry.higher_is_better for entry in METRICS.values() if entry.label == metric)
+    higher = row["higher_is_better"]
     told = []
     for chooser in (one for one in row["choosers"] if one["method"] != "random"):
         ranks, above = [], 0
