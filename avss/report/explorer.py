@@ -28,7 +28,8 @@ _FACTS = ("row", "title", "model", "dataset", "layers", "parameters", "documents
 def data(results: Results) -> dict:
     """All that the page needs; the lists are empty where nothing is stored.
 
-    models: the facts of each model, its `statistics`, and its `measured` removals by set (`1+4`). subsets: all sets of
+    models: the facts of each model, its `statistics`, its `measured` removals by set (`1+4`), and how many blocks its
+    row removes (None where no run of it is stored). subsets: all sets of
     one model with the methods that choose among them. Raises `InputError` for a damaged file.
     """
     sets = subsets(results)
@@ -36,6 +37,7 @@ def data(results: Results) -> dict:
     for facts in stored(results.store.root):
         tried = {text: one for row in sets if row["row"] == facts["row"] for text, one in row["measured"].items()}
         shown = {name: facts[name] for name in _FACTS} | {"tokens": _tokens(facts["statistics"])}
+        shown["remove"] = _removes(results, facts["row"])
         models.append(shown | {"statistics": facts["statistics"], "measured": tried | measured(results, facts["row"])})
     return {
         "epsilons": EPSILONS,
@@ -102,6 +104,11 @@ def _removal(line: Mapping) -> dict:
         "n": int(line["n"]),
         "run": line["run"],
     }
+
+
+def _removes(results: Results, row: str) -> int | None:
+    configurations = [facts.get("configuration", {}) for facts in results.provenances.values() if facts["row"] == row]
+    return next((one["remove"] for one in reversed(configurations) if "remove" in one), None)
 
 
 def _tokens(statistics: Mapping) -> int:

@@ -78,8 +78,8 @@
     controls.mass.value = address.get("mass") || 0.25;
     controls.amount.value = address.get("amount") || usual_amount();
   }
-  // A quarter of the blocks, as in the paper's main claim, and one of six as in its encoder.
-  const usual_amount = () => (model().layers <= 6 ? 1 : Math.floor(model().layers / 4));
+  // As many as the row of the model removes, so that the first view is a measured one; else a quarter of the blocks.
+  const usual_amount = () => model().remove ?? Math.max(1, Math.floor(model().layers / 4));
 
   function slide(epsilon) {
     const grid = thresholds();
@@ -214,7 +214,7 @@
     numbers.replaceChildren(table(
       `Eqs. 1 to 9 of every block. ${one.model}, ${one.documents} calibration documents of ${one.dataset}, `
         + `${one.tokens} tokens, ${SITES[controls.site.value]}, ${TOKENS[controls.tokens.value]}.`,
-      ["block", "removal", "rank", ...shown.map(([title]) => title)], lines));
+      ["block", "removal", "rank (1: highest)", ...shown.map(([title]) => title)], lines));
     const measured = Object.entries(one.measured).sort((a, b) => (b[1].kept ?? 0) - (a[1].kept ?? 0));
     const open = sets.open;
     sets.replaceChildren(
