@@ -59,7 +59,7 @@ CODE = [file for file in REPORT if not file.startswith("avss/report/")]
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
 # What the page "Explorer" shows beside the rows.
 EXPLORER = files("results/statistics/*", "results/subsets/*/*/*")
-EQUATIONS = ["variance", "sparsity", "avss", "readings", "baselines"]
+EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines"]
 ROW_PAGES = pages_of(ROWS)
 PAGES = {page: ROWS[row].run for page, row in ROW_PAGES.items()}
 PAGES |= {name: f"book/executed/runs/{name}.ipynb" for name in EQUATIONS}

@@ -1,10 +1,11 @@
 """The score of a row's model without each set of its blocks, for "remove blocks yourself" in the book.
 
-    .venv/bin/python recipes/subsets.py mini reviews-mini-distilbert        # 62 sets of 6 blocks, in a minute
+    .venv/bin/python recipes/subsets.py mini reviews-mini-distilbert        # 62 sets of 6 blocks, in seconds
 
-All sets but none and all are evaluated on the row's documents, so the numbers are those of its page. Beside them stand
-the scores by which AVSS, block influence and five random orders choose blocks (calibration sample of seed 0). A store
-of its own, results/subsets, keeps them apart from the rows of the book.
+All sets but none and all are evaluated on the row's documents, so the numbers are those of its page. They share one
+walk: blocks that sets have in common run once. Beside them stand the scores by which AVSS, block influence and five
+random orders choose blocks (calibration sample of seed 0). A store of its own, results/subsets, keeps them apart from
+the rows of the book.
 """
 
 import argparse
@@ -30,28 +31,33 @@ MOST_BLOCKS = 10
 RANDOM_SEEDS = range(5)
 
 
-def evaluate(context: Context, removed: list[int], original: float | None, run: Run) -> float:
-    """The score without these blocks, which goes to the run, with its outcome by document.
+def evaluate(context: Context, sets: list[list[int]], run: Run) -> None:
+    """Add the score without each set of blocks, and its outcome by document, to the run; the first set is empty."""
+    row, metric = context.row, context.task.metric
+    outcomes = context.task.measure_each(
+        context.model,
+        context.tokenizer,
+        context.evaluation,
+        context.column,
+        context=row.context or context.task.context,
+        batch_size=row.batch_size,
+        removed=sets,
+    )
+    run.describe(protocol=outcomes[0].protocol)
+    original = intervals.value(metric, outcomes[0].numerator, outcomes[0].denominator)
+    for removed, outcome in zip(progress(sets, row.id), outcomes, strict=True):
+        coalition, parts = context.coalition(removed), (outcome.numerator, outcome.denominator)
+        run.add_outcome(coalition, *parts)
+        run.add([observed(context, removed, parts, original, run.provenance["profile"])])
 
-    original: the score of the model with all blocks; None where this is it.
-    """
+
+def observed(context: Context, removed: list[int], parts: tuple, original: float, profile: str) -> dict:
+    """The observation of one set, by the outcome of each document."""
     row, metric, coalition = context.row, context.task.metric, context.coalition(removed)
-    with avss.skipping(context.model, removed):
-        outcome = context.task.measure(
-            context.model,
-            context.tokenizer,
-            context.evaluation,
-            context.column,
-            context=row.context or context.task.context,
-            batch_size=row.batch_size,
-        )
-    parts = outcome.numerator, outcome.denominator
-    value, (low, high) = intervals.value(metric, *parts), intervals.interval(metric, *parts)
-    run.describe(protocol=outcome.protocol)
-    run.add_outcome(coalition, *parts)
-    observation = {
+    low, high = intervals.interval(metric, *parts)
+    return {
         "key": key_of(coalition=coalition),
-        "profile": run.provenance["profile"],
+        "profile": profile,
         "row": row.id,
         "task": row.task,
         "dataset": row.dataset,
@@ -70,15 +76,13 @@ def evaluate(context: Context, removed: list[int], original: float | None, run: 
         "seed": 0,
         "samples": 0,
         "metric": metric,
-        "value": f"{value:.9g}",
+        "value": f"{intervals.value(metric, *parts):.9g}",
         "low": f"{low:.9g}",
         "high": f"{high:.9g}",
-        "original": f"{value if original is None else original:.9g}",
+        "original": f"{original:.9g}",
         "n": len(parts[0]),
         "status": "ok",
     }
-    run.add([observation])
-    return value
 
 
 def scores(context: Context) -> list[dict]:
@@ -115,12 +119,12 @@ def main() -> None:
                 f"row {arguments.row} has {len(blocks)} blocks, and 2^{len(blocks)} sets of them; "
                 f"take a row of at most {MOST_BLOCKS}"
             )
+        if context.task.generated:
+            raise avss.InputError(f"task {context.task.name} generates and has no walk for many sets; take another row")
         run = Store(arguments.out).start(profile.name, arguments.row, now(), facts_of(context))
         run.add([], scores(context))
         sets = [list(one) for one in chain.from_iterable(combinations(blocks, size) for size in range(len(blocks)))]
-        whole = evaluate(context, sets[0], None, run)
-        for removed in progress(sets[1:], arguments.row):
-            evaluate(context, removed, whole, run)
+        evaluate(context, sets, run)
         run.describe(seconds=round(time.monotonic() - started, 1), finished=now())
         print(f"{arguments.row}: {len(sets) - 1} sets, {run.provenance['seconds']} s")
     except avss.InputError as error:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 
 import pandas as pd
@@ -21,10 +21,11 @@ from avss.architectures import blocks_of
 from avss.data import batches, load_data, sample
 from avss.errors import InputError
 from avss.methods import METHODS
-from avss.runs import context
+from avss.runs import context, experiment
 from avss.runs.experiment import run_row
 from avss.runs.profile import Row, cells
 from avss.store import Store
+from avss.tasks import sentiment
 from tests.conftest import SENTENCES, WORDS
 
 ROOT = Path(__file__).parent.parent
@@ -396,3 +397,69 @@ def test_a_damaged_file_is_named_and_moving_it_away_gives_the_same_numbers_again
     run_row(row, "p", store)
     columns = ["key", "removed", "value", "low", "high"]
     pd.testing.assert_frame_equal(before[columns], shown(store).sort_values("key", ignore_index=True)[columns])
+
+
+COMPARED = ["key", "method", "seed", "removed", "value", "low", "high", "original", "status"]
+
+
+def compared(store: Store) -> pd.DataFrame:
+    return store.observations()[COMPARED].sort_values("key", ignore_index=True)
+
+
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_results_do_not_depend_on_how_many_sets_are_evaluated_together(row, tmp_path, monkeypatch, together):
+    several, other = Store(tmp_path / "several"), Store(tmp_path / "other")
+    run_row(row, "p", several, None)
+    monkeypatch.setattr(experiment, "TOGETHER", together)
+    run_row(row, "p", other, tmp_path / "coalitions")
+    pd.testing.assert_frame_equal(compared(several), compared(other))
+    assert not list((tmp_path / "coalitions" / "choices").iterdir()), "what is stored is not kept twice"
+
+
+def test_sets_that_cannot_be_evaluated_together_are_evaluated_one_by_one(row, tmp_path, monkeypatch):
+    whole, other = Store(tmp_path / "whole"), Store(tmp_path / "other")
+    run_row(row, "p", whole, None)
+
+    def unable(*_, **__):
+        raise RuntimeError("no kernel for this")
+
+    # The task's `measure` goes on with the function itself.
+    alone = partial(sentiment.measure_each, removed=[[]])
+    monkeypatch.setattr("avss.tasks.sentiment.measure", lambda *args, **options: alone(*args, **options)[0])
+    monkeypatch.setattr("avss.tasks.sentiment.measure_each", unable)
+    run_row(row, "p", other, None)
+    pd.testing.assert_frame_equal(compared(whole), compared(other))
+
+
+def test_what_was_scored_before_a_kill_is_not_scored_again(row, tmp_path, monkeypatch):
+    """A set of layers is evaluated only when others are there to go with it."""
+    scored, coalitions = [], tmp_path / "coalitions"
+
+    @wraps(experiment.score)
+    def counted(*args, **options):
+        scored.append(args[2])
+        return methods_score(*args, **options)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    methods_score = experiment.score
+    monkeypatch.setattr(experiment, "score", counted)
+    store, whole = Store(tmp_path / "results"), Store(tmp_path / "whole")
+    with monkeypatch.context() as dying:
+        dying.setattr(experiment._Evaluation, "together", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_row(row, "p", store, coalitions)
+    assert len(store.observations()) == 0
+    assert len(scored) == len(cells(row)) - 1
+    scored.clear()
+    damaged = sorted((coalitions / "choices").iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    assert run_row(row, "p", store, coalitions) == len(cells(row))
+    assert len(scored) <= 1, "a damaged file is made again"
+    scored.clear()
+    run_row(row, "p", whole, None)
+    pd.testing.assert_frame_equal(compared(store), compared(whole))
+    facts = ["method", "reading", "seed", "layer", "quantity", "value"]
+    tables = [each.layers()[facts].sort_values(facts, ignore_index=True) for each in (store, whole)]
+    pd.testing.assert_frame_equal(*tables)

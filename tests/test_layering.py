@@ -24,7 +24,7 @@ ROOMS = {
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
     "paper": ("equations", "reading", "moments", "selection", "scores", "intervals", "printed"),
     "models": ("models", "checkpoint", "gguf_files", "hub"),
-    "removal": ("pruning", "surgery", "compensation"),
+    "removal": ("pruning", "surgery", "compensation", "removals"),
     "command": ("cli", "options", "calibration"),
 }
 # The rooms, or single modules, that a room may import beside itself.
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "models": ("ground", "engine", "mini", "runs.batch_sizes"),
     "data": ("ground", "engine", "microworld"),
     "methods": ("ground", "facts", "paper", "engine"),
-    "tasks": ("ground", "facts", "paper", "engine", "data"),
+    "tasks": ("ground", "facts", "paper", "engine", "removal", "data"),
     "runs": ("ground", "facts", "paper", "engine", "removal", "mini", "models", "data", "methods", "tasks"),
     "report": ("ground", "facts", "paper", "mini", "runs.profile", "runs.provenance"),
     "command": ("ground", "facts", "paper", "mini", "engine", "removal", "models", "data", "methods", "tasks", "runs"),

@@ -1,6 +1,7 @@
 """The model and the data of one row, loaded once, with the digests that pin every number measured on them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,7 +93,7 @@ class Context:
         chosen = {"method": method, "reading": reading, "selection": rule, "remove": self.row.remove, "seed": seed}
         return key_of(pinned=self.pinned, calibrated=calibrated, **chosen)
 
-    def coalition(self, removed: list[int]) -> str:
+    def coalition(self, removed: Iterable[int]) -> str:
         return f"{self.pinned}-{layers_text(removed)}"
 
 

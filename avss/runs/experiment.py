@@ -5,7 +5,7 @@ The only module that joins methods and tasks. Rows come from `avss.runs.profile`
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from avss.methods import method_named, score
 from avss.progress import progress
 from avss.pruning import parameter_share, skipping
 from avss.reading import Reading
+from avss.runs.choices import Choice, Choices
 from avss.runs.context import Cell, Context, facts_of, loaded
 from avss.runs.profile import Row, cells
 from avss.runs.provenance import forget_peak, now, peak_memory_mb
@@ -26,12 +27,15 @@ from avss.tasks.base import Outcome
 
 # Losses under layer masks are kept here, for a run that was killed and for methods that need the same ones.
 COALITIONS = Path("build/coalitions")
+# So many sets of layers are evaluated in one walk. Those of one method begin alike, more than those of two.
+TOGETHER = 32
 
 
 def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COALITIONS) -> int:
     """Compute what is missing of a row and add it to the store; return the number of observations added.
 
-    coalitions: folder in which losses under layer masks are kept (None: they are not). The store learns which
+    coalitions: folder in which losses under layer masks, and the layers that a cell chose before it is evaluated, are
+    kept (None: they are not). The store learns which
     observations this configuration asks for, also where none is missing. A cell that fails is stored with its reason,
     and the next run tries it again. Raises `InputError` for a missing package, model, licence or data set
     (`avss.runs.preflight`) before any download, for a model or data that cannot be loaded, and where the whole model
@@ -52,7 +56,7 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
 
 
 def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> None:
-    """Measure these cells one by one and add each to the run at once."""
+    """Score these cells, evaluate several sets of layers at a time, and add what is measured to the run at once."""
     row, profile = context.row, run.provenance["profile"]
     for earlier in store.provenances(profile, row.id):
         # Where every set of layers was evaluated by an earlier run, that run recorded the protocol.
@@ -64,14 +68,29 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
     except InputError as error:
         run.add([_described(context, missing[0], profile) | _failed(error)])
         raise
+    kept, waiting = Choices(context.coalitions), []
+
+    def store_all() -> None:
+        evaluate.together([choice.removed for _, choice in waiting])
+        for cell, choice in waiting:
+            described = _described(context, cell, profile) | {"original": original}
+            try:
+                measured, layers = _measured(context, evaluate, choice), choice.layers
+            except (InputError, RuntimeError) as error:
+                measured, layers = _failed(error), []
+            run.add([described | measured], layers)
+            kept.forget(described["key"])
+        waiting.clear()
+
     for cell in progress(missing, row.id):
-        forget_peak()
         try:
-            measured, layers = _measured(context, evaluate, cell)
+            waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: _chosen(context, cell))))
         # Torch raises RuntimeErrors for operations that it cannot do; other cells may not need them.
         except (InputError, RuntimeError) as error:
-            measured, layers = _failed(error), []
-        run.add([_described(context, cell, profile) | {"original": original} | measured], layers)
+            run.add([_described(context, cell, profile) | {"original": original} | _failed(error)])
+        if len(evaluate.new(choice.removed for _, choice in waiting)) >= TOGETHER:
+            store_all()
+    store_all()
 
 
 def _failed(error: Exception) -> dict:
@@ -102,15 +121,23 @@ def _described(context: Context, cell: Cell, profile: str) -> dict:
     }
 
 
-def _measured(context: Context, evaluate: "_Evaluation", cell: Cell) -> tuple[dict, list[dict]]:
-    """The measured columns of an observation, and the scores of every layer in long form."""
-    removed, seconds, layers = [], 0.0, []
-    if cell[0] != "original":
-        removed, scores, seconds = _select(context, cell)
-        layers = _long(scores, context.row.id, cell) if cell[2] == "lowest" else []
-    outcome, metric = evaluate(removed), context.task.metric
+def _chosen(context: Context, cell: Cell) -> Choice:
+    """Score the model as the cell says; raises `InputError` also for layers that this model cannot lose."""
+    forget_peak()
+    if cell[0] == "original":
+        return Choice([], 0.0, peak_memory_mb(), [])
+    removed, scores, seconds = _select(context, cell)
+    with skipping(context.model, removed):
+        peak = peak_memory_mb()
+    return Choice(removed, seconds, peak, _long(scores, context.row.id, cell) if cell[2] == "lowest" else [])
+
+
+def _measured(context: Context, evaluate: "_Evaluation", choice: Choice) -> dict:
+    """The measured columns of an observation."""
+    removed, metric = choice.removed, context.task.metric
+    outcome = evaluate(removed)
     low, high = intervals.interval(metric, *outcome)
-    observation = {
+    return {
         "removed": layers_text(removed),
         "coalition": context.coalition(removed),
         "share_of_layers": f"{len(removed) / context.layers:.6f}",
@@ -118,11 +145,10 @@ def _measured(context: Context, evaluate: "_Evaluation", cell: Cell) -> tuple[di
         "value": f"{intervals.value(metric, *outcome):.9g}",
         "low": f"{low:.9g}",
         "high": f"{high:.9g}",
-        "seconds": f"{seconds:.3f}",
-        "peak_memory_mb": f"{peak_memory_mb():.0f}",
+        "seconds": f"{choice.seconds:.3f}",
+        "peak_memory_mb": f"{choice.peak_memory_mb:.0f}",
         "status": "ok",
     }
-    return observation, layers
 
 
 class _Evaluation:
@@ -135,28 +161,59 @@ class _Evaluation:
         coalition = self.context.coalition(removed)
         if coalition not in self.known:
             with skipping(self.context.model, removed):
-                outcome = self.context.batches.run("evaluation", self._outcome)
-            parts = (outcome.numerator, outcome.denominator)
-            if not all(np.isfinite(part).all() for part in parts):
+                outcome = self.context.batches.run("evaluation", self._measured_by(self.context.task.measure))
+            if not _finite(outcome):
                 raise InputError(
                     f"the scores of some documents are not finite without layers {layers_text(removed)}, "
                     f"in {self.context.row.dtype}; load the model in a wider dtype"
                 )
-            self.run.describe(protocol=outcome.protocol)
-            self.run.add_outcome(coalition, *parts)
-            self.known[coalition] = parts
+            self._keep(removed, outcome)
         return self.known[coalition]
 
-    def _outcome(self, batch_size: int) -> Outcome:
+    def new(self, sets: Iterable[list[int]]) -> list[list[int]]:
+        """The different sets of layers that are not evaluated yet, those that begin alike side by side."""
+        return sorted({tuple(layers) for layers in sets if self.context.coalition(layers) not in self.known})
+
+    def together(self, sets: Iterable[list[int]]) -> None:
+        """Evaluate the new ones of these sets of layers in one walk; those that fail are left for a call of their own.
+
+        A task that generates has a pass of its own for each set.
+        """
+        new = self.new(sets)
+        if self.context.task.generated or len(new) < 2:
+            return
+        kept = {"cache": self.context.coalitions, "key": self.context.pinned}
+        measure = self._measured_by(self.context.task.measure_each, removed=new, **kept)
+        try:
+            outcomes = self.context.batches.run("evaluation", measure)
+        except (InputError, RuntimeError):
+            # One set is enough to fail them all.
+            return
+        for removed, outcome in zip(new, outcomes, strict=True):
+            if _finite(outcome):
+                self._keep(removed, outcome)
+
+    def _measured_by(self, measure: Callable, **more) -> Callable[[int], Outcome | list[Outcome]]:
         context = self.context
-        return context.task.measure(
+        return lambda batch_size: measure(
             context.model,
             context.tokenizer,
             context.evaluation,
             context.column,
             context=context.row.context or context.task.context,
             batch_size=batch_size,
+            **more,
         )
+
+    def _keep(self, removed: Iterable[int], outcome: Outcome) -> None:
+        coalition, parts = self.context.coalition(removed), (outcome.numerator, outcome.denominator)
+        self.run.describe(protocol=outcome.protocol)
+        self.run.add_outcome(coalition, *parts)
+        self.known[coalition] = parts
+
+
+def _finite(outcome: Outcome) -> bool:
+    return all(np.isfinite(part).all() for part in (outcome.numerator, outcome.denominator))
 
 
 def _select(context: Context, cell: Cell) -> tuple[list[int], LayerScores, float]:

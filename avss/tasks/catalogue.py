@@ -48,6 +48,15 @@ class Task:
         return self._module.measure
 
     @property
+    def measure_each(self) -> "Callable[..., list[Outcome]]":
+        """measure_each(..., removed, cache, key) -> one Outcome for each of the sets of blocks in `removed`.
+
+        Not for tasks that generate. The other arguments and the errors are those of `measure`. cache, key: as
+        `avss.removals.removing` takes them, for a run that was killed.
+        """
+        return self._module.measure_each
+
+    @property
     def examples(self) -> "Callable[..., list[Example]]":
         """examples(model, tokenizer, dataset, text_column, context) -> list[Example].
 

@@ -1,26 +1,44 @@
 """Token-level perplexity of a causal language model on joined documents, by fixed windows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from datasets import Dataset
+from torch import Tensor
 
 from avss.data import Example, beginning, context_of, usable_size
 from avss.engine.gold import is_causal
-from avss.engine.modes import evaluating
 from avss.engine.passes import not_finite, require_finite_weights
 from avss.errors import InputError
 from avss.progress import progress
+from avss.removals import removing
 from avss.tasks.base import Outcome
 
 
 def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
-    """Negative log-likelihood and scored tokens a document.
+    """Negative log-likelihood and scored tokens a document, of the model as it is; errors as `measure_each`."""
+    return measure_each(model, tokenizer, dataset, column, context=context, batch_size=batch_size, removed=[[]])[0]
+
+
+def measure_each(
+    model,
+    tokenizer,
+    dataset: Dataset,
+    column: str,
+    *,
+    context: int | None,
+    batch_size: int,
+    removed: Sequence[Sequence[int]],
+    **kept,
+) -> list[Outcome]:
+    """Negative log-likelihood and scored tokens a document, without each of these sets of blocks.
 
     Documents are joined, each followed by EOS, and cut into windows of `context` tokens that do not overlap. A
     tokenizer that adds BOS has it at the start of every window, as one of its tokens. The first token of a window is
-    not scored. A scored token counts for the document that it belongs to. Raises `InputError` for a model that is no
-    causal language model, a tokenizer without EOS, a batch size below 1, text that is shorter than two
-    tokens, and losses that are not finite.
+    not scored. A scored token counts for the document that it belongs to. kept: `cache` and `key` of `removing`.
+    Raises `InputError` for a model that is no causal language model, a tokenizer without EOS, a batch size below 1,
+    text that is shorter than two tokens, losses that are not finite, and sets of blocks as `removing`.
     """
     _check(model)
     usable_size(batch_size)
@@ -40,19 +58,26 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
     if not windows:
         raise InputError("no usable rows: the text is shorter than two tokens; give more")
 
-    numerator, denominator = np.zeros(len(encoded)), np.zeros(len(encoded))
+    numerator, denominator = np.zeros((len(removed), len(encoded))), np.zeros(len(encoded))
     position = 0
-    with evaluating(model):
+    with removing(model, removed, **kept) as without:
         for number, part in enumerate(progress(windows, "evaluating")):
             ids = torch.cat([torch.tensor(bos).expand(len(part), -1).to(part), part], dim=1).to(model.device)
-            logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
-            nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
             owners = owner[position : position + part.numel()].reshape(part.shape)[:, 1 - len(bos) :].ravel()
-            nll = nll.double().cpu().numpy()
-            if not np.isfinite(nll).all():
-                raise not_finite("task language_modeling", "losses", number, model)
-            np.add.at(numerator, owners, nll)
-            np.add.at(denominator, owners, 1.0)
+            documents, owners = np.unique(owners, return_inverse=True)
+
+            def losses(logits: Tensor, ids: Tensor = ids, owners=owners, number: int = number) -> list[list[float]]:
+                logits = logits[:, :-1].float()
+                nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+                nll = nll.double().cpu().numpy()
+                if not np.isfinite(nll).all():
+                    raise not_finite("task language_modeling", "losses", number, model)
+                return [np.bincount(owners, nll).tolist()]
+
+            scored = {"owners": torch.from_numpy(owners)}
+            for index, (loss,) in without.each({"input_ids": ids}, losses, scored):
+                numerator[index, documents] += loss
+            denominator[documents] += np.bincount(owners)
             position += part.numel()
     require_finite_weights(model)
     protocol = (
@@ -60,7 +85,7 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
         f"{'BOS at the start of each, ' if bos else 'no BOS, '}first token of a window not scored, "
         f"exp(total NLL / {int(denominator.sum())} scored tokens)"
     )
-    return Outcome(numerator, denominator, protocol, numerator, denominator)
+    return [Outcome(losses, denominator, protocol, losses, denominator) for losses in numerator]
 
 
 def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:

@@ -2,7 +2,7 @@
 gives the two label words after a prompt, whose logits are float32 for weights of any dtype.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from avss.data import Example, beginning, by_length, context_of, pad, padding_id
 from avss.engine.gold import UNSCORED, is_causal, is_classifier
-from avss.engine.modes import evaluating
-from avss.engine.passes import logits_of, not_finite, require_finite_weights
+from avss.engine.passes import not_finite, require_finite_weights
 from avss.errors import InputError
 from avss.progress import progress
+from avss.removals import Removals, removing
 from avss.tasks.base import Outcome
 from avss.tasks.labels import class_names, with_classes
 from avss.tasks.prompts import common_prefix, fitted
@@ -28,31 +28,47 @@ VERBALIZED = (" negative", " positive")
 
 
 def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
-    """Hits a document.
+    """Hits a document, of the model as it is; errors as `measure_each`."""
+    return measure_each(model, tokenizer, dataset, column, context=context, batch_size=batch_size, removed=[[]])[0]
+
+
+def measure_each(
+    model,
+    tokenizer,
+    dataset: Dataset,
+    column: str,
+    *,
+    context: int | None,
+    batch_size: int,
+    removed: Sequence[Sequence[int]],
+    **kept,
+) -> list[Outcome]:
+    """Hits a document, without each of these sets of blocks. kept: `cache` and `key` of `removing`.
 
     Raises `InputError` for a model that neither classifies nor continues text, for labels that are not its classes
-    (`avss.tasks.labels.with_classes`), for a tokenizer that does not tell the label words apart, and for logits that
-    are not finite.
+    (`avss.tasks.labels.with_classes`), for a tokenizer that does not tell the label words apart, for logits that are
+    not finite, and for sets of blocks as `removing`.
     """
     dataset, classes, by_name = _labelled(model, dataset, measured=True)
     context = context_of(model, tokenizer, context)
     texts = list(dataset[column])
-    if is_classifier(model):
-        predicted = _classified(model, tokenizer, texts, context, batch_size)
-        protocol = f"argmax of the classification head, texts cut at {context} tokens"
-    else:
-        predicted = _verbalized(model, tokenizer, texts, context, batch_size)
-        protocol = (
-            f"argmax of the log-likelihood of {' or '.join(map(repr, VERBALIZED))} after the prompt {PROMPT!r}, "
-            f"summed over the tokens of the label, {'BOS first' if beginning(tokenizer) else 'no BOS'}, "
-            f"reviews cut at their end so that prompt and label have at most {context} tokens"
-        )
+    with removing(model, removed, **kept) as without:
+        if is_classifier(model):
+            predicted = _classified(without, tokenizer, texts, context, batch_size)
+            protocol = f"argmax of the classification head, texts cut at {context} tokens"
+        else:
+            predicted = _verbalized(without, tokenizer, texts, context, batch_size)
+            protocol = (
+                f"argmax of the log-likelihood of {' or '.join(map(repr, VERBALIZED))} after the prompt {PROMPT!r}, "
+                f"summed over the tokens of the label, {'BOS first' if beginning(tokenizer) else 'no BOS'}, "
+                f"reviews cut at their end so that prompt and label have at most {context} tokens"
+            )
     if by_name:
         protocol += ", labels matched to classes by name"
     require_finite_weights(model)
     labels = np.array(classes)
     hits = (predicted == labels).astype(np.float64)
-    return Outcome(hits, np.ones_like(hits), protocol, predicted, labels)
+    return [Outcome(own, np.ones_like(own), protocol, made, labels) for own, made in zip(hits, predicted, strict=True)]
 
 
 def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
@@ -84,16 +100,22 @@ def _labelled(model, dataset: Dataset, *, measured: bool) -> tuple[Dataset, list
     return with_classes(dataset, names, measured=measured)
 
 
-def _classified(model, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
+def _classified(without: Removals, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
+    """The class of each text without each set of blocks, (sets, texts)."""
+    model = without.model
     encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"]
-    predicted = np.empty(len(encoded), dtype=np.int64)
-    with evaluating(model):
-        for number, chosen in enumerate(progress(by_length(encoded, batch_size), "evaluating")):
-            inputs = pad([encoded[index] for index in chosen], padding_id(tokenizer))
-            logits = logits_of(model, {key: tensor.to(model.device) for key, tensor in inputs.items()})
+    predicted = np.empty((len(without.masks), len(encoded)), dtype=np.int64)
+    for number, chosen in enumerate(progress(by_length(encoded, batch_size), "evaluating")):
+        inputs = pad([encoded[index] for index in chosen], padding_id(tokenizer))
+
+        def classes(logits: Tensor, number: int = number) -> list[list[int]]:
             if not bool(logits.isfinite().all()):
                 raise not_finite("task sentiment", "logits", number, model)
-            predicted[chosen] = torch.argmax(logits, dim=-1).cpu().numpy()
+            return [torch.argmax(logits, dim=-1).tolist()]
+
+        inputs = {key: tensor.to(model.device) for key, tensor in inputs.items()}
+        for index, (found,) in without.each(inputs, classes):
+            predicted[index, chosen] = found
     return predicted
 
 
@@ -150,38 +172,48 @@ def _passes(documents: list[_Prompted]) -> list[_Pass]:
     return passes
 
 
-def _verbalized(model, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
+def _verbalized(without: Removals, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
+    """The label of each text without each set of blocks, (sets, texts)."""
+    model = without.model
+    head = model.get_output_embeddings()
     documents = _prompted(tokenizer, texts, context)
     passes = _passes(documents)
-    likelihoods = np.zeros((len(documents), len(VERBALIZED)))
-    with evaluating(model):
-        for batch, chosen in enumerate(progress(by_length(passes, batch_size), "evaluating")):
-            rows = [passes[index] for index in chosen]
-            # One entry a scored token: the row and position that predict it, the token, and its document and label.
-            scored = [
-                (row, position - 1, document.sequences[label][position], number, label)
-                for row, ran in enumerate(rows)
-                for number, label in ran.predicts
-                for document in [documents[number]]
-                for position in range(document.start, len(document.sequences[label]))
-            ]
-            row, position, token, number, label = np.array(scored).T
-            # The head runs at these positions only: elsewhere a large vocabulary would fill the memory.
-            kept, position = np.unique(position, return_inverse=True)
-            inputs = pad([ran.ids for ran in rows], padding_id(tokenizer))
-            inputs = {key: tensor.to(model.device) for key, tensor in inputs.items()}
-            with _entering(model.get_output_embeddings()) as entered:
-                logits = model(**inputs, use_cache=False, logits_to_keep=torch.from_numpy(kept)).logits
-            row, position, token = (torch.from_numpy(index).to(logits.device) for index in (row, position, token))
-            nll = torch.nn.functional.cross_entropy(logits[row, position].float(), token, reduction="none")
-            if logits.dtype in (torch.bfloat16, torch.float16):
-                hidden = entered[0].to(logits.device)[row, position]
-                nll += _rounding(model.get_output_embeddings(), hidden, logits[row, position], token)
-            nll = nll.double().cpu().numpy()
-            if not np.isfinite(nll).all():
-                raise not_finite("task sentiment", "losses", batch, model)
-            np.subtract.at(likelihoods, (number, label), nll)
-    return likelihoods.argmax(1)
+    likelihoods = np.zeros((len(without.masks), len(documents), len(VERBALIZED)))
+    for batch, chosen in enumerate(progress(by_length(passes, batch_size), "evaluating")):
+        rows = [passes[index] for index in chosen]
+        # One entry a scored token: the row and position that predict it, the token, and its document and label.
+        scored = [
+            (row, position - 1, document.sequences[label][position], number, label)
+            for row, ran in enumerate(rows)
+            for number, label in ran.predicts
+            for document in [documents[number]]
+            for position in range(document.start, len(document.sequences[label]))
+        ]
+        row, position, token, number, label = np.array(scored).T
+        # The head runs at these positions only: elsewhere a large vocabulary would fill the memory.
+        kept, position = np.unique(position, return_inverse=True)
+        inputs = pad([ran.ids for ran in rows], padding_id(tokenizer))
+        inputs = {key: tensor.to(model.device) for key, tensor in inputs.items()}
+        places = tuple(map(torch.from_numpy, (row, position, token)))
+        kept = torch.from_numpy(kept)
+        with _entering(head) as entered:
+
+            def losses(logits: Tensor, places=places, entered=entered, batch: int = batch) -> list[list[float]]:
+                row, position, token = (index.to(logits.device) for index in places)
+                hidden = entered.pop()
+                nll = torch.nn.functional.cross_entropy(logits[row, position].float(), token, reduction="none")
+                if logits.dtype in (torch.bfloat16, torch.float16):
+                    hidden = hidden.to(logits.device)[row, position]
+                    nll += _rounding(head, hidden, logits[row, position], token)
+                nll = nll.double().cpu().numpy()
+                if not np.isfinite(nll).all():
+                    raise not_finite("task sentiment", "losses", batch, model)
+                return [nll.tolist()]
+
+            told = {"kept": kept, **dict(zip(("row", "position", "token"), places, strict=True))}
+            for index, (nll,) in without.each(inputs, losses, told, logits_to_keep=kept):
+                np.subtract.at(likelihoods[index], (number, label), nll)
+    return likelihoods.argmax(2)
 
 
 @contextmanager
