@@ -163,8 +163,8 @@
         made.append(shape("text", { x: middle, y: height - bottom + 15, "text-anchor": "middle" }, `${block}`));
       }
     });
-    made.append(shape("text", { x: left + (width - left) / 2, y: height - 4, "text-anchor": "middle" },
-      `normalised AVSS (${scale}) by block; hollow: removed`));
+    made.append(shape("text", { x: width / 2, y: height - 4, "text-anchor": "middle" },
+      `normalised AVSS by block, ${scale}; hollow: removed`));
     return made;
   }
   const redraw = widgets.drawn(drawing, (width) => (view ? draw(width) : shape("svg")));

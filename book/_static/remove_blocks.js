@@ -49,8 +49,8 @@
 
   function line(title, name, all) {
     const found = data.measured[name];
-    return { marked: title === "You", cells: [title, listed(blocks_of({ name })), percent(found.kept),
-      score(found.value, found.low, found.high), `${rank(all, found)} of ${all.length}`] };
+    return { marked: title === "You", cells: [title, `${rank(all, found)} of ${all.length}`,
+      listed(blocks_of({ name })), score(found.value, found.low, found.high), percent(found.kept)] };
   }
 
   let view = null;
@@ -104,7 +104,7 @@
       names.map((name, seed) => line(names.length > 1 ? `Random, seed ${seed}` : title, name, all)));
     compared.replaceChildren(
       table(`Sets of ${chosen.size} of ${blocks.length} blocks: who removes which, and the ${own.metric} after it.`,
-        ["chosen by", "blocks removed", "kept", own.metric, "rank"], rows),
+        ["chosen by", "rank", "removed", own.metric, "kept"], rows),
       element("details", {}, element("summary", {}, `All ${all.length} sets of this size`),
         table(`All sets of ${chosen.size} blocks, best first.`, ["rank", "blocks removed", "kept", own.metric],
           all.map((one) => ({ marked: one.name === set_name(chosen), cells: [`${rank(all, one)}`,

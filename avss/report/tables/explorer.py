@@ -20,8 +20,6 @@ from avss.report.markdown import NOT_MEASURED, Text, runs_of
 from avss.report.snapshot import Results
 from avss.scores import from_moments
 
-# Nearly the order of depth, by Kendall's tau.
-NEAR = 0.9
 # With a smaller share of activations near zero, a handful of them may decide.
 MARGIN = 0.01
 
@@ -59,18 +57,19 @@ def _listed(items: Iterable) -> str:
 
 
 def _depth(models: list[dict]) -> str:
-    """Kendall's tau of the score and depth in every model, at the paper's threshold."""
-    taus, near = [], 0
+    """Which blocks AVSS removes in every model at the paper's threshold, beside the order of depth."""
+    told, first = [], 0
     for model in models:
         scores = values(unpacked(model["statistics"]["block_output"]["all"]), Reading().epsilon)
-        tau = intervals.kendall_tau(scores, range(len(scores)))
-        near += tau >= NEAR
-        shown = f"{tau:.2f}".replace("-", "−")
-        taus.append(f"{shown} in {_view('explore', model['model'], model=model['row'])}")
+        removed = selection.lowest(scores, model["remove"] or max(1, model["layers"] // 4))
+        first += set(removed) == set(range(len(removed)))
+        tau = f"{intervals.kendall_tau(scores, range(len(scores))):.2f}".replace("-", "−")
+        view = _view("explore", model["model"], model=model["row"], amount=len(removed))
+        told.append(f"{runs_of(removed)} of {model['layers']} in {view} (τ {tau})")
     return (
-        f"Under the reading `paper`, AVSS orders the blocks nearly by depth in {near} of {len(models)} models "
-        f"(Kendall's τ with depth of {NEAR} or more, on the calibration sample of one seed): τ is {_listed(taus)}. "
-        "At τ = 1 the first blocks have the lowest scores, in order, and go first."
+        f"Under the reading `paper`, AVSS removes exactly the first blocks in {first} of {len(models)} models. "
+        f"It removes {_listed(told)}; τ is Kendall's τ of the score with depth. Scores are those of one calibration "
+        "sample."
     )
 
 
