@@ -5,7 +5,7 @@
 All sets but none and all are evaluated on the row's documents, so the numbers are those of its page. They share one
 walk: blocks that sets have in common run once. Beside them stand the scores by which AVSS, block influence and five
 random orders choose blocks (calibration sample of seed 0). A store of its own, results/subsets, keeps them apart from
-the rows of the book.
+the rows of the book; it has no outcomes by document.
 """
 
 import argparse
@@ -19,7 +19,6 @@ import avss
 from avss import intervals
 from avss.architectures import blocks_of
 from avss.data import sample
-from avss.progress import progress
 from avss.pruning import parameter_share
 from avss.report.explorer import SCORE, SUBSETS
 from avss.runs.context import Context, facts_of, loaded
@@ -32,7 +31,7 @@ RANDOM_SEEDS = range(5)
 
 
 def evaluate(context: Context, sets: list[list[int]], run: Run) -> None:
-    """Add the score without each set of blocks, and its outcome by document, to the run; the first set is empty."""
+    """Add the score without each set of blocks to the run; the first set is empty."""
     row, metric = context.row, context.task.metric
     outcomes = context.task.measure_each(
         context.model,
@@ -45,10 +44,12 @@ def evaluate(context: Context, sets: list[list[int]], run: Run) -> None:
     )
     run.describe(protocol=outcomes[0].protocol)
     original = intervals.value(metric, outcomes[0].numerator, outcomes[0].denominator)
-    for removed, outcome in zip(progress(sets, row.id), outcomes, strict=True):
-        coalition, parts = context.coalition(removed), (outcome.numerator, outcome.denominator)
-        run.add_outcome(coalition, *parts)
-        run.add([observed(context, removed, parts, original, run.provenance["profile"])])
+    run.add(
+        [
+            observed(context, removed, (outcome.numerator, outcome.denominator), original, run.provenance["profile"])
+            for removed, outcome in zip(sets, outcomes, strict=True)
+        ]
+    )
 
 
 def observed(context: Context, removed: list[int], parts: tuple, original: float, profile: str) -> dict:

@@ -133,6 +133,8 @@ def test_the_findings_follow_from_the_shipped_data():
     smallest = unpacked(models[0]["statistics"]["block_output"]["all"])
     removed = {int(values(smallest, epsilon).argmin()) for epsilon in thresholds(smallest)}
     assert f"to {len(removed)} different block" in text
+    # The second finding of the page.
+    assert len(removed) > 1
     assert {int(block) for block in re.findall(r">block (\d+)<", text)} == removed
     (row,) = explorer.subsets(SHIPPED)
     for chooser in row["choosers"][:2]:
@@ -142,6 +144,19 @@ def test_the_findings_follow_from_the_shipped_data():
             scores = [one["value"] for name, one in row["measured"].items() if name.count("+") == size - 1]
             ranks.append(1 + sum(score > row["measured"][chosen]["value"] for score in scores))
         assert f"rank {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}, better" in text
+        # The third one.
+        assert chooser["method"] != "avss" or min(ranks) > 1
+    assert "in 5 of 5 sizes; block_influence" in text
+
+
+def test_avss_removes_early_blocks_of_each_decoder_and_the_first_seven_of_smollm2():
+    """The first finding of the page."""
+    removed = {}
+    for facts in explorer.data(SHIPPED)["models"]:
+        scores = values(unpacked(facts["statistics"]["block_output"]["all"]), 0.01)
+        removed[facts["row"]] = set(np.argsort(scores)[: facts["remove"] or facts["layers"] // 4].tolist())
+        assert facts["layers"] <= 6 or max(removed[facts["row"]]) < facts["layers"] / 2
+    assert removed["hackernews-smollm2"] == set(range(7))
 
 
 def test_a_missing_set_is_an_error(tmp_path):

@@ -25,12 +25,11 @@ MARGIN = 0.01
 
 
 def findings_table(results: Results) -> Text:
-    """The findings as a numbered list; that nothing is measured, where there are no statistics."""
+    """The numbers behind the findings, as a list; that nothing is measured, where there are no statistics."""
     shown = data(results)
     models, sets = shown["models"], shown["subsets"]
     found = [*([_depth(models), _thresholds(models[0])] if models else []), *map(_choosers, sets[:1])]
-    lines = [f"{place}. {text}" for place, text in enumerate(found, 1)]
-    return Text("\n".join(lines or [f"{NOT_MEASURED.capitalize()}."]) + "\n")
+    return Text("\n".join([f"- {text}" for text in found] or [f"{NOT_MEASURED.capitalize()}."]) + "\n")
 
 
 def values(moments: list[Moments], epsilon: float) -> np.ndarray:
