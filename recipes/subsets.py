@@ -1,6 +1,6 @@
 """The score of a row's model without each set of its blocks, for "remove blocks yourself" in the book.
 
-    .venv/bin/python recipes/subsets.py mini reviews-mini-distilbert        # 62 sets of 6 blocks, in seconds
+    .venv/bin/python recipes/subsets.py mini reviews-mini-distilbert        # 62 sets of 6 blocks, in half a minute
 
 All sets but none and all are evaluated on the row's documents, so the numbers are those of its page. They share one
 walk: blocks that sets have in common run once. Beside them stand the scores by which AVSS, block influence and five
