@@ -1,6 +1,6 @@
 """The statistics of every block of a row's model, for the explorer of the book: results/statistics/ROW.json.
 
-    .venv/bin/python recipes/layer_statistics.py mini reviews-mini-distilbert reviews-mini-llama-1b posts-mini-llama-8b
+    .venv/bin/python recipes/layer_statistics.py mini reviews-mini-distilbert reviews-mini-llama-1b
     .venv/bin/python recipes/layer_statistics.py reference hackernews-smollm2       # eight minutes on one core
 
 The model reads the row's calibration sample of seed 0, once for every site and choice of tokens. A file holds numbers
