@@ -57,6 +57,8 @@ def card_of(row):
 REPORT = files("avss/**/*.py", "avss/microworld/grammars/*.toml")
 CODE = [file for file in REPORT if not file.startswith("avss/report/")]
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
+# What the page "Explorer" shows beside the rows.
+EXPLORER = files("results/statistics/*", "results/subsets/*/*/*")
 EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines", "shapley"]
 # What recipes/shapley.py and bench/shapley.py have left for their page.
 LAYERS = files("results/shapley/*", "bench/results/shapley-cpu.json")
@@ -207,6 +209,7 @@ rule tables:
     input:
         code=REPORT,
         results=results(),
+        explorer=EXPLORER,
         table="avss/report/table1.csv",
         claims="avss/report/claims.yml",
         benchmarks=files("bench/results/*.json"),
@@ -258,6 +261,7 @@ rule book:
         "CITATION.cff",
         files("bench/results/*.json"),
         results=results(),
+        explorer=EXPLORER,
     output:
         "_build/html/index.html",
     params:

@@ -4,7 +4,7 @@
 """
 
 from avss.report.markdown import Text, markdown, percent, runs_of, spell
-from avss.report.tables import audit, cost, coverage, families, models, readings, rows, speed, table_1
+from avss.report.tables import audit, cost, coverage, explorer, families, models, readings, rows, speed, table_1
 from avss.report.tables.losses import loss_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.rows import (
@@ -21,7 +21,7 @@ from avss.report.tables.rows import (
 
 TABLES = {
     name: table
-    for page in (rows, models, families, readings, table_1, audit, coverage, cost, speed)
+    for page in (rows, models, families, readings, table_1, audit, coverage, cost, speed, explorer)
     for name, table in page.TABLES.items()
 }
 __all__ = [
