@@ -3,22 +3,30 @@
 import json
 from dataclasses import replace
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 import transformers as hf
 
-from avss import selection
+from avss import intervals, selection
 from avss.engine.passes import logits_of
 from avss.errors import InputError
 from avss.pruning import skipping
 from avss.removals import removing
+from avss.report import comparisons
+from avss.report.curves import curve, still_kept
+from avss.report.figures.curves import retention_curve
+from avss.report.figures.style import style
+from avss.report.snapshot import Results
+from avss.report.tables import curve_table
 from avss.runs import experiment
 from avss.runs.cells import cells
 from avss.runs.experiment import run_row
 from avss.runs.profile import Row, load_profile
 from avss.store import Store
 from tests.conftest import COMMON, WORDS, ragged
+from tests.stores import fill
 
 
 @pytest.fixture
@@ -108,3 +116,99 @@ def test_a_curve_of_fifteen_points_and_ten_scores_costs_at_most_six_tenths_of_si
         with torch.no_grad(), skipping(model, removed[index]):
             expected = logits_of(model, batch).flatten().tolist()
         np.testing.assert_allclose(found[index][0], expected, rtol=1e-12)
+
+
+DOCUMENTS = 40
+# The share of documents that are right without these layers; the second seed of AVSS chooses others.
+RIGHT = {"none": 0.9, "1": 0.875, "2": 0.85, "1+2": 0.8, "2+3": 0.7, "1+2+3": 0.825}
+CURVES = {
+    ("avss", "paper", "lowest"): [("1", "1+2", "1+2+3"), ("2", "2+3", "1+2+3")],
+    ("random", "none", "lowest"): [("2", "1+2", "1+2+3"), ("2", "1+2", "1+2+3")],
+}
+
+
+def stored(store: Store, metric: str = "accuracy", own: int = 2) -> None:
+    """A row of which every number is known; its own share is that of `own` layers."""
+    names = {"dataset": "SST-2", "model": "Tiny"}
+    observations = [("original", "none", "none", 0, "none")]
+    for (method, reading, rule), seeds in CURVES.items():
+        for seed, sets in enumerate(seeds):
+            observations += [(method, reading, f"curve:{rule}({k})", seed, gone) for k, gone in enumerate(sets, 1)]
+            observations.append((method, reading, f"{rule}({own})", seed, sets[own - 1]))
+    asked = ["".join(map(str, facts)) for facts in observations]
+    run = store.start("mini", "r", "2026-01-01T00:00:00Z", {"configuration": names, "asked": asked, "protocol": "p"})
+    for gone in RIGHT:
+        run.add_outcome(f"x-{gone}", *outcome(metric, gone))
+    for key, (method, reading, chosen, seed, gone) in zip(asked, observations, strict=True):
+        count = 0 if gone == "none" else len(layers(gone))
+        facts = {"key": key, "profile": "mini", "row": "r", "task": "sentiment", "method": method, "reading": reading}
+        facts |= {"selection": chosen, "seed": seed, "removed": gone, "coalition": f"x-{gone}", "layers": 4}
+        facts |= {"share_of_layers": count / 4, "share_of_parameters": count / 8, "metric": metric, "n": DOCUMENTS}
+        facts |= {"value": intervals.value(metric, *outcome(metric, gone)), "status": "ok", "data": "d", "model": "m"}
+        run.add([facts | {"original": intervals.value(metric, *outcome(metric, "none"))}])
+
+
+def outcome(metric: str, gone: str) -> tuple:
+    hits = (np.arange(DOCUMENTS) < RIGHT[gone] * DOCUMENTS).astype(float)
+    return (hits, np.ones(DOCUMENTS)) if metric == "accuracy" else (3 - 2 * hits, np.full(DOCUMENTS, 2.0))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "perplexity"])
+def test_a_curve_holds_the_mean_retention_of_the_seeds_and_its_interval(tmp_path, metric):
+    store = Store(tmp_path / "results")
+    stored(store, metric)
+    found = curve(Results(store), "r")
+    assert found["name"].unique().tolist() == ["AVSS", "random"]
+    assert found.groupby("name")["removed"].agg(list).tolist() == [[1, 2, 3]] * 2
+    values = {gone: intervals.value(metric, *outcome(metric, gone)) for gone in RIGHT}
+    shares = [intervals.retention(metric, values[gone], values["none"]) for gone in ("1+2", "2+3")]
+    mean = np.mean(shares) if metric == "accuracy" else np.sqrt(np.prod(shares))
+    two = found.query("name == 'AVSS' and removed == 2").iloc[0]
+    assert two["retention"] == pytest.approx(mean)
+    assert two["seeds"] == 2
+    assert two["low"] < min(shares) <= mean <= max(shares) < two["high"] or metric == "perplexity"
+    # Seeds that chose the same layers leave the documents alone to vary.
+    drawn = [intervals.resampled(metric, *outcome(metric, gone)) for gone in ("1+2", "none")]
+    same = found.query("name == 'random' and removed == 2").iloc[0]
+    assert (same["low"], same["high"]) == pytest.approx(intervals.bounds(intervals.retention(metric, *drawn)))
+    assert not found.isna().any(axis=None)
+
+
+def test_the_largest_number_of_blocks_is_that_before_the_first_point_that_loses_too_much(tmp_path):
+    store = Store(tmp_path / "results")
+    stored(store)
+    points = curve(Results(store), "r").query("name == 'AVSS'")
+    # 0.958, 0.833 and 0.917 of the original: what comes back later does not count.
+    assert still_kept(points, "retention") == 1
+    assert still_kept(points.assign(retention=[0.95, 0.9, 0.91]), "retention") == 3
+    assert still_kept(points.assign(retention=[0.89, 0.95, 0.95]), "retention") == 0
+    assert still_kept(points.assign(low=[0.95, np.nan, 0.95]), "low") == 1
+    table = curve_table(Results(store), "r")
+    assert "| mini | AVSS | 1 of 4 blocks | 12\u00a0% |" in table
+    assert "| 1, 2, 3 | 2 |" in table
+
+
+def test_other_pages_see_the_share_of_the_row_alone(tmp_path):
+    store = Store(tmp_path / "results")
+    stored(store)
+    results = Results(store)
+    assert len(results.in_use) == 1 + 2 * 2
+    assert len(results.curves) == 2 * 2 * 3
+    assert results.left_over.empty
+    assert set(comparisons.removals(results, "r")["layer"]) == {1, 2, 3}
+    assert set(comparisons.summary(results, "r")["share_of_layers"]) == {0, 0.5}
+
+
+def test_a_row_with_a_curve_and_one_without_are_drawn(tmp_path):
+    store = Store(tmp_path / "results")
+    stored(store)
+    fill(store, "mini")
+    with mpl.rc_context(style("light")):
+        figure, data = retention_curve(Results(store), "r")
+        figure.draw_without_rendering()
+        assert [panel.get_title("left") for panel in figure.axes if panel.get_visible()] == ["AVSS", "random"]
+        assert len(data) == 6
+        nothing, none = retention_curve(Results(store))
+        nothing.draw_without_rendering()
+    assert none.empty
+    assert "no curve" in curve_table(Results(store))

@@ -5,6 +5,7 @@
 
 from avss.report.markdown import Text, markdown, percent, runs_of, spell
 from avss.report.tables import audit, cost, coverage, families, models, readings, rows, speed, table_1
+from avss.report.tables.curves import curve_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.rows import (
     agreement_table,
@@ -29,6 +30,7 @@ __all__ = [
     "agreement_table",
     "basis_table",
     "claim_table",
+    "curve_table",
     "difference_table",
     "glance_table",
     "markdown",
