@@ -57,7 +57,7 @@ def card_of(row):
 REPORT = files("avss/**/*.py", "avss/microworld/grammars/*.toml")
 CODE = [file for file in REPORT if not file.startswith("avss/report/")]
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
-EQUATIONS = ["variance", "sparsity", "avss", "readings", "baselines"]
+EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines"]
 ROW_PAGES = pages_of(ROWS)
 PAGES = {page: ROWS[row].run for page, row in ROW_PAGES.items()}
 PAGES |= {name: f"book/executed/runs/{name}.ipynb" for name in EQUATIONS}
