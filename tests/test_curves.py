@@ -22,9 +22,10 @@ from avss.report.snapshot import Results
 from avss.report.tables import curve_table
 from avss.runs import experiment
 from avss.runs.cells import cells
+from avss.runs.context import loaded
 from avss.runs.experiment import run_row
 from avss.runs.profile import Row, load_profile
-from avss.store import Store
+from avss.store import Store, key_of
 from tests.conftest import COMMON, WORDS, ragged
 from tests.stores import fill
 
@@ -86,6 +87,12 @@ def test_a_curve_changes_nothing_of_its_row(row, tmp_path):
     own = both.observations()[~both.observations()["selection"].str.startswith("curve:")]
     assert own[columns].to_numpy().tolist() == plain.observations()[columns].to_numpy().tolist()
     assert both.layers()["value"].tolist() == plain.layers()["value"].tolist()
+    # Results from before there were curves are found by these keys.
+    context = loaded(row, None)
+    calibrated = {"data": context.calibrated_on, "samples": 4}
+    facts = {"method": "avss", "reading": "paper", "selection": "lowest", "remove": 0.5, "seed": 1}
+    known = key_of(pinned=context.pinned, calibrated=calibrated, **facts)
+    assert known in set(own.query("method == 'avss' and seed == 1 and selection == 'lowest(0.5)'")["key"])
     # Added to a row that was measured before, it measures only its own points.
     assert run_row(row, "p", plain, None) == len(cells(row)) - len(cells(replace(row, curve=())))
 
