@@ -186,3 +186,48 @@ def test_search_finds_the_pages_on_sparsity(browser):
         assert {"sparsity", "glossary"} <= pages
         assert complaints == []
         assert [url for url in requests if not url.startswith("file:")] == []
+
+
+FRONT = Path("book/index.html")
+# The lowest edges of the verdict and of the drawing that is shown.
+EDGES = """() => {
+    const low = e => e.getBoundingClientRect().bottom;
+    const verdict = [...document.querySelectorAll('.caveats ~ p')].map(low);
+    const drawing = [...document.querySelectorAll('.result-figure img')].filter(i => i.offsetWidth > 0)[0];
+    return {verdict: Math.max(...verdict), drawing: low(drawing)};
+}"""
+
+
+def test_the_first_screen_holds_verdict_and_figure(browser):
+    with opened(browser, FRONT) as (page, *_):
+        page.set_viewport_size({"width": 1280, "height": 800})
+        edges = page.evaluate(EDGES)
+        assert max(edges.values()) <= 800, edges
+
+
+def test_a_number_opens_what_stands_behind_it_by_keyboard_and_can_be_cited(browser):
+    with opened(browser, FRONT) as (page, complaints, requests):
+        number = page.locator("button.told-number[data-number*='/retention']").first
+        number.focus()
+        page.keyboard.press("Enter")
+        dialog = page.locator("dialog.number-facts")
+        assert dialog.is_visible()
+        assert "run" in dialog.inner_text()
+        links = dialog.locator("a").evaluate_all("links => links.map(link => link.href)")
+        assert links
+        assert [link for link in links if not Path(unquote(urlsplit(link).path)).is_file()] == []
+        assert [fault for mode in RULES for fault in faults(page, mode)] == []
+        dialog.get_by_role("button", name="Copy as BibTeX").click()
+        assert dialog.get_by_role("status").inner_text() in ("Copied as BibTeX.", "The browser does not allow copying.")
+        page.keyboard.press("Escape")
+        assert not dialog.is_visible()
+        assert page.evaluate("document.activeElement.className") == "told-number", "the focus returns to the number"
+        assert complaints == []
+        assert [url for url in requests if not url.startswith("file:")] == []
+
+
+def test_the_name_of_a_run_leads_to_its_files(browser):
+    with opened(browser, Path("book/runs.html")) as (page, *_):
+        links = page.locator(".stored-runs a").evaluate_all("links => links.map(link => link.href)")
+        assert len(links) >= 4
+        assert [link for link in links if not Path(unquote(urlsplit(link).path)).is_file()] == []

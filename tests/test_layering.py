@@ -23,9 +23,9 @@ ROOMS = {
     ),
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
     "paper": ("equations", "reading", "moments", "selection", "scores", "intervals", "printed"),
-    "models": ("models", "checkpoint", "gguf_files", "hub"),
+    "models": ("models", "checkpoint", "gguf_files", "adapters", "hub"),
     "removal": ("pruning", "surgery", "compensation", "removals"),
-    "command": ("cli", "options", "calibration"),
+    "command": ("cli", "options", "calibration", "checkup", "checkup_text", "check_command", "plan_command"),
 }
 # The rooms, or single modules, that a room may import beside itself.
 MAY_IMPORT = {
@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "microworld": ("ground",),
     "engine": ("ground", "paper"),
     "removal": ("ground", "paper", "engine"),
-    "models": ("ground", "engine", "mini", "runs.batch_sizes"),
+    "models": ("ground", "engine", "mini"),
     "data": ("ground", "engine", "microworld"),
     "methods": ("ground", "facts", "paper", "engine"),
     "tasks": ("ground", "facts", "paper", "engine", "removal", "data"),
