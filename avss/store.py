@@ -56,6 +56,8 @@ OBSERVATIONS = tuple(_COLUMNS)
 NUMBERS = tuple(name for name, kind in _COLUMNS.items() if kind is float)
 LAYERS = ("run", "row", "method", "reading", "seed", "layer", "quantity", "value")
 OUTCOMES = ("coalition", "document", "numerator", "denominator")
+# Begins the selection of a point of a curve, `curve:lowest(3)`.
+CURVE = "curve:"
 # In the provenance: for each table of the run, by its ending, the SHA-256 of its content and of the content before.
 DIGESTS = "sha256_of_tables"
 

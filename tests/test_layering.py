@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "report": ("ground", "facts", "paper", "mini", "runs.profile", "runs.provenance"),
     "command": ("ground", "facts", "paper", "mini", "engine", "removal", "models", "data", "methods", "tasks", "runs"),
 }
-WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.provenance")
+WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.cells", "runs.provenance")
 # Of the rooms that work without torch, the modules that need a model.
 NEED_A_MODEL = ("architectures", "identity")
 HEAVY = ("torch", "transformers", "datasets")

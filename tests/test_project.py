@@ -17,7 +17,8 @@ from avss.errors import InputError
 from avss.printed import lines_of_table_1
 from avss.report.pages import contents, pages_of, rows_of_book
 from avss.report.tables import TABLES
-from avss.runs.profile import cells, load_profile
+from avss.runs.cells import cells
+from avss.runs.profile import load_profile
 from avss.store import Store
 from tests.conftest import WORDS
 

@@ -17,6 +17,7 @@ from avss.gguf_files import source_of
 from avss.models import load_model, resolve, revision_of
 from avss.runs import preflight
 from avss.runs.batch_sizes import BatchSizes
+from avss.runs.cells import Cell
 from avss.runs.profile import Row
 from avss.runs.provenance import provenance
 from avss.store import key_of, layers_text
@@ -26,8 +27,6 @@ from avss.tasks.shots import prompting_for
 
 # Raised by one whenever the same inputs would give another number; it is part of every key.
 PROTOCOL = 2
-# One cell: method, reading, selection rule, seed.
-Cell = tuple[str, str, str, int]
 
 
 def usable_data(row: Row, purpose: str) -> tuple[Dataset, str]:
@@ -94,12 +93,12 @@ class Context:
 
     def key(self, cell: Cell) -> str:
         """The digest of all that decides the observation of a cell."""
-        method, reading, rule, seed = cell
-        if method == "original":
+        if cell.method == "original":
             return key_of(pinned=self.pinned)
         calibrated = {"data": self.calibrated_on, "samples": self.row.samples}
-        chosen = {"method": method, "reading": reading, "selection": rule, "remove": self.row.remove, "seed": seed}
-        return key_of(pinned=self.pinned, calibrated=calibrated, **chosen)
+        chosen = {"method": cell.method, "reading": cell.reading, "selection": cell.selection, "seed": cell.seed}
+        amount = {"remove": self.row.remove} if cell.at is None else {"curve": cell.at}
+        return key_of(pinned=self.pinned, calibrated=calibrated, **chosen, **amount)
 
     def coalition(self, removed: Iterable[int]) -> str:
         return f"{self.pinned}-{layers_text(removed)}"
@@ -119,7 +118,8 @@ def loaded(row: Row, coalitions: Path | None) -> Context:
         device_map=row.device_map,
         attn_implementation=row.attn_implementation,
     )
-    selection.count_of(row.remove, len(blocks_of(model)))
+    for amount in (row.remove, *row.curve):
+        selection.count_of(amount, len(blocks_of(model)))
     prompting = PLAIN
     if task.prompted:
         avoid = task.questions(evaluation, column) if row.shots else ()

@@ -23,8 +23,9 @@ from avss.methods.catalogue import Work, method_named
 from avss.models import DTYPES
 from avss.reading import Reading
 from avss.runs import preflight
+from avss.runs.cells import cells
 from avss.runs.context import usable_data
-from avss.runs.profile import Row, cells
+from avss.runs.profile import Row
 from avss.tasks.catalogue import task_named
 
 # The share of a device's matrix rate that a model reaches.
@@ -35,7 +36,7 @@ KEPT = 0.9
 LONGEST = 30 * 86400
 ASSUMPTIONS = (
     f"time: {UTILISATION:.0%} of the matrix rate; every document as long as the profile says, at most its context; "
-    "every choice of layers another one; without downloads and loading",
+    "every choice of layers another one, evaluated on its own; without downloads and loading",
     "memory: the weights, and the batch that needs most; where it does not fit, the batch is halved",
     "disk: checkpoints, and data twice (as downloaded and unpacked); what rows share counts once",
 )
@@ -133,20 +134,23 @@ def seconds(row: Row, size: Size, text: Text, runs: tuple[int, int, int, int], r
 def scoring_seconds(row: Row, size: Size, rate: Rate) -> float:
     """All methods on all seeds, each selection rule anew; a method whose losses are cached by another runs nothing."""
     total, removed = 0.0, selection.count_of(row.remove, size.blocks)
-    for method, reading, rule, _ in cells(row)[1:]:
-        if rule == "lowest" and method_named(method).cached_by in row.methods:
+    most = max([removed, *(selection.count_of(at, size.blocks) for at in row.curve)])
+    for method, reading, rule, _, at in cells(row)[1:]:
+        # The points of a curve are of the same scores.
+        if at is not None or (rule == "lowest" and method_named(method).cached_by in row.methods):
             continue
         text = _calibration(row, reading)
-        for turn in range(removed if rule == "iterative" else 1):
+        for turn in range(most if rule == "iterative" else 1):
             total += seconds(row, size, text, work(method, size.blocks - turn, removed), rate)
     return total
 
 
 def evaluation_seconds(row: Row, size: Size, rate: Rate) -> float:
     """The whole model once, and one without layers for every choice that may be another."""
-    choices = {(*cell, seed if method_named(cell[0]).depends_on_seed else 0) for *cell, seed in cells(row)[1:]}
-    fewer = size.blocks - selection.count_of(row.remove, size.blocks)
-    return sum(_one_evaluation(row, size, blocks, rate) for blocks in (size.blocks, *[fewer] * len(choices)))
+    choices = {cell if method_named(cell.method).depends_on_seed else cell._replace(seed=0) for cell in cells(row)[1:]}
+    amounts = [row.remove if cell.at is None else cell.at for cell in choices]
+    fewer = [size.blocks - selection.count_of(amount, size.blocks) for amount in amounts]
+    return sum(_one_evaluation(row, size, blocks, rate) for blocks in (size.blocks, *fewer))
 
 
 def _one_evaluation(row: Row, size: Size, blocks: int, rate: Rate) -> float:

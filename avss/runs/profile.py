@@ -67,6 +67,10 @@ def _share_or_number(remove: int | float) -> int | float:
     return remove
 
 
+def _shares_or_numbers(curve: tuple[int | float, ...]) -> tuple[int | float, ...]:
+    return _different(tuple(map(_share_or_number, curve)))
+
+
 def _described(shape: dict) -> dict:
     if not {"model_type", "architectures"} <= set(shape):
         raise ValueError("incomplete")
@@ -108,7 +112,8 @@ class Row:
     documents a seed. context: tokens a document (None: the task's). shots: solved examples of the calibration split
     before each evaluated question. prompt: `chat` puts all questions through the tokenizer's chat template, also those
     of calibration. seeds: 0 to seeds - 1. selections: by method, rules of `avss.selection` in addition to `lowest`,
-    which every method has. batch_size: documents at a time; it is halved when memory runs out.
+    which every method has. curve: further numbers of layers, or shares, at which the rules `lowest` and `iterative`
+    are evaluated. batch_size: documents at a time; it is halved when memory runs out.
 
     For the hub: revision, data_revision: commits (None: the newest; the results name it). data_config, where: as in
     `avss.data.load_data`. device_map, attn_implementation: as in `avss.models.load_model`. alternative: for a model
@@ -143,6 +148,12 @@ class Row:
         dict[str, Annotated[Names, AfterValidator(_known_rules)]],
         Field(description="a list of different rules such as iterative for each method that has some"),
     ] = Field(default_factory=dict)
+    curve: Annotated[
+        tuple[int | float, ...],
+        BeforeValidator(_tuple),
+        AfterValidator(lambda curve: curve and _shares_or_numbers(curve)),
+        Field(description="a list of different numbers of layers from 1, or shares between 0 and 1"),
+    ] = ()
     seeds: Count = 5
     samples: Count = 512
     documents: Count | None = None
@@ -193,7 +204,9 @@ class Row:
         TASKS[self.task].check_prompting(self.shots, self.prompt)
         blocks = blocks_of_checkpoint(self)
         if blocks is not None:
-            _removable(self.remove, blocks)
+            _removable("remove", self.remove, blocks)
+            for point in self.curve:
+                _removable("curve", point, blocks)
         put = object.__setattr__
         put(self, "model", self.model or self.checkpoint.rstrip("/").rsplit("/", 1)[-1])
         put(self, "dataset", self.dataset or self.data.rstrip("/").rsplit("/", 1)[-1])
@@ -201,11 +214,11 @@ class Row:
         return self
 
 
-def _removable(remove: int | float, blocks: int) -> None:
+def _removable(field: str, amount: int | float, blocks: int) -> None:
     try:
-        selection.count_of(remove, blocks)
+        selection.count_of(amount, blocks)
     except InputError as error:
-        raise InputError(f"remove is {remove}: {error}") from None
+        raise InputError(f"{field} is {amount}: {error}") from None
 
 
 def blocks_of_checkpoint(row: Row) -> int | None:
@@ -324,18 +337,3 @@ def _once(path: Path, field: str, values: Sequence[str]) -> None:
     twice = [value for value in values if values.count(value) > 1]
     if twice:
         raise InputError(f"{path}: row {twice[0]}: {field} is {twice[0]!r} in two rows; give each row its own")
-
-
-def cells(row: Row) -> list[tuple[str, str, str, int]]:
-    """(method, reading, selection, seed) of every observation of a row: `original` first, then each method.
-
-    Only avss has readings; every method has all seeds, so that each has as many observations as another.
-    """
-    readings = {"avss": [Reading.parse(reading).name for reading in row.readings]}
-    return [("original", "none", "none", 0)] + [
-        (method, reading, rule, seed)
-        for method in row.methods
-        for reading in readings.get(method, ["none"])
-        for rule in ("lowest", *row.selections.get(method, ()))
-        for seed in range(row.seeds)
-    ]

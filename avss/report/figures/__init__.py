@@ -15,6 +15,7 @@ from avss.report.comparisons import FIRST_ROW
 from avss.report.figures import (
     against_random,
     cost,
+    curves,
     diagram,
     equations,
     front,
@@ -29,7 +30,7 @@ from avss.report.figures.style import style
 from avss.report.snapshot import Results
 
 ROW_FIGURES: dict[str, Callable[[Results, str], tuple[Figure, pd.DataFrame]]] = {
-    function.__name__: function for function in (*rows.FIGURES, *losses.ROW_FIGURES)
+    function.__name__: function for function in (*rows.FIGURES, *curves.FIGURES, *losses.ROW_FIGURES)
 }
 BOOK_FIGURES: dict[str, Callable[[Results], tuple[Figure, pd.DataFrame]]] = {
     function.__name__: function

@@ -5,6 +5,7 @@
 
 from avss.report.markdown import Text, markdown, percent, runs_of, spell
 from avss.report.tables import audit, cost, coverage, explorer, families, models, readings, rows, speed, table_1
+from avss.report.tables.curves import curve_table
 from avss.report.tables.losses import loss_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.rows import (
@@ -30,6 +31,7 @@ __all__ = [
     "agreement_table",
     "basis_table",
     "claim_table",
+    "curve_table",
     "difference_table",
     "glance_table",
     "loss_table",
