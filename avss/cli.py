@@ -15,11 +15,10 @@ import warnings
 from pathlib import Path
 
 from avss import __version__, selection
-from avss.errors import InputError, is_panic
+from avss.errors import InputError, is_out_of_memory, is_panic
 from avss.files import expanded, write_whole
 from avss.options import PLAIN_CONTEXT, check_compensation, check_numbers, check_positive, method_options, parser
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
-from avss.runs.batch_sizes import is_out_of_memory
 
 # Advice against memory errors, by the option that a command has for it.
 LESS_MEMORY = {

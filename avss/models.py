@@ -24,10 +24,9 @@ from transformers.utils import logging as transformers_logging
 from avss import checkpoint, gguf_files
 from avss.architectures import depths_of
 from avss.engine.parallel import own_device
-from avss.errors import InputError, is_panic, look_up
+from avss.errors import InputError, is_out_of_memory, is_panic, look_up
 from avss.hub import at_hand, config_folder, fetched, on_hub, resolve
 from avss.identity import COMMIT, identity_of, revision_of, weights_digest
-from avss.runs.batch_sizes import is_out_of_memory
 
 __all__ = [
     "ATTENTION",

@@ -39,17 +39,19 @@ def hits(removed: str) -> np.ndarray:
     return (np.arange(DOCUMENTS) < CORRECT[removed] * DOCUMENTS).astype(float)
 
 
-def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents(results):
+def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents_and_seeds(results):
     number = look_up_number(f"mini/{FIRST_ROW}/random/value", results)
     sets = REMOVED["random", "none"]
     assert number.value == pytest.approx(np.mean([CORRECT[removed] for removed in sets]))
-    resamples = [intervals.resampled("accuracy", hits(removed), np.ones(DOCUMENTS)) for removed in sets]
-    low, high = np.quantile(np.mean(resamples, axis=0), (0.025, 0.975))
+    seeds = intervals.Seeds.of("accuracy", [hits(removed) for removed in sets], np.ones(DOCUMENTS))
+    _, low, high = seeds.estimate()
     assert (number.low, number.high) == pytest.approx((low, high))
     shown, basis = spoken(f"mini/{FIRST_ROW}/random/value with interval", results)
     assert shown == f"0.725 [{low:.3f},\u00a0{high:.3f}]"
     [run] = results.store.observations("mini", FIRST_ROW)["run"].unique()
-    assert basis == (f"95 % interval over documents {low:.3f} to {high:.3f}; n = {DOCUMENTS}, {SEEDS} seeds, run {run}")
+    assert basis == (
+        f"95 % interval over documents and seeds {low:.3f} to {high:.3f}; n = {DOCUMENTS}, {SEEDS} seeds, run {run}"
+    )
 
 
 @pytest.mark.parametrize(

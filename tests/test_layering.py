@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "microworld": ("ground",),
     "engine": ("ground", "paper"),
     "removal": ("ground", "paper", "engine"),
-    "models": ("ground", "engine", "mini", "runs.batch_sizes"),
+    "models": ("ground", "engine", "mini"),
     "data": ("ground", "engine", "microworld"),
     "methods": ("ground", "facts", "paper", "engine"),
     "tasks": ("ground", "facts", "paper", "engine", "removal", "data"),

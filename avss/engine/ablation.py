@@ -83,9 +83,9 @@ def ablate(
 
     Holds at most one hidden state a depth at a time, and fewer where the masks leave the common path one by one.
     Raises `InputError` for masks that do not fit the model, gates outside [0, 1], no masks, no batches, a batch without
-    input_ids or without the labels it needs, a model without a head, losses that are not finite, and a cache folder
-    that cannot be made, gates a branch for a family that has none, and a family whose blocks hand on more than a hidden
-    state.
+    input_ids or without the labels it needs, a model without a head, losses that are not finite, a cache folder that
+    cannot be made, gates of branches in a family without such branches, and a family whose blocks hand on more than a
+    hidden state.
     """
     (loss, probability), *rest = _outcomes(model, batches, masks, Losses, cache, key)
     return Ablation(loss, probability, *rest)

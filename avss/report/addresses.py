@@ -33,7 +33,7 @@ QUANTITIES = {
     "share_of_parameters": ("share_of_parameters", None, None, ".1%"),
     "seeds": ("seeds", None, None, ".0f"),
     "n": ("n", None, None, ".0f"),
-} | {f"less_{other}": ("difference", "wide_low", "wide_high", "+.3f") for other in (*CONTROLS, "avss")}
+} | {f"less_{other}": ("lead", "low", "high", "+.3f") for other in (*CONTROLS, "avss")}
 
 
 class NotMeasured(InputError):
@@ -92,7 +92,7 @@ def of_row(address: str, results: Results) -> Number:
             raise NotMeasured(f"{address}: no run has measured this")
         return found
     value, low, high, form = QUANTITIES[quantity]
-    if value == "difference":
+    if value == "lead":
         compared = _cell(differences(results, row), profile, method, reading)
         compared = compared[compared["against"] == label(quantity.removeprefix("less_"), "paper")]
         line |= {} if compared.empty else compared.iloc[0].to_dict()
@@ -100,7 +100,7 @@ def of_row(address: str, results: Results) -> Number:
         raise NotMeasured(f"{address}: no run has measured this")
     # The paper's own numbers keep the digits that it prints.
     form = ".4g" if profile == PRINTED and value == "value" else form
-    interval = "95 % interval over documents and seeds" if value == "difference" else "95 % interval over documents"
+    interval = "95 % interval over documents" if method == "original" else "95 % interval over documents and seeds"
     facts = None if profile == PRINTED else _facts(results, row, line)
     source = _source(line, value)
     return Number(line[value], form, source, line.get(low, np.nan), line.get(high, np.nan), interval, facts=facts)

@@ -2,7 +2,7 @@
 
     reference/sst2-minilm/avss/retention                profile, row, method, quantity; for AVSS the reading `paper`
     reference/sst2-minilm/avss/released-code/value      the same of another reading
-    mini/reviews-mini-llama-1b/avss/less_random         the value less that of `random`; also `less_last`, `less_avss`
+    mini/reviews-mini-llama-1b/avss/less_random         its lead over `random`; also `less_last`, `less_avss`
     mini/reviews-mini-llama-1b/avss/blocks              the blocks that most seeds removed, in words
     printed/sst2-distilbert/gbis/value                  the paper's Table 1
     bench/methods-cpu/rows/method=lrp/time_ratio        in bench/results/methods-cpu.json

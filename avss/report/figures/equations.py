@@ -11,19 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from avss.report.comparisons import layer_values, lowest_removals
-from avss.report.figures.style import WIDTH, colour, nothing_measured
+from avss.report.comparisons import layer_values, lowest_removals, reading_label
+from avss.report.figures.style import LOOKS, WIDTH, colour, nothing_measured, wrapped
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
 
 # The share that the paper and the authors' scripts prune to.
 MASS = 0.25
-# The first line of a panel is filled and solid, the second hollow and broken.
-_LINES = (
-    {"marker": "o", "linestyle": "-"},
-    {"marker": "s", "linestyle": (0, (3, 2)), "markerfacecolor": "none"},
-    {"marker": "^", "linestyle": (0, (1, 1.5)), "markerfacecolor": "none"},
-)
 
 
 def sparsity_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -68,8 +62,8 @@ def _layers(results: Results, quantity: str) -> pd.DataFrame:
     for row in measured_rows(results):
         names = lowest_removals(results, row).groupby("profile")["model"].first()
         part = layer_values(results, quantity, row)
-        models = [f"{Path(names[profile]).name} ({profile})" for profile in part["profile"]]
-        parts.append(part.assign(row=row, model=models))
+        models = [f"{wrapped(Path(names[profile]).name, 24)}\n({profile})" for profile in part["profile"]]
+        parts.append(part.assign(row=row, model=models, reading=list(map(reading_label, part["reading"]))))
     data = pd.concat(parts, ignore_index=True).astype({"mean": float})
     return data[data["row"] == data.groupby("model")["row"].transform("first")].reset_index(drop=True)
 
@@ -87,10 +81,10 @@ def _draw(data: pd.DataFrame, ylabel: str, level: Callable[[int], float] | None 
     """A panel a model: `mean` by block, one line for each `line`, and the level that suits its number of blocks."""
     if data.empty:
         return nothing_measured(data)[0]
-    models, looks = data["model"].unique(), dict(zip(data["line"].unique(), cycle(_LINES), strict=False))
+    models, looks = data["model"].unique(), dict(zip(data["line"].unique(), cycle(LOOKS), strict=False))
     columns = min(3, len(models))
     rows = math.ceil(len(models) / columns)
-    figure = Figure(figsize=(WIDTH, 0.4 + 2.1 * rows))
+    figure = Figure(figsize=(WIDTH, 0.4 + 2.25 * rows))
     panels = figure.subplots(rows, columns, squeeze=False)
     for panel in panels.flat[len(models) :]:
         panel.remove()
@@ -111,7 +105,7 @@ def _draw(data: pd.DataFrame, ylabel: str, level: Callable[[int], float] | None 
     figure.supylabel(ylabel, fontsize=mpl.rcParams["axes.labelsize"])
     ink = mpl.rcParams["text.color"]
     handles = [Line2D([], [], color=ink, label=name, **look) for name, look in looks.items()]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(looks), frameon=False)
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(3, len(looks)), frameon=False)
     return figure
 
 

@@ -5,6 +5,7 @@
 
 from avss.report.markdown import Text, markdown, percent, runs_of, spell
 from avss.report.tables import audit, cost, coverage, families, models, readings, rows, speed, table_1
+from avss.report.tables.losses import loss_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.rows import (
     agreement_table,
@@ -31,6 +32,7 @@ __all__ = [
     "claim_table",
     "difference_table",
     "glance_table",
+    "loss_table",
     "markdown",
     "percent",
     "reading_table",
