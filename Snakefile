@@ -57,7 +57,9 @@ def card_of(row):
 REPORT = files("avss/**/*.py", "avss/microworld/grammars/*.toml")
 CODE = [file for file in REPORT if not file.startswith("avss/report/")]
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
-EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines"]
+EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines", "shapley"]
+# What recipes/shapley.py and bench/shapley.py have left for their page.
+LAYERS = files("results/shapley/*", "bench/results/shapley-cpu.json")
 ROW_PAGES = pages_of(ROWS)
 PAGES = {page: ROWS[row].run for page, row in ROW_PAGES.items()}
 PAGES |= {name: f"book/executed/runs/{name}.ipynb" for name in EQUATIONS}
@@ -122,8 +124,9 @@ rule equation:
     input:
         notebook="notebooks/{name}.ipynb",
         code=CODE,
-        weights=files("avss/mini/distilbert/*", "avss/mini/llama-1b/*"),
+        weights=files("avss/mini/distilbert/*", "avss/mini/llama-1b/*", "avss/mini/llama-8b/*"),
         results=results(),
+        layers=lambda wildcards: LAYERS if wildcards.name == "shapley" else [],
         rows=FIRST_RUN,
     output:
         "book/executed/runs/{name}.ipynb",

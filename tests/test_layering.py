@@ -23,9 +23,9 @@ ROOMS = {
     ),
     "facts": ("methods.catalogue", "tasks.catalogue", "metrics"),
     "paper": ("equations", "reading", "moments", "selection", "scores", "intervals", "printed"),
-    "models": ("models", "checkpoint", "gguf_files", "hub"),
+    "models": ("models", "checkpoint", "gguf_files", "adapters", "hub"),
     "removal": ("pruning", "surgery", "compensation", "removals"),
-    "command": ("cli", "options", "calibration"),
+    "command": ("cli", "options", "calibration", "checkup", "checkup_text", "check_command", "plan_command"),
 }
 # The rooms, or single modules, that a room may import beside itself.
 MAY_IMPORT = {

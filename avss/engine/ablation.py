@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from avss.architectures import blocks_of
+from avss.architectures import blocks_of, unwrapped
 from avss.engine.branches import branches_of
 from avss.engine.coalitions import Cache, Mask
 from avss.engine.modes import evaluating
@@ -113,6 +113,7 @@ def _outcomes(
     model, batches, masks, kind: type[Losses] | type[Divergences], cache, key
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int]:
     """Outcomes (quantities, masks, documents), count, tokens and block_forwards, as in `Ablation`."""
+    model = unwrapped(model)
     wanted = _checked(masks, len(blocks_of(model)))
     whole = tuple((1.0, 1.0) if isinstance(gate, tuple) else 1.0 for gate in wanted[0])
     kept = Cache(cache, model, key)

@@ -10,6 +10,7 @@ from datasets import Dataset
 from torch import nn
 
 from avss import selection
+from avss.adapters import adapter_of
 from avss.architectures import blocks_of
 from avss.data import fingerprint, load_data, sample, usable_rows
 from avss.gguf_files import source_of
@@ -142,5 +143,5 @@ def facts_of(context: Context) -> dict:
     training = Path(resolve(row.checkpoint)) / "training.json"
     if training.is_file():
         facts["training"] = {k: v for k, v in json.loads(training.read_text()).items() if k != "losses"}
-    quantized = source_of(model)
-    return facts | ({"dequantized_from": quantized} if quantized else {})
+    origins = {"dequantized_from": source_of(model), "merged_adapter": adapter_of(model)}
+    return facts | {name: origin for name, origin in origins.items() if origin}

@@ -4,7 +4,7 @@ The functions of a task are in its own file. They are imported on first use, so 
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -78,6 +78,11 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
+
+
+def columns_of(tasks: Iterable[Task] = TASKS.values()) -> tuple[str, ...]:
+    """The names under which the text of these tasks is looked for, in order, each once."""
+    return tuple(dict.fromkeys(column for task in tasks for column in task.columns))
 
 
 def task_named(name: str) -> Task:

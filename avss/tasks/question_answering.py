@@ -5,6 +5,7 @@ import torch
 from datasets import Dataset
 
 from avss.data import Example, beginning, by_length, context_of, pad, padding_id
+from avss.data.squad import with_answers
 from avss.engine.gold import UNSCORED, is_causal
 from avss.engine.modes import evaluating
 from avss.engine.passes import not_finite, require_finite_weights
@@ -71,6 +72,7 @@ def _usable(model, dataset: Dataset) -> Dataset:
     """The rows with a question and with answers of SQuAD's form: a dictionary whose `text` is a list of strings."""
     if not is_causal(model):
         raise InputError(f"task question_answering needs a causal language model, {type(model).__name__} is none")
+    dataset = with_answers(dataset)
     lacking = [name for name in TASKS["question_answering"].extra if name not in dataset.column_names]
     if lacking:
         raise InputError(

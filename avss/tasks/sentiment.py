@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, Value
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,13 +23,23 @@ from avss.tasks.labels import class_names, with_classes
 from avss.tasks.prompts import common_prefix, fitted
 
 PROMPT = "Review: {text}\nSentiment:"
-# The label words, by class.
+# The label words, by class, where the caller names none.
 VERBALIZED = (" negative", " positive")
 
 
-def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
+def measure(
+    model,
+    tokenizer,
+    dataset: Dataset,
+    column: str,
+    *,
+    context: int | None,
+    batch_size: int,
+    words: Sequence[str] = VERBALIZED,
+) -> Outcome:
     """Hits a document, of the model as it is; errors as `measure_each`."""
-    return measure_each(model, tokenizer, dataset, column, context=context, batch_size=batch_size, removed=[[]])[0]
+    shape = {"context": context, "batch_size": batch_size}
+    return measure_each(model, tokenizer, dataset, column, **shape, removed=[[]], words=words)[0]
 
 
 def measure_each(
@@ -41,15 +51,18 @@ def measure_each(
     context: int | None,
     batch_size: int,
     removed: Sequence[Sequence[int]],
+    words: Sequence[str] = VERBALIZED,
     **kept,
 ) -> list[Outcome]:
     """Hits a document, without each of these sets of blocks. kept: `cache` and `key` of `removing`.
+
+    words: the label words, by class, for a causal language model (`label_words`).
 
     Raises `InputError` for a model that neither classifies nor continues text, for labels that are not its classes
     (`avss.tasks.labels.with_classes`), for a tokenizer that does not tell the label words apart, for logits that are
     not finite, and for sets of blocks as `removing`.
     """
-    dataset, classes, by_name = _labelled(model, dataset, measured=True)
+    dataset, classes, by_name = _labelled(model, dataset, words, measured=True)
     context = context_of(model, tokenizer, context)
     texts = list(dataset[column])
     with removing(model, removed, **kept) as without:
@@ -57,9 +70,9 @@ def measure_each(
             predicted = _classified(without, tokenizer, texts, context, batch_size)
             protocol = f"argmax of the classification head, texts cut at {context} tokens"
         else:
-            predicted = _verbalized(without, tokenizer, texts, context, batch_size)
+            predicted = _verbalized(without, tokenizer, texts, context, batch_size, words)
             protocol = (
-                f"argmax of the log-likelihood of {' or '.join(map(repr, VERBALIZED))} after the prompt {PROMPT!r}, "
+                f"argmax of the log-likelihood of {' or '.join(map(repr, words))} after the prompt {PROMPT!r}, "
                 f"summed over the tokens of the label, {'BOS first' if beginning(tokenizer) else 'no BOS'}, "
                 f"reviews cut at their end so that prompt and label have at most {context} tokens"
             )
@@ -71,32 +84,54 @@ def measure_each(
     return [Outcome(own, np.ones_like(own), protocol, made, labels) for own, made in zip(hits, predicted, strict=True)]
 
 
-def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
+def examples(
+    model, tokenizer, dataset: Dataset, column: str, context: int | None, words: Sequence[str] = VERBALIZED
+) -> list[Example]:
     """For a classifier the text and its class, for a causal language model the prompt with the right label word.
 
-    For a causal language model only the tokens of the label word are labelled. Raises `InputError` as `measure`.
+    For a causal language model only the tokens of the label word are labelled. words: as in `measure`. Raises
+    `InputError` as `measure`.
     """
-    dataset, classes, _ = _labelled(model, dataset, measured=False)
+    dataset, classes, _ = _labelled(model, dataset, words, measured=False)
     context = context_of(model, tokenizer, context)
     texts = list(dataset[column])
     if is_classifier(model):
         encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"]
         return [Example(ids, label) for ids, label in zip(encoded, classes, strict=True) if ids]
     result = []
-    for prompted, label in zip(_prompted(tokenizer, texts, context), classes, strict=True):
+    for prompted, label in zip(_prompted(tokenizer, texts, context, words), classes, strict=True):
         ids = prompted.sequences[label]
         result.append(Example(ids, [UNSCORED] * prompted.start + ids[prompted.start :]))
     return result
 
 
-def _labelled(model, dataset: Dataset, *, measured: bool) -> tuple[Dataset, list[int], bool]:
+def label_words(given: Sequence[str]) -> tuple[str, ...]:
+    """Label words as they follow the prompt, by class. Raises `InputError` unless they are two or more, and differ."""
+    words = tuple(str(word).strip() for word in given)
+    if isinstance(given, str) or len(words) < 2 or "" in words or len(set(words)) < len(words):
+        raise InputError(
+            f"label words are {given!r}; give one for each class, in the order of the classes, all different"
+        )
+    return tuple(f" {word}" for word in words)
+
+
+def _labelled(model, dataset: Dataset, words: Sequence[str], *, measured: bool) -> tuple[Dataset, list[int], bool]:
     """The rows with a label, the model's class of each, and whether names decided, as `with_classes`."""
     if not (is_classifier(model) or is_causal(model)):
         raise InputError(
             f"task sentiment needs a classifier or a causal language model, {type(model).__name__} is neither; "
             f"fine-tune one, for instance with recipes/minilm_sst2.py"
         )
-    names = class_names(model) if is_classifier(model) else [word.strip() for word in VERBALIZED]
+    if is_classifier(model):
+        if tuple(words) != VERBALIZED:
+            raise InputError(f"a {type(model).__name__} has a head with classes of its own; leave the label words out")
+        return with_classes(dataset, class_names(model), measured=measured)
+    names = [word.strip() for word in words]
+    feature = dataset.features.get("label")
+    own = feature.names if isinstance(feature, ClassLabel) else names
+    if tuple(words) != VERBALIZED and len(own) == len(names) and set(own) != set(names):
+        # The words stand for the classes of the data in their order, whatever their names there.
+        dataset = dataset.cast_column("label", Value("int64"))
     return with_classes(dataset, names, measured=measured)
 
 
@@ -127,10 +162,10 @@ class _Prompted:
     start: int
 
 
-def _prompted(tokenizer, texts: list[str], context: int) -> list[_Prompted]:
+def _prompted(tokenizer, texts: list[str], context: int, words: Sequence[str]) -> list[_Prompted]:
     def render(index: int, text: str) -> list[str]:
         prompt = PROMPT.format(text=text)
-        return [prompt, *(prompt + label for label in VERBALIZED)]
+        return [prompt, *(prompt + label for label in words)]
 
     result = []
     for strings in fitted(tokenizer, [text.strip() for text in texts], render, context)[1]:
@@ -139,7 +174,7 @@ def _prompted(tokenizer, texts: list[str], context: int) -> list[_Prompted]:
         tails = [tuple(ids[start:]) for ids in sequences]
         if start == 0 or not all(tails) or len(set(tails)) < len(tails):
             raise InputError(
-                f"task sentiment compares {' and '.join(map(repr, VERBALIZED))} after a prompt, which this tokenizer "
+                f"task sentiment compares {' and '.join(map(repr, words))} after a prompt, which this tokenizer "
                 f"does not tell apart; use the tokenizer of a language model"
             )
         result.append(_Prompted(sequences, start))
@@ -172,13 +207,15 @@ def _passes(documents: list[_Prompted]) -> list[_Pass]:
     return passes
 
 
-def _verbalized(without: Removals, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
+def _verbalized(
+    without: Removals, tokenizer, texts: list[str], context: int, batch_size: int, words: Sequence[str]
+) -> NDArray[np.int64]:
     """The label of each text without each set of blocks, (sets, texts)."""
     model = without.model
     head = model.get_output_embeddings()
-    documents = _prompted(tokenizer, texts, context)
+    documents = _prompted(tokenizer, texts, context, words)
     passes = _passes(documents)
-    likelihoods = np.zeros((len(without.masks), len(documents), len(VERBALIZED)))
+    likelihoods = np.zeros((len(without.masks), len(documents), len(words)))
     for batch, chosen in enumerate(progress(by_length(passes, batch_size), "evaluating")):
         rows = [passes[index] for index in chosen]
         # One entry a scored token: the row and position that predict it, the token, and its document and label.
