@@ -162,7 +162,7 @@ def _by_rule(rule: str, scores) -> list[int]:
 def _evaluate(arguments: argparse.Namespace) -> None:
     from avss.tasks import evaluate, task_named
 
-    task_named(arguments.task)
+    task_named(arguments.task).check_prompting(arguments.shots, arguments.prompt)
     if arguments.out:
         checked_output(arguments.out, arguments.force, inputs=_inputs(arguments), own=check_own_result)
     check_numbers(arguments)
@@ -170,6 +170,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
     dataset = load_data(arguments.data, arguments.split)
     usable_rows(dataset, task_named(arguments.task).columns, arguments.column, f"data {arguments.data}")
+    shots_from = load_data(arguments.data, purpose="calibration") if arguments.shots else None
     model, tokenizer = _model(arguments)
     result = evaluate(
         model,
@@ -181,6 +182,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         context=arguments.context,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
+        shots=arguments.shots,
+        prompt=arguments.prompt,
+        shots_from=shots_from,
         label_column=arguments.label_column,
         label_words=arguments.label_words,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from avss import __version__
 from avss.errors import InputError
 from avss.methods.catalogue import Method
-from avss.tasks.catalogue import TASKS
+from avss.tasks.catalogue import PROMPTS, TASKS
 
 # Tokens a document where no task shows it.
 PLAIN_CONTEXT = 128
@@ -120,6 +120,12 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     evaluating.add_argument("--task", required=True, help=tasks)
     evaluating.add_argument("--samples", type=int, help="documents (default: all)")
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
+    evaluating.add_argument(
+        "--shots", type=int, default=0, help="solved examples of the calibration split before each question"
+    )
+    evaluating.add_argument(
+        "--prompt", default=PROMPTS[0], help="plain, or chat for the tokenizer's chat template (default: %(default)s)"
+    )
     with_labels(evaluating)
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")
 

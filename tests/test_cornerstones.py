@@ -145,26 +145,26 @@ def verdicts(*results: Stored) -> dict[str, str]:
 
 
 def test_claims_hold_of_a_model_whose_first_block_alone_carries_it():
-    assert set(verdicts(result([0.5, 0.95, 0.94, 0.95])).values()) == {"reproduced"}
+    assert set(verdicts(result([0.5, 0.95, 0.94, 0.95])).values()) == {"holds"}
 
 
 def test_claims_fail_of_a_model_that_its_last_block_carries():
     found = verdicts(result([0.7, 0.7, 0.7, 0.5], values=((1.0,),) * 20))
-    assert found["cornerstones-are-early"] == "contradicted"
-    assert found["one-layer-is-enough"] == "reproduced"
-    assert found["others-cost-little"] == "contradicted"
-    assert found["few-dominate"] == "contradicted"
+    assert found["cornerstones-are-early"] == "fails"
+    assert found["one-layer-is-enough"] == "holds"
+    assert found["others-cost-little"] == "fails"
+    assert found["few-dominate"] == "fails"
 
 
 def test_a_model_without_cornerstones_says_nothing_of_their_place():
     found = verdicts(result([0.9, 0.9, 0.9, 0.9]))
-    assert found["one-layer-is-enough"] == "contradicted"
-    assert found["cornerstones-are-early"] == "open"
+    assert found["one-layer-is-enough"] == "fails"
+    assert found["cornerstones-are-early"] == "undecided"
 
 
 def test_a_model_at_chance_is_too_weak_for_claims_about_its_scores():
     (finding, *_) = layer_findings([result([0.5, 0.5, 0.5, 0.5], whole=0.55)])
-    assert (finding.verdict, finding.cases[0].numbers) == ("open", "too weak to judge: the whole model is at chance")
+    assert (finding.verdict, finding.cases[0].numbers) == ("too weak to judge", "the whole model is at chance")
     assert "too weak to judge" in layer_claims_table([result([0.5] * 4, whole=0.5)])
 
 
@@ -192,7 +192,7 @@ def test_the_table_of_removals_counts_the_cornerstones_of_each_method():
     own = {"avss": np.array([0.0, 1, 2, 3]), "leave_one_out": truth, "block_influence": truth}
     line = layers.removed_table({"m": own}, {"m": truth}, {"m": case}).strip().splitlines()[-1]
     assert line == "| m | 0, 3 | 0 | 1 | 0 | 0 | 0 |"
-    assert "| leave_one_out | 1.00 |" in layers.tau_table({"m": own}, {"m": truth})
+    assert "| leave one out | 1.00 |" in layers.tau_table({"m": own}, {"m": truth})
 
 
 def test_tables_without_results_say_so():

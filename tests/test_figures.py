@@ -351,7 +351,7 @@ def test_blocks_removed_on_all_seeds_come_before_those_of_some(tmp_path):
     # To remove by depth needs no score, so it is said.
     assert cells(table, "last") == ["5 (the last)"]
     assert cells(table, "CIM") == ["0 (the first)"]
-    assert cells(table, "taylor") == ["0–1 (the first 2)"]
+    assert cells(table, "Taylor") == ["0–1 (the first 2)"]
     assert cells(table, "LRP") == ["0; on some seeds 1"]
 
 

@@ -42,6 +42,8 @@ WRONG = {
     "samples": [0, "5", True, 1.5, None],
     "documents": [0, "5", True, 1.5],
     "context": [0, 1, "128", True, 1.5],
+    "shots": [-1, "3", True, 1.5, None],
+    "prompt": ["", "turns", 1, None],
     "batch_size": [0, "5", True, None],
     "dtype": ["bf16", 16, None],
     "revision": [1234567, "", "a b"],

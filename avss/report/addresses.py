@@ -13,16 +13,15 @@ import pandas as pd
 
 from avss import intervals
 from avss.errors import InputError, look_up
-from avss.files import ROOT
 from avss.methods.catalogue import CONTROLS, column_of
 from avss.report.comparisons import METHODS, agreement, differences, label, lowest_removals, summary
 from avss.report.markdown import runs_of
+from avss.report.pages import DEFINED
 from avss.report.snapshot import Results
 from avss.report.table1 import PRINTED, printed_table
 from avss.runs.profile import load_profile
 
 BENCH = "bench"
-PROFILES = ROOT / "profiles"
 OVER_SEEDS = "lowest and highest seed"
 # Of each quantity: its column in a summary, those of its interval, and how it is written.
 QUANTITIES = {
@@ -117,7 +116,7 @@ def _check_names(results: Results, profile: str, row: str, method: str) -> None:
 @cache
 def _names(results: Results) -> tuple[list[str], list[str], list[str]]:
     """All profiles, rows and methods that are defined or stored."""
-    rows = {(path.stem, row.id) for path in PROFILES.glob("*.yaml") for row in load_profile(path).rows}
+    rows = {(path.stem, row.id) for path in DEFINED.glob("*.yaml") for row in load_profile(path).rows}
     stored = results.observations
     rows |= set(zip(stored["profile"], stored["row"], strict=True))
     rows |= {(PRINTED, line) for line in printed_table().get("id", [])}

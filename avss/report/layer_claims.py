@@ -14,6 +14,7 @@ from avss.errors import InputError, look_up
 from avss.metrics import metric_named
 from avss.report.audit import CLAIMS, verdict
 from avss.report.cases import FAILS, HOLDS, OPEN, Case, above, spelled
+from avss.report.comparisons import TOO_WEAK
 from avss.report.cornerstones import Stored, top_share
 from avss.report.markdown import NOT_MEASURED, Text, markdown, runs_of
 from avss.strict_yaml import read_yaml
@@ -97,7 +98,7 @@ def layer_findings(results: list[Stored], path: Path = CLAIMS) -> list[Finding]:
 def _case(check: Check, result: Stored, parameters: dict) -> Case:
     name = f"{result.name}, {result.facts['model']}"
     if check.removals and result.weak:
-        return Case(name, (), OPEN, "too weak to judge: the whole model is at chance")
+        return Case(name, (), TOO_WEAK, "the whole model is at chance")
     return Case(name, (), *check.outcome(result, **parameters))
 
 

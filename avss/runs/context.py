@@ -21,6 +21,8 @@ from avss.runs.profile import Row
 from avss.runs.provenance import provenance
 from avss.store import key_of, layers_text
 from avss.tasks.catalogue import Task, task_named
+from avss.tasks.prompts import PLAIN, Prompting
+from avss.tasks.shots import prompting_for
 
 # Raised by one whenever the same inputs would give another number; it is part of every key.
 PROTOCOL = 2
@@ -49,7 +51,8 @@ class Context:
     """All that the cells of a row share: its model, its data, and the digests that pin both.
 
     evaluation: the documents that every set of removed layers is evaluated on. calibration: the documents that each
-    seed draws its sample from. column: their text column. evaluated_on, calibrated_on: fingerprints of both.
+    seed draws its sample from. column: their text column. prompting: how evaluated questions are put to the model.
+    evaluated_on, calibrated_on: fingerprints of both.
     """
 
     row: Row
@@ -59,6 +62,7 @@ class Context:
     evaluation: Dataset
     calibration: Dataset
     column: str
+    prompting: Prompting
     evaluated_on: str
     calibrated_on: str
     batches: BatchSizes
@@ -76,6 +80,8 @@ class Context:
     def pinned(self) -> str:
         """The digest of all that decides the score of a set of removed layers."""
         row = self.row
+        # Rows without shots keep the keys that they had before there were any.
+        asked = {} if self.prompting == PLAIN else {"prompt": row.prompt, "solved": self.prompting.solved}
         return key_of(
             protocol=PROTOCOL,
             data=self.evaluated_on,
@@ -83,6 +89,7 @@ class Context:
             dtype=row.dtype,
             context=row.context,
             task=row.task,
+            **asked,
         )
 
     def key(self, cell: Cell) -> str:
@@ -103,7 +110,7 @@ def loaded(row: Row, coalitions: Path | None) -> Context:
     preflight.require(row)
     task = task_named(row.task)
     evaluation, column = usable_data(row, "evaluation")
-    calibration, _ = usable_data(row, "calibration")
+    calibration, calibration_column = usable_data(row, "calibration")
     evaluation = sample(evaluation, row.documents, seed=0)
     model, tokenizer = load_model(
         row.checkpoint,
@@ -113,6 +120,11 @@ def loaded(row: Row, coalitions: Path | None) -> Context:
         attn_implementation=row.attn_implementation,
     )
     selection.count_of(row.remove, len(blocks_of(model)))
+    prompting = PLAIN
+    if task.prompted:
+        avoid = task.questions(evaluation, column) if row.shots else ()
+        pool = (calibration, calibration_column)
+        prompting = prompting_for(task, model, tokenizer, row.shots, row.prompt, pool, avoid)
     return Context(
         row,
         task,
@@ -121,6 +133,7 @@ def loaded(row: Row, coalitions: Path | None) -> Context:
         evaluation,
         calibration,
         column,
+        prompting,
         fingerprint(evaluation, [column, *task.extra]),
         fingerprint(calibration, [column, *task.extra]),
         BatchSizes(row.id, row.batch_size),

@@ -6,6 +6,7 @@ The only module that joins methods and tasks. Rows come from `avss.runs.profile`
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,7 @@ class _Evaluation:
             context.column,
             context=context.row.context or context.task.context,
             batch_size=batch_size,
+            **({"prompting": context.prompting} if context.task.prompted else {}),
             **more,
         )
 
@@ -237,7 +239,9 @@ def _text(context: Context, reading: str, seed: int) -> Callable[[int], list[dic
     """The calibration sample of this seed, in batches of any size."""
     drawn = sample(context.calibration, context.row.samples, seed)
     tokens = context_of(context.model, context.tokenizer, context.row.context or context.task.context)
-    examples = context.task.examples(context.model, context.tokenizer, drawn, context.column, tokens)
+    # Without solved examples: they would be the same tokens in every document, and most of what is scored.
+    asked = {"prompting": replace(context.prompting, solved=())} if context.task.prompted else {}
+    examples = context.task.examples(context.model, context.tokenizer, drawn, context.column, tokens, **asked)
     length = tokens if reading != "none" and Reading.parse(reading).padding == "included" else None
     # The longest first: where they do not fit into memory, the first batch shows it.
     return lambda size: batched(examples, padding_id(context.tokenizer), size, length)[::-1]

@@ -22,7 +22,7 @@ from avss.methods.catalogue import METHODS
 from avss.printed import lines_of_table_1
 from avss.reading import Reading
 from avss.strict_yaml import read_yaml
-from avss.tasks.catalogue import TASKS
+from avss.tasks.catalogue import PROMPTS, TASKS
 
 # The paper's Table 1. A row may stand for one of its lines.
 # The names that model families give their number of blocks.
@@ -105,9 +105,10 @@ class Row:
     of them. model, dataset, title: names for readers (default: from the checkpoint and the data). stands_for: the line
     of the paper's Table 1 that this row is compared with (None: no line). calibration, evaluation: splits (None: the
     usual ones). documents: evaluation documents, the same for all methods and seeds (None: all). samples: calibration
-    documents a seed. context: tokens a document (None: the task's). seeds: 0 to seeds - 1. selections: by method, rules
-    of `avss.selection` in addition to `lowest`, which every method has. batch_size: documents at a time; it is halved
-    when memory runs out.
+    documents a seed. context: tokens a document (None: the task's). shots: solved examples of the calibration split
+    before each evaluated question. prompt: `chat` puts all questions through the tokenizer's chat template, also those
+    of calibration. seeds: 0 to seeds - 1. selections: by method, rules of `avss.selection` in addition to `lowest`,
+    which every method has. batch_size: documents at a time; it is halved when memory runs out.
 
     For the hub: revision, data_revision: commits (None: the newest; the results name it). data_config, where: as in
     `avss.data.load_data`. device_map, attn_implementation: as in `avss.models.load_model`. alternative: for a model
@@ -146,6 +147,8 @@ class Row:
     samples: Count = 512
     documents: Count | None = None
     context: Annotated[int, Field(ge=2, description="a whole number of tokens from 2")] | None = None
+    shots: Annotated[int, Field(ge=0, description="a whole number of solved examples from 0")] = 0
+    prompt: Annotated[Literal[PROMPTS], Field(description=f"one of {', '.join(PROMPTS)}")] = PROMPTS[0]
     batch_size: Count = 32
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], Field(description="one of float32, bfloat16, float16")
@@ -187,6 +190,7 @@ class Row:
         others = set(self.selections) - set(self.methods)
         if others:
             raise InputError(f"selections has {min(others)!r}, which is none of its methods; give methods of the row")
+        TASKS[self.task].check_prompting(self.shots, self.prompt)
         blocks = blocks_of_checkpoint(self)
         if blocks is not None:
             _removable(self.remove, blocks)

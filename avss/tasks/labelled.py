@@ -9,6 +9,7 @@ from avss.architectures import unwrapped
 from avss.data import batched, context_of, labelled_by, load_data, padding_id, sample, usable_rows
 from avss.errors import InputError
 from avss.tasks.catalogue import Task, task_named
+from avss.tasks.shots import pool_of, prompting_for, without_solved
 
 
 def task_batches(
@@ -24,6 +25,9 @@ def task_batches(
     batch_size: int = 32,
     seed: int = 0,
     fill: bool = False,
+    shots: int = 0,
+    prompt: str = "plain",
+    shots_from: Dataset | str | None = None,
     label_column: str | None = None,
     label_words: Sequence[str] | None = None,
 ) -> list[dict[str, Tensor]]:
@@ -32,15 +36,22 @@ def task_batches(
     data: a `datasets.Dataset`, or a name as `avss.load_data` takes it, with its split (None: the usual one for
     calibration). column: the text column, by default the usual one of the task. samples: documents drawn by `seed`
     (None: all). context: tokens a document may have (None: the task's). fill pads every batch to `context`, for
-    readings in which padding counts. label_column, label_words: as in `avss.evaluate`.
+    readings in which padding counts. shots, prompt, shots_from: as in `avss.evaluate`; a Dataset is a calibration split
+    itself. The solved examples are no documents. label_column, label_words: as in `avss.evaluate`.
 
     Each batch has `input_ids` and `attention_mask`, (B, T) int64, and `labels`, (B,) classes or (B, T) token ids with
     -100 where nothing is scored. The shortest documents come first. Raises `InputError` for an unknown task, unusable
     data, a model that cannot do the task, and where no document has a label.
     """
     model, chosen = unwrapped(model), task_named(task)
+    chosen.check_prompting(shots, prompt)
     options = label_options(chosen, label_column, label_words)
-    dataset, column, _ = rows_for(chosen.columns, data, split, column, samples, seed, "calibration", label_column)
+    dataset, column, _ = rows_for(chosen.columns, data, split, column, None, seed, "calibration", label_column)
+    if chosen.prompted:
+        pool = (dataset, column) if shots_from is None else pool_of(chosen, data, column, shots_from, label_column)
+        options["prompting"] = prompting_for(chosen, model, tokenizer, shots, prompt, pool, **options)
+        dataset = without_solved(chosen, dataset, column, options["prompting"])
+    dataset = sample(dataset, samples, seed)
     context = context_of(model, tokenizer, chosen.context if context is None else context)
     examples = chosen.examples(model, tokenizer, dataset, column, context, **options)
     return batched(examples, padding_id(tokenizer), batch_size, context if fill else None)

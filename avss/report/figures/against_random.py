@@ -64,7 +64,7 @@ def finding(data: pd.DataFrame) -> str:
         return "AVSS beside random removal: all models are too weak to judge"
     return (
         f"AVSS keeps less than random removal in most rows of {by_model.holds} of {by_model.judged} models "
-        f"({by_row.holds} of {by_row.judged} rows), and more in {by_row.fails} rows"
+        f"({by_row.holds} of {by_row.judged} rows; more in {by_row.fails})"
     )
 
 
