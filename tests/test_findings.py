@@ -145,8 +145,9 @@ PINS = {
         ),
         lambda: n("mean/decoders/avss/released-code/tau_depth") > 0.5,
     ],
-    # Its numbers are computed on the page; `tests/test_massive.py` tests how.
+    # Their numbers are computed on the page; `tests/test_massive.py` and `tests/test_shapley.py` test how.
     "book/executed/real-models": [lambda: True] * 3,
+    "book/executed/shapley": [lambda: True] * 3,
     "book/executed/baselines": [
         lambda: block_influence_is_better() and abs(cost("block_influence") - cost("avss")) < 0.3,
         lambda: n("count/decoders/gbis/tau_depth<=-0.9") >= 0.8 * n("count/decoders/gbis/tau_depth"),

@@ -149,6 +149,7 @@ def _facts(results: Results, row: str, line: dict) -> dict:
     return {"n": int(line["n"]), "seeds": int(line["seeds"]), "runs": runs, "observations": list(table["key"])}
 
 
+@cache
 def layer_scores(
     results: Results, row: str, profile: str, method: str, reading: str, quantity: str | None = None
 ) -> pd.DataFrame:

@@ -17,6 +17,7 @@ run may be missing; otherwise a missing run is an error. Nothing here needs torc
 """
 
 import re
+from functools import cache
 
 from avss.errors import InputError
 from avss.report.addresses import BENCH, NotMeasured, Number, of_benchmark, of_row
@@ -52,6 +53,7 @@ def told(request: str, results: Results) -> tuple[str, str, Number | None]:
     return number.text(match["form"], bool(match["interval"])), number.basis(match["form"]), number
 
 
+@cache
 def look_up_number(address: str, results: Results) -> Number:
     """The number at an address. Raises `InputError`, and `NotMeasured` where only the run is missing."""
     kind, *rest = address.split("/")

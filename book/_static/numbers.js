@@ -52,11 +52,13 @@
     if (facts.paper) rows.push(["Printed in", `the paper, ${facts.paper}`]);
     else rows.push(["Basis", facts.basis]);
     if (facts.address) rows.push(["Address", make("code", {}, facts.address)]);
-    for (const run of facts.runs ?? []) {
+    const runs = (facts.runs ?? []).map((run) => {
       const file = `${run.folder}/${run.run}`;
       const where = run.lines.length ? `, line${run.lines.length > 1 ? "s" : ""} ${run.lines.join(", ")}` : "";
-      rows.push(["Run", make("span", {}, link(`${file}.json`, run.run), " (", link(`${file}.csv`, "table"), where, ")")]);
-    }
+      return make("div", {}, link(`${file}.json`, run.run), " (", link(`${file}.csv`, "table"), where, ")");
+    });
+    if (runs.length > 3) rows.push(["Runs", make("details", {}, make("summary", {}, `${runs.length} runs`), ...runs)]);
+    else if (runs.length) rows.push([runs.length > 1 ? "Runs" : "Run", make("div", {}, ...runs)]);
     if (facts.file) rows.push(["File", link(facts.file, facts.file)]);
     return make("dl", {}, ...rows.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
   };
