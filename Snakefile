@@ -57,7 +57,11 @@ def card_of(row):
 REPORT = files("avss/**/*.py", "avss/microworld/grammars/*.toml")
 CODE = [file for file in REPORT if not file.startswith("avss/report/")]
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
-EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines", "hallucination"]
+# What the page "Explorer" shows beside the rows.
+EXPLORER = files("results/statistics/*", "results/subsets/*/*/*")
+EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines", "shapley", "hallucination"]
+# What recipes/shapley.py and bench/shapley.py have left for their page.
+LAYERS = files("results/shapley/*", "bench/results/shapley-cpu.json")
 ROW_PAGES = pages_of(ROWS)
 PAGES = {page: ROWS[row].run for page, row in ROW_PAGES.items()}
 PAGES |= {name: f"book/executed/runs/{name}.ipynb" for name in EQUATIONS}
@@ -122,8 +126,9 @@ rule equation:
     input:
         notebook="notebooks/{name}.ipynb",
         code=CODE,
-        weights=files("avss/mini/distilbert/*", "avss/mini/llama-1b/*", "avss/mini/llama-7b/*"),
+        weights=files("avss/mini/distilbert/*", "avss/mini/llama-1b/*", "avss/mini/llama-7b/*", "avss/mini/llama-8b/*"),
         results=results(),
+        layers=lambda wildcards: LAYERS if wildcards.name == "shapley" else [],
         rows=FIRST_RUN,
     output:
         "book/executed/runs/{name}.ipynb",
@@ -204,6 +209,7 @@ rule tables:
     input:
         code=REPORT,
         results=results(),
+        explorer=EXPLORER,
         table="avss/report/table1.csv",
         claims="avss/report/claims.yml",
         benchmarks=files("bench/results/*.json"),
@@ -255,6 +261,7 @@ rule book:
         "CITATION.cff",
         files("bench/results/*.json"),
         results=results(),
+        explorer=EXPLORER,
     output:
         "_build/html/index.html",
     params:

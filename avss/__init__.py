@@ -14,6 +14,7 @@ _PUBLIC = {
     "TASKS": "avss.tasks",
     "ablate": "avss.engine.ablation",
     "batches": "avss.data",
+    "check": "avss.checkup",
     "eavss": "avss.hallucination.scores",
     "evaluate": "avss.tasks",
     "load_data": "avss.data",

@@ -55,6 +55,33 @@ def architecture_of(model: nn.Module) -> Architecture:
     return ARCHITECTURES.get(family_of(model), Architecture())
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model of transformers inside of the wrappers of torch and PEFT; the model itself where there is none.
+
+    These are torch.compile, DataParallel, DistributedDataParallel and PeftModel, also one in another. An adapter stays
+    in place in its model, and acts.
+    """
+    while (inner := _inside(model)) is not None:
+        model = inner
+    return model
+
+
+def _inside(model: nn.Module) -> nn.Module | None:
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return model.module
+    if "_orig_mod" in getattr(model, "_modules", {}):
+        return model._orig_mod
+    # Named and not imported, which would take seconds.
+    if any(kind.__module__ == "peft.peft_model" and kind.__name__ == "PeftModel" for kind in type(model).__mro__):
+        return model.get_base_model()
+    return None
+
+
+def adapted(model: nn.Module) -> bool:
+    """Whether an adapter of PEFT acts inside of the model."""
+    return any(type(module).__module__.startswith("peft.") for module in model.modules())
+
+
 def family_of(model: nn.Module) -> str | None:
     """The name of the model's family, `config.model_type`; None for a model without a config."""
     return getattr(getattr(model, "config", None), "model_type", None)

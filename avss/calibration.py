@@ -8,7 +8,7 @@ from torch import Tensor
 
 from avss.data import batches, context_of, fingerprint, load_data, sample, usable_rows
 from avss.options import PLAIN_CONTEXT
-from avss.tasks.catalogue import TASKS, Task
+from avss.tasks.catalogue import TASKS, Task, columns_of
 
 
 def rows(arguments: argparse.Namespace, tasks: Iterable[Task] = TASKS.values()) -> tuple[Dataset, str]:
@@ -17,8 +17,7 @@ def rows(arguments: argparse.Namespace, tasks: Iterable[Task] = TASKS.values()) 
     tasks: whose usual columns are looked for where `--column` names none. Raises `InputError` as `avss.load_data` does.
     """
     dataset = load_data(arguments.data, arguments.split, purpose="calibration")
-    columns = tuple(dict.fromkeys(column for task in tasks for column in task.columns))
-    dataset, column = usable_rows(dataset, columns, arguments.column, f"data {arguments.data}")
+    dataset, column = usable_rows(dataset, columns_of(tasks), arguments.column, f"data {arguments.data}")
     return sample(dataset, arguments.samples, arguments.seed), column
 
 

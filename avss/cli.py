@@ -15,11 +15,10 @@ import warnings
 from pathlib import Path
 
 from avss import __version__, selection
-from avss.errors import InputError, is_panic
+from avss.errors import InputError, is_out_of_memory, is_panic
 from avss.files import expanded, write_whole
-from avss.options import PLAIN_CONTEXT, check_compensation, check_numbers, check_positive, method_options, parser
+from avss.options import PLAIN_CONTEXT, check_compensation, check_numbers, method_options, parser
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
-from avss.runs.batch_sizes import is_out_of_memory
 
 # Advice against memory errors, by the option that a command has for it.
 LESS_MEMORY = {
@@ -34,7 +33,7 @@ def _model(arguments: argparse.Namespace) -> tuple:
     """The model on the chosen device and in the chosen dtype, and its tokenizer."""
     from avss.models import load_model
 
-    where = {"device": arguments.device, "device_map": arguments.device_map}
+    where = {"device": arguments.device, "device_map": arguments.device_map, "revision": arguments.revision}
     return load_model(arguments.model, dtype=arguments.dtype, **where)
 
 
@@ -46,7 +45,7 @@ def _inputs(arguments: argparse.Namespace) -> list[str]:
 
 def _score(arguments: argparse.Namespace) -> None:
     from avss import calibration
-    from avss.data import batches, context_of
+    from avss.data import batches, context_of, labelled_by
     from avss.engine.gold import is_classifier
     from avss.methods import method_named, score
     from avss.methods.scoring import reading_for
@@ -60,13 +59,18 @@ def _score(arguments: argparse.Namespace) -> None:
     check_numbers(arguments)
     options = method_options(arguments.option, method, arguments.seed)
     dataset, column = calibration.rows(arguments, [task] if task else TASKS.values())
+    if arguments.label_column:
+        dataset = labelled_by(dataset, arguments.label_column, f"data {arguments.data}")
     model, tokenizer = _model(arguments)
     if task is None and method.reads_labels and is_classifier(model):
         task = TASKS["sentiment"]
     context = context_of(model, tokenizer, arguments.context or (task.context if task else PLAIN_CONTEXT))
     shape = {"context": context, "batch_size": arguments.batch_size, "fill": reading.padding == "included"}
+    words = arguments.label_words
     if task:
-        text = task_batches(model, tokenizer, task.name, dataset, column=column, **shape)
+        text = task_batches(model, tokenizer, task.name, dataset, column=column, label_words=words, **shape)
+    elif words:
+        raise InputError("--label-words is given without --task; give --task sentiment, which shows them")
     else:
         text = batches(dataset[column], tokenizer, **shape)
     scores = score(model, text, arguments.method, reading=reading, **options)
@@ -97,6 +101,7 @@ def _prune(arguments: argparse.Namespace) -> None:
     from avss import calibration
     from avss.architectures import blocks_of
     from avss.compensation import compensate
+    from avss.identity import COMMIT
     from avss.models import load_model, stored_dtype
     from avss.pruning import kept_layers, parameter_share, prune, save_pruned
     from avss.scores import LayerScores
@@ -108,8 +113,8 @@ def _prune(arguments: argparse.Namespace) -> None:
     else:
         removed = _by_rule(arguments.rule, scores)
     rows = calibration.rows(arguments) if arguments.compensate else None
-    dtype = arguments.dtype or stored_dtype(arguments.model)
-    model, tokenizer = load_model(arguments.model, dtype=dtype, device="cpu")
+    dtype, revision = arguments.dtype or stored_dtype(arguments.model, arguments.revision), arguments.revision
+    model, tokenizer = load_model(arguments.model, dtype=dtype, device="cpu", revision=revision)
     named = model.config.architectures
     if named and type(model).__name__ not in named:
         raise InputError(
@@ -133,6 +138,8 @@ def _prune(arguments: argparse.Namespace) -> None:
         "share_of_parameters": round(share, 6),
         "avss": __version__,
     }
+    commit = getattr(model, COMMIT, None)
+    facts |= {"commit": commit} if commit else {}
     if rows:
         kept_layers(model, removed)
         text, used = calibration.plain_text(arguments, model, tokenizer, *rows)
@@ -155,7 +162,7 @@ def _by_rule(rule: str, scores) -> list[int]:
 def _evaluate(arguments: argparse.Namespace) -> None:
     from avss.tasks import evaluate, task_named
 
-    task_named(arguments.task)
+    task_named(arguments.task).check_prompting(arguments.shots, arguments.prompt)
     if arguments.out:
         checked_output(arguments.out, arguments.force, inputs=_inputs(arguments), own=check_own_result)
     check_numbers(arguments)
@@ -163,6 +170,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
     dataset = load_data(arguments.data, arguments.split)
     usable_rows(dataset, task_named(arguments.task).columns, arguments.column, f"data {arguments.data}")
+    shots_from = load_data(arguments.data, purpose="calibration") if arguments.shots else None
     model, tokenizer = _model(arguments)
     result = evaluate(
         model,
@@ -174,6 +182,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         context=arguments.context,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
+        shots=arguments.shots,
+        prompt=arguments.prompt,
+        shots_from=shots_from,
+        label_column=arguments.label_column,
+        label_words=arguments.label_words,
     )
     result |= {"model": arguments.model, "data": arguments.data, "avss": __version__}
     if not math.isfinite(result["value"]):
@@ -203,6 +216,12 @@ def _heal(arguments: argparse.Namespace) -> None:
     heal.run(arguments, lambda: _model(arguments))
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    from avss.check_command import run
+
+    run(arguments, _inputs(arguments), _model)
+
+
 def _methods(arguments: argparse.Namespace) -> None:
     from avss.methods import METHODS
 
@@ -219,32 +238,9 @@ def _models(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    import torch
+    from avss.plan_command import run
 
-    from avss.runs import plan, preflight
-    from avss.runs.profile import load_profile
-
-    for name, number in (("--flops", arguments.flops), ("--bandwidth", arguments.bandwidth)):
-        if number is not None:
-            check_positive(name, number)
-    profile = load_profile(arguments.profile)
-    rows = [profile.row(arguments.row)] if arguments.row else profile.rows
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if arguments.flops and arguments.bandwidth:
-        found, source = plan.Rate(arguments.flops, arguments.bandwidth), "as given"
-    else:
-        measured = plan.measured(device, rows[0].dtype)
-        found = plan.Rate(arguments.flops or measured.operations, arguments.bandwidth or measured.bytes)
-        source = f"measured on {device} where not given"
-    sizes = plan.sizes(rows)
-    estimates = [plan.estimate(row, sizes[row.checkpoint], found) for row in rows]
-    for line in plan.report(profile.name, estimates):
-        print(line)
-    print(f"rate: {plan.human(found.operations, 'FLOP/s')} and {plan.human(found.bytes, 'B/s')}, {source}")
-    problems = [*preflight.problems(rows), *plan.too_large(estimates, plan.device_bytes(device))]
-    for problem in problems:
-        print(f"avss: error: {problem}", file=sys.stderr)
-    return 2 if problems else 0
+    return run(arguments)
 
 
 COMMANDS = {
@@ -252,6 +248,7 @@ COMMANDS = {
     "prune": _prune,
     "evaluate": _evaluate,
     "heal": _heal,
+    "check": _check,
     "plan": _plan,
     "methods": _methods,
     "models": _models,

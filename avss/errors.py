@@ -1,9 +1,14 @@
-"""The one error that users cause and can mend. The command line prints it as a single line and exits with 2."""
+"""The one error that users cause and can mend. The command line prints it as a single line and exits with 2.
+
+Further down: how errors of other libraries are recognised that are of no class of their own.
+"""
 
 from collections.abc import Mapping
 from typing import TypeVar
 
 Entry = TypeVar("Entry")
+# The words of torch's allocators, of the driver, and of cuBLAS.
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class InputError(ValueError):
@@ -20,3 +25,8 @@ def look_up(what: str, name: str, table: Mapping[str, Entry]) -> Entry:
 def is_panic(error: BaseException) -> bool:
     """Whether a library written in Rust, such as tokenizers, failed. Its exception is no `Exception` and unnamed."""
     return type(error).__name__ == "PanicException"
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether the error says that memory ran out, of an accelerator or of the machine; it is not of one class."""
+    return any(words in str(error) for words in OUT_OF_MEMORY)

@@ -17,6 +17,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from avss import mini
+from avss.adapters import CONFIG as ADAPTER
+from avss.adapters import base_of, is_adapter
 from avss.checkpoint import CONFIG, INDEX, SINGLE, VOCABULARIES, reason, weight_files
 from avss.errors import InputError
 from avss.files import clear_leftovers, expanded, may_be_hub_id
@@ -27,12 +29,22 @@ EMBEDDED = "mini/"
 SMALL = (".json", ".txt", ".model", ".jinja")
 
 
-def resolve(name: str) -> str:
+def resolve(name: str, revision: str | None = None) -> str:
     """The folder or GGUF file of an embedded or local model, or the hub id unchanged.
 
     Variables such as $AVSS_MODELS are expanded. Raises `InputError` for an unset variable, a folder without a config,
-    a folder with several GGUF files, a path that is no folder, and an unknown or damaged embedded model.
+    a folder with several GGUF files, a path that is no folder, an unknown or damaged embedded model, and for a
+    revision of a model that is not on the hub.
     """
+    place = _place_of(name)
+    if revision is not None and os.path.lexists(place):
+        raise InputError(
+            f"revision {revision} is given with a folder or an embedded model ({name}); leave it out, or give a hub id"
+        )
+    return place
+
+
+def _place_of(name: str) -> str:
     place = expanded(name)
     if "$" in place and not os.path.lexists(place):
         raise InputError(f"model {name}: the variable is not set; set it to the folder that holds the models")
@@ -44,6 +56,8 @@ def resolve(name: str) -> str:
     if gguf_in(path):
         return place
     if path.is_dir():
+        if is_adapter(path):
+            return place
         if not (path / CONFIG).is_file():
             kind = "is a LoRA adapter" if (path / "adapter_config.json").is_file() else f"has no {CONFIG}"
             raise InputError(f"model folder {name} {kind}; give a folder that save_pretrained made of a whole model")
@@ -108,6 +122,8 @@ def fetched(name: str, revision: str | None = None) -> Path:
     try:
         listed = HfApi().model_info(name, revision=revision).siblings or []
         files = {file.rfilename for file in listed}
+        if not files & {SINGLE, INDEX} and ADAPTER in files:
+            raise InputError(f"model {name} is a LoRA adapter; fetch it with `hf download {name}` and give the folder")
         if not files & {SINGLE, INDEX}:
             raise InputError(
                 f"model {name} has no usable safetensors weights ({SINGLE}); take a model that has, or convert it"
@@ -127,7 +143,9 @@ def config_folder(name: str, revision: str | None = None) -> Path:
 
     Raises `InputError` as `resolve` and `fetched`.
     """
-    where = Path(resolve(name))
+    where = Path(resolve(name, revision))
+    if is_adapter(where):
+        return config_folder(*base_of(name, where))
     if where.exists():
         return where
     found = try_to_load_from_cache(name, CONFIG, revision=revision)

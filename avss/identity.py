@@ -30,6 +30,7 @@ NEUTRAL = {
     "architectures",
     "dequantized_from",
     "dtype",
+    "merged_adapter",
     "output_attentions",
     "output_hidden_states",
     "return_dict",

@@ -1,14 +1,18 @@
-"""Values, intervals and paired differences from per-document outcomes.
+"""Values, intervals and leads from per-document outcomes of the seeds of a method.
 
-A perplexity above the range of float64 is infinite, without a warning. Outcomes that are not finite numbers raise
-`InputError` here, from any source.
+One rule for all pages: the mean over seeds is that of accuracy, F1 or log-perplexity, so of perplexities the geometric
+mean; every interval of a method draws documents and seeds anew. A perplexity above the range of float64 is infinite,
+without a warning. Outcomes that are not finite numbers raise `InputError` here, from any source.
 
 Percentile bootstrap, fixed seed. SciPy's would draw the documents anew for every statistic; here all statistics share
 them, and one product of matrices resamples many outcomes.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +22,8 @@ from avss.errors import InputError
 from avss.metrics import metric_named
 
 RESAMPLES = 2000
+# Up to so many layers, all their orders are tried.
+_ALL_ORDERS = 7
 
 
 def value(metric: str, numerator: ArrayLike, denominator: ArrayLike) -> float:
@@ -59,14 +65,19 @@ def _times(documents: int, seed: int) -> NDArray[np.uint16]:
 
 
 def resampled(metric: str, numerator: NDArray, denominator: NDArray, seed: int = 0) -> NDArray[np.float64]:
-    """The metric on each of RESAMPLES bootstrap resamples of the documents.
+    """The metric on each of RESAMPLES bootstrap resamples of the documents; shapes and errors as in `ratios`."""
+    return metric_named(metric).ratio(ratios(numerator, denominator, seed))
+
+
+def ratios(numerator: NDArray, denominator: NDArray, seed: int = 0) -> NDArray[np.float64]:
+    """Sum of numerators over sum of denominators on each resample: accuracy, F1, or the mean loss in nats.
 
     numerator: (n,), or (n, k) for k outcomes on the same documents; denominator: (n,) or (n, k). Returns (RESAMPLES,)
     or (RESAMPLES, k). The same n and seed draw the same documents, so differences are paired. Raises `InputError`
     for outcomes that are not finite, negative denominators, lengths that differ, no documents, and so few
     documents that a resample has no scored one.
     """
-    ratio, (numerator, denominator) = metric_named(metric).ratio, _outcomes(numerator, denominator)
+    numerator, denominator = _outcomes(numerator, denominator)
     bottom = denominator.reshape(len(denominator), -1)
     top = numerator.reshape(len(numerator), -1)
     values = []
@@ -77,7 +88,7 @@ def resampled(metric: str, numerator: NDArray, denominator: NDArray, seed: int =
             raise InputError(
                 f"of {len(top)} documents so few were scored that a resample has none; give more or longer documents"
             )
-        values.append(ratio((times @ top) / scored))
+        values.append((times @ top) / scored)
     return np.concatenate(values).reshape(RESAMPLES, *numerator.shape[1:])
 
 
@@ -125,62 +136,105 @@ def interval_of(statistic: Callable[[NDArray[np.int64]], float], documents: int,
     return bounds(values)
 
 
-def paired_difference(
-    metric: str, first: list[NDArray], second: list[NDArray], denominator: NDArray, seed: int = 0
-) -> tuple[float, float, float]:
-    """Difference of the metric, first minus second, and its 95 % paired bootstrap interval over documents.
+class Estimate(NamedTuple):
+    """A number and its 95 % interval; bounds of nan where there is none."""
 
-    first, second: one array (n,) of numerators a seed, on the same documents; the metric is averaged over the seeds.
-    The bounds are nan for a single document. Two infinite perplexities have no difference: it is nan, and so are the
-    bounds where this happens on a resample. Raises `InputError` as `resampled` does, and where no seed is given.
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+
+
+class Lead(NamedTuple):
+    """By how much one is better than the other (negative: worse), its 95 % interval, and p."""
+
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Seeds:
+    """The outcomes of one method on the same documents, one a seed.
+
+    whole: the ratio of the sums over all documents, (seeds,): accuracy, F1, or the mean loss in nats. drawn: the same
+    on each resample of the documents, (RESAMPLES, seeds), or (0, seeds) where there is a single document.
     """
-    first, second = _seeds(first, denominator), _seeds(second, denominator)
-    one, other = (np.mean([value(metric, each, denominator) for each in seeds.T]) for seeds in (first, second))
-    difference = float(_minus(one, other))
-    if len(denominator) == 1:
-        return difference, float("nan"), float("nan")
-    one, other = (resampled(metric, seeds, denominator, seed).mean(1) for seeds in (first, second))
-    return difference, *bounds(_minus(one, other))
+
+    metric: str
+    whole: NDArray[np.float64]
+    drawn: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, metric: str, numerators: list[NDArray], denominator: NDArray, seed: int = 0) -> "Seeds":
+        """From one array of numerators a seed, each (n,). denominator: (n,), or (n, seeds).
+
+        Raises `InputError` as `ratios` does, and for no seed.
+        """
+        if {len(each) for each in numerators} != {len(denominator)}:
+            raise InputError(
+                f"numerators of {len(numerators)} seeds over {sorted({len(each) for each in numerators})} documents, "
+                f"denominators over {len(denominator)}; give at least one seed, each on the same documents"
+            )
+        top, bottom = _outcomes(np.stack(numerators, 1), denominator)
+        drawn = ratios(top, bottom, seed) if len(bottom) > 1 else np.empty((0, len(numerators)))
+        return cls(metric, top.sum(0) / bottom.sum(0), drawn)
+
+    def chosen(self, places: list[int]) -> "Seeds":
+        """The outcomes at these places, which may repeat."""
+        return Seeds(self.metric, self.whole[places], self.drawn[:, places])
+
+    def mean(self) -> float:
+        """The metric, averaged over the seeds: mean of accuracy or F1, geometric mean of perplexity."""
+        return float(metric_named(self.metric).ratio(self.whole.mean()))
+
+    def estimate(self) -> Estimate:
+        """`mean` with its interval over documents and seeds; over documents where there is one seed."""
+        if not len(self.drawn):
+            return Estimate(self.mean())
+        return Estimate(self.mean(), *bounds(metric_named(self.metric).ratio(redrawn(self.drawn))))
+
+    def kept_of(self, original: "Seeds") -> Estimate:
+        """`retention` of the mean, with its interval. original: one seed, on the same documents."""
+        kept = retention(self.metric, self.mean(), original.mean())
+        return Estimate(kept, *bounds(self._shares(original))) if len(self.drawn) else Estimate(kept)
+
+    def kept_beside(self, other: "Seeds", original: "Seeds") -> Estimate:
+        """`kept_of` of this less that of the other; paired, and without an interval where `lead_over` has none."""
+        value = self.kept_of(original).value - other.kept_of(original).value
+        if not len(self.drawn) or self.drawn.shape != other.drawn.shape:
+            return Estimate(value)
+        return Estimate(value, *bounds(self._shares(original) - other._shares(original)))
+
+    def _shares(self, original: "Seeds") -> NDArray[np.float64]:
+        ratio = metric_named(self.metric).ratio
+        return retention(self.metric, ratio(redrawn(self.drawn)), ratio(original.drawn[:, 0]))
+
+    def lead_over(self, other: "Seeds") -> Lead:
+        """By how much this is better: in accuracy or F1, or in nats a token, so as the logarithm of two perplexities.
+
+        Documents and seeds are drawn anew, the same for both: seed i of one belongs to seed i of the other. p: twice
+        the smaller share of resamples on one side of 0, those at 0 on both; never below 1 / RESAMPLES. The interval,
+        which is still too narrow with few seeds, and p are nan for a single document and for numbers of seeds that
+        differ.
+        """
+        sign = 1 if metric_named(self.metric).higher_is_better else -1
+        # 0 is added so that none is -0.
+        value = float(sign * (self.whole.mean() - other.whole.mean())) + 0.0
+        if not len(self.drawn) or self.drawn.shape != other.drawn.shape:
+            return Lead(value)
+        leads = sign * redrawn(self.drawn - other.drawn) + 0.0
+        smaller = min((leads <= 0).mean(), (leads >= 0).mean())
+        return Lead(value, *bounds(leads), float(np.clip(2 * smaller, 1 / RESAMPLES, 1)))
 
 
-def _seeds(numerators: list[NDArray], denominator: NDArray) -> NDArray[np.float64]:
-    """The numerators of all seeds, (n, seeds). Raises `InputError` where none is given or they differ in length."""
-    lengths = {len(each) for each in numerators}
-    if lengths != {len(denominator)}:
-        raise InputError(
-            f"numerators of {len(numerators)} seeds over {sorted(lengths)} documents, denominators over "
-            f"{len(denominator)}; give at least one seed, each on the same documents"
-        )
-    return np.stack(numerators, 1)
+def redrawn(values: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
+    """The mean over seeds that are drawn anew, one draw a resample. values: (RESAMPLES, seeds). Returns (RESAMPLES,).
 
-
-def _minus(one, other):
-    """The difference; nan for two infinities, without a warning."""
-    with np.errstate(invalid="ignore"):
-        return np.subtract(one, other)
-
-
-def difference_over_seeds(
-    metric: str, first: list[NDArray], second: list[NDArray], denominator: NDArray, seed: int = 0
-) -> tuple[float, float, float]:
-    """The same difference where documents and seeds are both drawn anew: low, high, p.
-
-    low, high: 95 % percentile bootstrap interval; it covers the choice of seeds, and is still too narrow
-    with few seeds. p: twice the smaller share of resamples on one side of 0, those at 0 on both; never below
-    1 / RESAMPLES. All three are nan for a single document, for numbers of seeds that differ, and where two infinite
-    perplexities meet. Raises `InputError` as `paired_difference` does.
+    Equal numbers of seeds draw the same ones.
     """
-    nothing = float("nan"), float("nan"), float("nan")
-    pair = _seeds(first, denominator), _seeds(second, denominator)
-    if len(denominator) == 1 or len(second) != len(first):
-        return nothing
-    one, other = (resampled(metric, seeds, denominator, seed) for seeds in pair)
-    drawn = np.random.default_rng(seed).integers(len(first), size=one.shape)
-    differences = np.take_along_axis(_minus(one, other), drawn, axis=1).mean(1)
-    if np.isnan(differences).any():
-        return nothing
-    smaller = min((differences <= 0).mean(), (differences >= 0).mean())
-    return *bounds(differences), float(np.clip(2 * smaller, 1 / RESAMPLES, 1))
+    seeds = np.random.default_rng(seed).integers(values.shape[1], size=values.shape)
+    return np.take_along_axis(values, seeds, axis=1).mean(1)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
@@ -213,10 +267,52 @@ def kendall_tau(first: ArrayLike, second: ArrayLike) -> float:
     return float(stats.kendalltau(first, second).statistic)
 
 
+def tau_over_seeds(first: ArrayLike, second: ArrayLike) -> Estimate:
+    """Mean over the seeds of `kendall_tau`, and its 95 % interval over seeds drawn anew.
+
+    first, second: (seeds, layers), each line the scores of one seed. A seed is a calibration sample of its own, so the
+    interval covers the documents of the samples too; its bounds are nan for one seed. All are nan where a line has no
+    order. Raises `InputError` for shapes that differ.
+    """
+    taus = np.array([kendall_tau(*pair) for pair in zip(*_scores(first, second), strict=True)])
+    if np.isnan(taus).any():
+        return Estimate(np.nan)
+    ends = bounds(redrawn(np.broadcast_to(taus, (RESAMPLES, len(taus))))) if len(taus) > 1 else ()
+    return Estimate(float(taus.mean()), *ends)
+
+
+def p_of_tau(first: ArrayLike, second: ArrayLike, seed: int = 0) -> float:
+    """How often orders without relation have a mean tau over the seeds at least as far from 0 as these.
+
+    Permutes the layers, the same way for all seeds: of up to seven layers in all ways, else in RESAMPLES random ones.
+    nan where a line has no order. Shapes and errors as in `tau_over_seeds`.
+    """
+    first, second = _scores(first, second)
+    # tau-b is the correlation of the signs of all differences.
+    one, other = (np.sign(each[:, :, None] - each[:, None, :]) for each in (first, second))
+    norms = np.sqrt((one**2).sum((1, 2)) * (other**2).sum((1, 2)))
+    if not (norms > 0).all():
+        return float("nan")
+    other, layers = other / norms[:, None, None], first.shape[1]
+    everything, generator = layers <= _ALL_ORDERS, np.random.default_rng(seed)
+    orders = permutations(range(layers)) if everything else (generator.permutation(layers) for _ in range(RESAMPLES))
+    taus = np.abs([np.vdot(one[:, order][:, :, order], other) for order in map(list, orders)])
+    far = int((taus >= abs(np.vdot(one, other)) - 1e-9).sum())
+    return far / len(taus) if everything else (1 + far) / (1 + len(taus))
+
+
+def _scores(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.shape != second.shape or first.ndim != 2 or not len(first):
+        raise InputError(f"scores {first.shape} and {second.shape} cannot be compared; give the same seeds and layers")
+    return first, second
+
+
 def retention(metric: str, pruned: float | NDArray, original: float | NDArray) -> float | NDArray:
     """Share of the original performance that is left: pruned/original, or original/pruned where lower is better.
 
-    0 for an infinite perplexity after removal. nan if the original is 0, infinite or nan.
+    pruned, original: values of the metric. 0 for an infinite perplexity after removal. nan if the original is 0,
+    infinite or nan.
     """
     whole = np.where(np.isfinite(original) & (original != 0), original, np.nan)
     kept = pruned / whole if metric_named(metric).higher_is_better else whole / pruned

@@ -21,13 +21,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from avss import checkpoint, gguf_files
+from avss import adapters, checkpoint, gguf_files
 from avss.architectures import depths_of
 from avss.engine.parallel import own_device
-from avss.errors import InputError, is_panic, look_up
+from avss.errors import InputError, is_out_of_memory, is_panic, look_up
 from avss.hub import at_hand, config_folder, fetched, on_hub, resolve
 from avss.identity import COMMIT, identity_of, revision_of, weights_digest
-from avss.runs.batch_sizes import is_out_of_memory
 
 __all__ = [
     "ATTENTION",
@@ -48,6 +47,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 OWN_DTYPE = "auto"
 AUTO_CLASSES = {"ForSequenceClassification": AutoModelForSequenceClassification, "ForCausalLM": AutoModelForCausalLM}
 AUTO_CLASSES["LMHeadModel"] = AutoModelForCausalLM
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
 # How attention may be computed; the last needs a package of its own.
 ATTENTION = ("eager", "sdpa", "flash_attention_2")
 # How accelerate may spread a model over the devices there are.
@@ -65,11 +65,12 @@ def load_model(
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     """The model in evaluation mode and its tokenizer.
 
-    name: hub id, folder, embedded (`mini/distilbert`), or a GGUF file or a folder with one, which is dequantised
-    (`avss.gguf_files`). The class is the one that the checkpoint's config names. dtype: float32, bfloat16, float16, or
-    `auto` for the one that most of the checkpoint's weights have (of a GGUF file: float32). device: a torch device, by
-    default a GPU where there is one. device_map: in place of a device, how accelerate spreads the blocks,
-    one of `DEVICE_MAPS`. attn_implementation: one of `ATTENTION` (None: the class's own choice).
+    name: hub id, folder, embedded (`mini/distilbert`), a GGUF file or a folder with one, which is dequantised
+    (`avss.gguf_files`), or a folder with an adapter of PEFT, which is merged into its base (`avss.adapters`). The class
+    is the one that the checkpoint's config names. dtype: float32, bfloat16, float16, or `auto` for the one that most of
+    the checkpoint's weights have (of a GGUF file: float32). device: a torch device, by default a GPU where there is
+    one. revision: a commit, branch or tag of a hub id. device_map: in place of a device, how accelerate spreads the
+    blocks, one of `DEVICE_MAPS`. attn_implementation: one of `ATTENTION` (None: the class's own choice).
 
     The network is used only for a hub model that the cache does not hold whole. Raises `InputError` where the model
     cannot be had: no such model or device, no safetensors, gated without a token, no network, a missing package;
@@ -91,21 +92,30 @@ def load_model(
         raise InputError(
             f"device {device} cannot be used ({checkpoint.reason(error)}); give another, such as cpu"
         ) from error
-    where, commit = Path(resolve(name)), None
+    where, commit, adapter, source = Path(resolve(name, revision)), None, None, name
+    if adapters.is_adapter(where):
+        adapter = where
+        source, revision, where = _base(name, adapter)
     file = gguf_files.gguf_in(where)
     if not where.exists():
-        where = fetched(name, revision)
+        where = fetched(source, revision)
         commit = where.name
     stated = {"device_map": device_map, "attn_implementation": attn_implementation}
     stated = {option: value for option, value in stated.items() if value is not None}
     if file:
         with _blaming(name):
-            model, loading, tokenizer = gguf_files.read(name, file, torch_dtype, stated)
-            _check_vocabulary(name, model, tokenizer)
+            model, loading, tokenizer = gguf_files.read(source, file, torch_dtype, stated)
+            _check_vocabulary(source, model, tokenizer)
     else:
-        model, loading, tokenizer = _read(name, where, torch_dtype, stated)
-    checkpoint.check_keys(name, model, loading)
-    if commit:
+        model, loading, tokenizer = _read(source, where, torch_dtype, stated)
+    checkpoint.check_keys(source, model, loading)
+    if adapter:
+        with _blaming(name):
+            model = adapters.merged(name, adapter, source, commit, model)
+            if any((adapter / vocabulary).is_file() for vocabulary in checkpoint.VOCABULARIES):
+                tokenizer = AutoTokenizer.from_pretrained(adapter, config=model.config, **LOCAL)
+                _check_vocabulary(name, model, tokenizer)
+    elif commit:
         setattr(model, COMMIT, commit)
     offloaded = [parameter for parameter in model.parameters() if parameter.is_meta]
     if offloaded:
@@ -120,21 +130,29 @@ def load_model(
     return model, tokenizer
 
 
+def _base(name: str, adapter: Path) -> tuple[str, str | None, Path]:
+    """The base model of an adapter: its name, its revision and, where it is at hand, its folder."""
+    base, revision = adapters.base_of(name, adapter)
+    try:
+        return base, revision, Path(resolve(base, revision))
+    except InputError as error:
+        raise adapters.missing_base(name, base, error) from error
+
+
 def _read(
     name: str, where: Path, dtype: torch.dtype | None, stated: dict
 ) -> tuple[nn.Module, dict, PreTrainedTokenizerBase]:
     """The model of a folder in a dtype (None: that of its weights), the report on its keys, and its tokenizer."""
     found = checkpoint.read(name, where)
-    local = {"local_files_only": True, "trust_remote_code": False}
     with _blaming(name):
-        config = AutoConfig.from_pretrained(where, **local)
+        config = AutoConfig.from_pretrained(where, **LOCAL)
         for field, depth in depths_of(config).items():
             # A config that leaves the depth out gets that of its class.
             if field in vars(config):
                 checkpoint.check_depth(name, found, field, depth)
         hollow = _on_meta(config)
         checkpoint.check_size(name, found, hollow)
-        tokenizer = AutoTokenizer.from_pretrained(where, **local)
+        tokenizer = AutoTokenizer.from_pretrained(where, **LOCAL)
         _check_vocabulary(name, hollow, tokenizer)
         model, loading = _class_of(config).from_pretrained(
             where,
@@ -145,7 +163,7 @@ def _read(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             **stated,
-            **local,
+            **LOCAL,
         )
     return model, loading, tokenizer
 
@@ -210,15 +228,17 @@ def _check_vocabulary(name: str, model: nn.Module, tokenizer: PreTrainedTokenize
         )
 
 
-def stored_dtype(name: str) -> str:
+def stored_dtype(name: str, revision: str | None = None) -> str:
     """The dtype of a checkpoint's floating-point weights, a key of `DTYPES`; float32 for several and for GGUF.
 
     Raises `InputError` as `load_model` for files that cannot be read, and for weights of no such dtype.
     """
-    where = Path(resolve(name))
+    where = Path(resolve(name, revision))
+    if adapters.is_adapter(where):
+        name, revision, where = _base(name, where)
     if gguf_files.gguf_in(where):
         return "float32"
-    found = set(checkpoint.read(name, where if where.is_dir() else fetched(name)).dtypes.values())
+    found = set(checkpoint.read(name, where if where.is_dir() else fetched(name, revision)).dtypes.values())
     names = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
     other = {dtype for dtype in found - set(names) if dtype.startswith("F")}
     if other:

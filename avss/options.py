@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from avss import __version__
 from avss.errors import InputError
 from avss.methods.catalogue import Method
-from avss.tasks.catalogue import TASKS
+from avss.tasks.catalogue import PROMPTS, TASKS
 
 # Tokens a document where no task shows it.
 PLAIN_CONTEXT = 128
@@ -40,8 +40,11 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     def with_model(added: argparse.ArgumentParser, device: bool = True) -> None:
         added.add_argument("model", metavar="MODEL", help="hub id, folder, or embedded name such as mini/distilbert")
         usual = "float32" if device else "the checkpoint's own"
+        added.add_argument("--revision", help="commit, branch or tag of a model of the hub (default: the newest)")
         added.add_argument(
-            "--dtype", default="float32" if device else None, help=f"float32, bfloat16 or float16 (default: {usual})"
+            "--dtype",
+            default="float32" if device else None,
+            help=f"float32, bfloat16, float16, or auto for the checkpoint's own (default: {usual})",
         )
         if device:
             where = added.add_mutually_exclusive_group()
@@ -51,9 +54,18 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     def with_data(added: argparse.ArgumentParser, required: bool = True) -> None:
         added.add_argument("--data", required=required, help=f"{anything} such as microworld/reviews")
         added.add_argument("--split", help="default: the usual one for the purpose")
-        added.add_argument("--column", help="the column that holds the text (default: the usual names)")
+        added.add_argument("--column", help="the column, or column.field, that holds the text (default: usual names)")
         added.add_argument("--seed", type=int, default=0, help="draws the documents (default: %(default)s)")
         added.add_argument("--batch-size", type=int, default=32, help="documents or windows at a time")
+
+    def with_labels(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--label-column", help="the column, or column.field, that holds the labels (default: label)")
+        added.add_argument(
+            "--label-words",
+            type=lambda text: text.split(","),
+            metavar="WORDS",
+            help="what a causal model says for each class, in order, such as no,yes (default: negative,positive)",
+        )
 
     def with_output(added: argparse.ArgumentParser, required: bool, what: str) -> None:
         added.add_argument("--out", required=required, help=what)
@@ -82,6 +94,7 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     scoring.add_argument(
         "--context", type=int, help=f"tokens a document (default: the task's; without a task {PLAIN_CONTEXT})"
     )
+    with_labels(scoring)
     with_output(scoring, True, "CSV file of scores")
 
     pruning = command("prune", "Remove the lowest-scoring layers and save a plain checkpoint.")
@@ -107,6 +120,13 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     evaluating.add_argument("--task", required=True, help=tasks)
     evaluating.add_argument("--samples", type=int, help="documents (default: all)")
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
+    evaluating.add_argument(
+        "--shots", type=int, default=0, help="solved examples of the calibration split before each question"
+    )
+    evaluating.add_argument(
+        "--prompt", default=PROMPTS[0], help="plain, or chat for the tokenizer's chat template (default: %(default)s)"
+    )
+    with_labels(evaluating)
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")
 
     healing = command("heal", "Train adapters in the layers most prone to hallucination (EAVSS; contrastive; ours).")
@@ -128,6 +148,23 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     healing.add_argument("--batch-size", type=int, default=16, help="answers at a time in evaluation")
     healing.add_argument("--seed", type=int, default=0, help="draws questions and adapters (default: %(default)s)")
     healing.add_argument("--out", required=True, help="folder of the adapters, which plain peft loads")
+
+    checking = command("check", "Say which score to prune this model by, and why.")
+    with_model(checking)
+    with_data(checking)
+    share = checking.add_mutually_exclusive_group()
+    share.add_argument("--layers", type=int, help="how many layers would be removed")
+    share.add_argument("--fraction", type=float, default=0.25, help="share of layers (default: %(default)s)")
+    checking.add_argument(
+        "--leave-one-out", action="store_true", help="also measure the loss without each layer, which takes far longer"
+    )
+    checking.add_argument("--task", help=f"show documents as this task does, with its labels: {tasks}")
+    checking.add_argument("--samples", type=int, default=CALIBRATING, help="documents (default: %(default)s)")
+    checking.add_argument(
+        "--context", type=int, help=f"tokens a document (default: the task's; without a task {PLAIN_CONTEXT})"
+    )
+    with_labels(checking)
+    with_output(checking, False, "JSON file of the facts, which are printed in any case")
 
     planning = command("plan", "Estimate time, memory and disk of a profile, and say what it lacks.")
     planning.add_argument("--profile", default="mini", help="a name in profiles/, or a file (default: %(default)s)")

@@ -6,7 +6,7 @@ An output is never an input, and `--force` replaces only what the program itself
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from avss.errors import InputError
@@ -16,6 +16,9 @@ from avss.files import clear_leftovers, sha256, try_writing
 FACTS = "pruning.json"
 # The keys of a result of `avss evaluate`.
 RESULT = {"task", "metric", "value", "n", "low", "high", "also", "data", "protocol", "model", "avss"}
+# The keys of a result of `avss check`.
+CHECKED = {"blocks", "removed", "tau_depth", "tau_block_influence", "tau_losses", "first_token", "documents", "tokens"}
+CHECKED |= {"recommended", "reason", "model", "data", "task", "avss"}
 
 
 def checked_output(
@@ -110,11 +113,11 @@ def check_own_folder(folder: Path) -> None:
             )
 
 
-def check_own_result(path: Path) -> None:
-    """Raises `InputError` unless the file is a result of `avss evaluate`, with nothing added."""
+def check_own_result(path: Path, keys: Collection[str] = RESULT, command: str = "evaluate") -> None:
+    """Raises `InputError` unless the file is a result of this command, with nothing added."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         result = None
-    if not isinstance(result, dict) or set(result) != RESULT:
-        raise InputError(f"{path} was not written by `avss evaluate`; give another name, or remove it")
+    if not isinstance(result, dict) or set(result) != set(keys):
+        raise InputError(f"{path} was not written by `avss {command}`; give another name, or remove it")

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from avss import compensation
-from avss.architectures import architecture_of, blocks_of
+from avss.architectures import adapted, architecture_of, blocks_of, unwrapped
 from avss.errors import InputError
 from avss.files import sha256, whole_folder
 from avss.outputs import FACTS, check_own_folder, check_space, checked_output
@@ -46,14 +46,20 @@ def prune(model: nn.Module, layers: Iterable[int], *, compensate: Iterable[dict]
     compensate: calibration batches, dicts of tensors (B, T) as `avss.batches` gives. With them the hidden state behind
     each run of removed blocks gets back its size; `avss.compensation.compensate` has the formula.
 
-    Raises `InputError` for a layer out of range or named twice, for no layer or all, for a model without one list of
-    blocks, for one whose blocks scale by their index, for one that would no longer be what its config describes, and,
-    with `compensate`, as `avss.compensation.compensate` does.
+    A wrapper of torch, such as torch.compile, is returned as it was given, with the smaller model inside. Raises
+    `InputError` for a layer out of range or named twice, for no layer or all, for a model without one list of blocks,
+    for one whose blocks scale by their index, for one with an adapter that is not merged, for one that would no longer
+    be what its config describes, and, with `compensate`, as `avss.compensation.compensate` does.
     """
-    layers = list(layers)
-    changes = changes_for(model, kept_layers(model, layers))
+    layers, whole = list(layers), unwrapped(model)
+    if adapted(whole):
+        raise InputError(
+            f"an adapter acts in this {type(whole).__name__}, and would not fit the pruned one; merge it first, with "
+            f"model = model.merge_and_unload()"
+        )
+    changes = changes_for(whole, kept_layers(whole, layers))
     if compensate is not None:
-        compensation.compensate(model, layers, compensate)
+        compensation.compensate(whole, layers, compensate)
     changes.apply()
     return model
 
@@ -64,8 +70,8 @@ def skipping(model: nn.Module, layers: Iterable[int]) -> Iterator[nn.Module]:
 
     Unlike those of `prune`, `layers` may be empty. Raises `InputError` as it does.
     """
-    layers = list(layers)
-    changes = changes_for(model, kept_layers(model, layers)) if layers else Changes()
+    layers, whole = list(layers), unwrapped(model)
+    changes = changes_for(whole, kept_layers(whole, layers)) if layers else Changes()
     try:
         changes.apply()
         yield model
@@ -75,7 +81,7 @@ def skipping(model: nn.Module, layers: Iterable[int]) -> Iterator[nn.Module]:
 
 def parameter_share(model: nn.Module, layers: Iterable[int]) -> float:
     """The share of the model's parameters (tied ones counted once) that these blocks hold."""
-    blocks = blocks_of(model)
+    blocks = blocks_of(unwrapped(model))
     gone = sum(parameter.numel() for layer in layers for parameter in blocks[layer].parameters())
     return gone / sum(parameter.numel() for parameter in model.parameters())
 
@@ -88,6 +94,7 @@ def save_pruned(model: nn.Module, tokenizer, folder: str | os.PathLike, facts: d
     is not given, or it holds anything that this function did not write. Raises `OSError` where writing fails; an
     existing folder is then still there.
     """
+    model = unwrapped(model)
     folder = checked_output(folder, force, folder=True, own=check_own_folder)
     tensors = {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())}
     check_space(folder, sum(tensor.nbytes for tensor in tensors.values()))

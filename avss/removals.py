@@ -17,7 +17,7 @@ from avss.engine.passes import logits_of
 from avss.engine.trie import Walk, separable, standing_in
 from avss.errors import InputError
 from avss.pruning import kept_layers
-from avss.surgery import Changes, changes_for
+from avss.surgery import Changes, blueprint, changes_for
 
 # Each quantity of a batch as a list of numbers.
 Numbers = list[list[float]]
@@ -88,7 +88,10 @@ def removing(
     takes them. Besides the hidden state that a batch has anyway, at most log2(sets) of them wait. On exit the model is
     as it was, also after an error. Raises `InputError` for a set that `skipping` refuses.
     """
-    changes = [changes_for(model, kept_layers(model, layers)) if len(layers) else Changes() for layers in removed]
+    whole = blueprint(model) if any(map(len, removed)) else None
+    changes = [
+        changes_for(model, kept_layers(model, layers), whole) if len(layers) else Changes() for layers in removed
+    ]
     kept = Cache(cache, model, key)
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))

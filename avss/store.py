@@ -21,53 +21,43 @@ from avss.errors import InputError
 from avss.files import write_whole
 from avss.records import gzipped, read_json, read_table, sha256_of, table_text
 
-OBSERVATIONS = (
-    "key",
-    "run",
-    "profile",
-    "row",
-    "task",
-    "dataset",
-    "data",
-    "data_fingerprint",
-    "model",
-    "revision",
-    "method",
-    "reading",
-    "selection",
-    "removed",
-    "coalition",
-    "layers",
-    "share_of_layers",
-    "share_of_parameters",
-    "seed",
-    "samples",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "original",
-    "n",
-    "seconds",
-    "peak_memory_mb",
-    "status",
-)
-NUMBERS = (
-    "layers",
-    "share_of_layers",
-    "share_of_parameters",
-    "seed",
-    "samples",
-    "value",
-    "low",
-    "high",
-    "original",
-    "n",
-    "seconds",
-    "peak_memory_mb",
-)
+_COLUMNS = {
+    "key": str,
+    "run": str,
+    "profile": str,
+    "row": str,
+    "task": str,
+    "dataset": str,
+    "data": str,
+    "data_fingerprint": str,
+    "model": str,
+    "revision": str,
+    "method": str,
+    "reading": str,
+    "selection": str,
+    "removed": str,
+    "coalition": str,
+    "layers": float,
+    "share_of_layers": float,
+    "share_of_parameters": float,
+    "seed": float,
+    "samples": float,
+    "metric": str,
+    "value": float,
+    "low": float,
+    "high": float,
+    "original": float,
+    "n": float,
+    "seconds": float,
+    "peak_memory_mb": float,
+    "status": str,
+}
+OBSERVATIONS = tuple(_COLUMNS)
+NUMBERS = tuple(name for name, kind in _COLUMNS.items() if kind is float)
 LAYERS = ("run", "row", "method", "reading", "seed", "layer", "quantity", "value")
 OUTCOMES = ("coalition", "document", "numerator", "denominator")
+# Begins the selection of a point of a curve, `curve:lowest(3)`.
+CURVE = "curve:"
 # In the provenance: for each table of the run, by its ending, the SHA-256 of its content and of the content before.
 DIGESTS = "sha256_of_tables"
 

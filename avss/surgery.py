@@ -54,15 +54,21 @@ def _value(thing: object, name: str):
     return thing.to_dict()[name] if name == OVERRIDES else getattr(thing, name)
 
 
-def changes_for(model: nn.Module, keep: list[int]) -> Changes:
+def blueprint(model: nn.Module) -> nn.Module:
+    """A model of the same class and config on the meta device, without weights."""
+    return _built(model, {})
+
+
+def changes_for(model: nn.Module, keep: list[int], whole: nn.Module | None = None) -> Changes:
     """All that must change so that only these blocks, in this order, are left; nothing is changed yet.
 
+    whole: the `blueprint` of the model, for callers that want the changes for many sets of blocks.
     Raises `InputError` for a family whose config cannot describe the blocks that stay, and for weights outside of the
     blocks whose size follows the depth.
     """
     place = place_of(model)
     depth, configs = len(place.blocks), _configs(model)
-    whole, reason = _built(model, {}), ""
+    whole, reason = whole or blueprint(model), ""
     for with_counts in (False, True):
         edits = {id(config): _edits(config, depth, keep, with_counts) for config in configs}
         try:

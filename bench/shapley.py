@@ -1,8 +1,9 @@
 """How near estimates of layer Shapley values come to a long run of permutations, and what they cost.
 
-    python bench/shapley.py --model mini/llama-8b --data microworld/posts --batches 16 --batch 2 --context 32
+    python bench/shapley.py --permutations 8500 --context 16 --seeds 2 --out bench/results/shapley-cpu.json
 
-The reference has another seed, so its chance is not that of the estimates. It runs on the same documents.
+The reference has another seed, so its chance is not that of the estimates. It runs on the same documents. Its own
+standard error stands in the first row: it falls with the root of the number of permutations.
 """
 
 import argparse
@@ -17,7 +18,8 @@ from avss.architectures import blocks_of
 from avss.files import write_whole
 from avss.runs.provenance import now, provenance
 
-ESTIMATORS = ("permutation", "kernel", "window")
+# The estimators by chance; the window estimator has one value at one cost.
+SAMPLERS = ("permutation", "kernel")
 
 
 def relative(errors, values) -> float:
@@ -36,15 +38,16 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=16)
     parser.add_argument("--batch", type=int, default=2, help="documents a batch")
     parser.add_argument("--context", type=int, default=32)
-    parser.add_argument("--budget", type=float, default=200, help="forward passes a document")
+    parser.add_argument("--budgets", type=float, nargs="+", default=[50, 100, 200], help="forward passes a document")
     parser.add_argument("--permutations", type=int, default=20000, help="of the reference, over all batches together")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    facts = provenance(arguments.device, arguments.dtype) | {"created": now()}
     model, tokenizer = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype)
     rows = load_data(arguments.data).select(range(arguments.batches * arguments.batch))
     text = batches(rows[arguments.column], tokenizer, context=arguments.context, batch_size=arguments.batch)
-    text, blocks = list(text), len(blocks_of(model))
+    text, blocks, seeds = list(text), len(blocks_of(model)), range(arguments.seeds)
 
     def timed(estimator: str, budget: float, seed: int) -> tuple:
         started = time.perf_counter()
@@ -57,27 +60,35 @@ def main() -> None:
     long = arguments.permutations / len(text) * width * (blocks + 3) / 4
     reference, seconds = timed("permutation", long, arguments.seeds)
     own = relative(reference.table["standard_error"], reference.values)
-    results = [{"estimator": "reference", "relative_standard_error": own, "seconds": round(seconds, 1)}]
+    spent = reference.block_forwards / blocks / len(text)
+    results = [
+        {
+            "estimator": "reference",
+            "permutations": arguments.permutations,
+            "forwards_a_document": round(spent, 1),
+            "relative_standard_error": own,
+            "seconds": round(seconds, 1),
+        }
+    ]
     print(json.dumps(results[0]), flush=True)
-    for estimator in ESTIMATORS:
-        for seed in range(1 if estimator == "window" else arguments.seeds):
-            found, seconds = timed(estimator, arguments.budget, seed)
-            results.append(
-                {
-                    "estimator": estimator,
-                    "seed": seed,
-                    "forwards_a_document": round(found.block_forwards / blocks / len(text), 1),
-                    "relative_error": relative(found.values - reference.values, reference.values),
-                    "relative_standard_error": None
-                    if estimator == "window"
-                    else relative(found.table["standard_error"], found.values),
-                    "seconds": round(seconds, 1),
-                }
-            )
-            print(json.dumps(results[-1]), flush=True)
+    sampled = [(name, budget, seed) for budget in arguments.budgets for name in SAMPLERS for seed in seeds]
+    for estimator, budget, seed in [*sampled, ("window", 1, 0)]:
+        found, seconds = timed(estimator, budget, seed)
+        chance = estimator in SAMPLERS
+        results.append(
+            {
+                "estimator": estimator,
+                "budget": budget if chance else None,
+                "seed": seed,
+                "forwards_a_document": round(found.block_forwards / blocks / len(text), 1),
+                "relative_error": relative(found.values - reference.values, reference.values),
+                "relative_standard_error": relative(found.table["standard_error"], found.values) if chance else None,
+                "seconds": round(seconds, 1),
+            }
+        )
+        print(json.dumps(results[-1]), flush=True)
     if arguments.out:
         setting = {name: value for name, value in vars(arguments).items() if name != "out"}
-        facts = provenance(arguments.device, arguments.dtype) | {"created": now()}
         write_whole(
             arguments.out, json.dumps({"setting": setting, "rows": results, "provenance": facts}, indent=1) + "\n"
         )

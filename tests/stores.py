@@ -4,6 +4,7 @@ import numpy as np
 
 from avss import intervals
 from avss.report import comparisons
+from avss.report.table1 import printed_table
 from avss.store import Store
 
 DOCUMENTS, SEEDS, BLOCKS = 40, 3, 6
@@ -57,10 +58,13 @@ def fill(
     """One run of a row in which every number is known; every method scores the blocks by depth, `last` against it.
 
     fails: methods and seeds that fail. asked: keys that the configuration asks for (None: those of this run).
-    values: by removed layers, values to store in place of the true ones. Returns the keys of this run.
+    values: by removed layers, values to store in place of the true ones. stands_for: a line of Table 1 (None: that of
+    this id, if there is one). Returns the keys of this run.
     """
     keys = keys_of(removed, row, profile, revision)
-    configuration = {"dataset": dataset, "model": model} | ({"stands_for": stands_for} if stands_for else {})
+    if stands_for is None and row in set(printed_table()["id"]):
+        stands_for = row
+    configuration = {"id": row, "dataset": dataset, "model": model, "stands_for": stands_for}
     facts = {"configuration": configuration, "hardware": {"processor": "slate"}, "protocol": "counting"}
     facts["asked"] = keys if asked is None else asked
     run = store.start(profile, row, created, facts)

@@ -26,7 +26,7 @@ REGISTER = yaml.safe_load((ROOT / "book/figures.yml").read_text())
 CONFIGURATION = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book/_ext")!r})
-extensions = ["myst_nb", "sphinx_design", "prose_numbers", "result_figure"]
+extensions = ["myst_nb", "sphinx_design", "citing", "prose_numbers", "result_figure", "stored_runs"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 nb_execution_mode = "off"
 html_theme = "basic"
@@ -37,6 +37,18 @@ INDEX = f"""# Good
 It keeps {{number}}`mini/{FIRST_ROW}/avss/retention .1%`, GBIS {{number}}`mini/{FIRST_ROW}/gbis/value or not measured`,
 the paper says {{paper}}`0.95 <Section 4.1>`. Here $\\epsilon = 0.01$, `epsilon=1e-5`, version 1.2.3 of Llama-3.2 under
 Python 3.12, Section 4.1, arXiv:2411.02117, [a link to 2.5](https://example.org), 95 % and 1,000.
+
+:::{{measured}} mini/{FIRST_ROW}/avss/retention count/all/avss/retention
+It keeps {{number}}`mini/{FIRST_ROW}/avss/retention .2f` here.
+:::
+
+:::{{not-measured}} mini/{FIRST_ROW}/avss/retention
+Nobody looked.
+:::
+
+:::{{not-measured}} mini/{FIRST_ROW}/gbis/value
+GBIS was left out.
+:::
 
 | a | b |
 | --- | --- |
@@ -52,8 +64,10 @@ Whether it is within 0.001 of it.
 ```{{toctree}}
 notebook
 gallery
+runs
 ```
 """
+RUNS = "# Runs\n\n```{stored-runs}\n```\n\n```{book-citation}\n```\n\n```{clone}\n```\n"
 FIGURE = ":::{result-figure} retention\n:alt: Bars.\nThe caption, Eq. 1.\n:::"
 GALLERY = "# Gallery\n\n```{figure-gallery} row\n```\n\n```{figure-gallery} book\n```\n"
 BAD = """# Bad, 0.1
@@ -160,8 +174,8 @@ def good(tmp_path_factory) -> Built:
     """Under version control, in a repository whose address is known."""
     folder = tmp_path_factory.mktemp("books") / "good"
     table = {"text/markdown": "| a |\n| --- |\n| 0.125 |\n", "text/plain": "0.125"}
-    pages = {"index.md": INDEX, "gallery.md": GALLERY, "notebook.ipynb": notebook("# Notebook", table, FIGURE)}
-    build(folder, pages)
+    pages = {"index.md": INDEX, "gallery.md": GALLERY, "runs.md": RUNS}
+    build(folder, pages | {"notebook.ipynb": notebook("# Notebook", table, FIGURE)})
     with open(folder / "CITATION.cff", "a") as file:
         file.write("repository-code: https://example.org/avss\n")
     subprocess.run(["git", "-C", str(folder), "init", "--quiet"], check=True)
@@ -183,10 +197,25 @@ def test_the_good_book_builds_without_a_warning(good):
 def test_a_number_has_its_basis_as_tooltip_and_for_screen_readers(good):
     text, basis = spoken(f"mini/{FIRST_ROW}/avss/retention .1%", Results(Store(good.folder / "results")))
     page = html.unescape(good.pages["index"])
-    assert f'<span class="told-number" title="{basis}">{text}<span class="visually-hidden"> ({basis})</span>' in page
+    told = re.search(rf'<button class="told-number" data-number="(.*?)" title="[^"]*" type="button">{text}<span', page)
+    assert f'title="{basis}" type="button">{text}<span class="visually-hidden"> ({basis})</span></button>' in page
+    facts = json.loads(told[1])
+    assert facts["address"] == f"mini/{FIRST_ROW}/avss/retention"
+    assert (facts["n"], facts["seeds"], facts["basis"]) == (40, 3, basis)
+    [run] = facts["runs"]
+    table = (good.folder / "_build/html" / run["folder"] / f"{run['run']}.csv").read_text().splitlines()
+    assert len(run["lines"]) == 3
+    assert all(",avss,paper," in table[line - 1] for line in run["lines"])
     assert f"n = 40, 3 seeds, run mini-{FIRST_ROW}" in basis
-    assert f'title="mini/{FIRST_ROW}/gbis/value: no run has measured this">not measured<' in page
-    assert 'title="as printed in Section 4.1">0.95<' in page
+    assert f'title="mini/{FIRST_ROW}/gbis/value: no run has measured this" type="button">not measured<' in page
+    assert 'title="as printed in Section 4.1" type="button">0.95<' in page
+
+
+def test_text_depends_on_what_is_measured(good):
+    page = re.sub("<[^>]+>", "", good.pages["index"])
+    assert "It keeps 0.97" in page
+    assert "Nobody looked" not in page
+    assert "GBIS was left out" in page
 
 
 def test_a_figure_comes_with_its_files_its_function_and_its_citation(good):
@@ -206,6 +235,25 @@ def test_a_figure_comes_with_its_files_its_function_and_its_citation(good):
     assert f"revision {revision}}}" in entry
     assert "{https://example.org/avss}" in entry
     assert f"mini-{FIRST_ROW}-20260101T000000Z" in entry
+
+
+def test_the_name_of_a_run_leads_to_its_files(good):
+    page, listed = html.unescape(good.pages["notebook"]), good.pages["runs"]
+    [(target, run)] = set(re.findall(r'href="runs\.html#([\w-]+)"><code[^>]*><span class="pre">([^<]+)', page))
+    assert f'id="{target}"' in listed
+    for ending in (".json", ".csv", ".layers.csv", ".outcomes.csv.gz"):
+        link = re.search(rf'href="([^"]*{re.escape(run + ending)})"', listed)[1]
+        shipped, stored = good.folder / "_build/html" / link, good.folder / link
+        assert shipped.read_bytes() == stored.read_bytes()
+
+
+def test_the_book_is_cited_as_its_citation_file_says(good):
+    page = re.sub("<[^>]+>", "", html.unescape(good.pages["runs"]))
+    facts = yaml.safe_load((good.folder / "CITATION.cff").read_text())
+    for part in (f"{{{{{facts['title']}}}}}", f"{{{facts['version']}}}", f"{{{facts['date-released']}}}"):
+        assert part in page
+    assert "git clone https://example.org/avss avss-companion" in page
+    assert f'"title": "{facts["title"]}"' in good.pages["index"]
 
 
 def test_the_gallery_has_a_card_for_every_figure_and_leads_to_the_text(good):
@@ -265,9 +313,9 @@ def test_other_builders_write_the_number_alone(good):
 def test_new_results_and_a_new_revision_renew_the_pages(good):
     assert sphinx(good.folder).read == set()
     fill(Store(good.folder / "results"), "reference")
-    assert sphinx(good.folder).read == {"index", "gallery", "notebook"}
+    assert sphinx(good.folder).read == {"index", "gallery", "notebook", "runs"}
     git_commit(good.folder)
-    assert sphinx(good.folder).read == {"index", "gallery", "notebook"}
+    assert sphinx(good.folder).read == {"index", "gallery", "notebook", "runs"}
 
 
 def test_every_figure_is_registered_and_described():

@@ -186,3 +186,95 @@ def test_search_finds_the_pages_on_sparsity(browser):
         assert {"sparsity", "glossary"} <= pages
         assert complaints == []
         assert [url for url in requests if not url.startswith("file:")] == []
+
+
+FRONT = Path("book/index.html")
+# The lowest edges of the verdict and of the drawing that is shown.
+EDGES = """() => {
+    const low = e => e.getBoundingClientRect().bottom;
+    const verdict = [...document.querySelectorAll('.caveats ~ p')].map(low);
+    const drawing = [...document.querySelectorAll('.result-figure img')].filter(i => i.offsetWidth > 0)[0];
+    return {verdict: Math.max(...verdict), drawing: low(drawing)};
+}"""
+
+
+def test_the_first_screen_holds_verdict_and_figure(browser):
+    with opened(browser, FRONT) as (page, *_):
+        page.set_viewport_size({"width": 1280, "height": 800})
+        edges = page.evaluate(EDGES)
+        assert max(edges.values()) <= 800, edges
+
+
+def test_a_number_opens_what_stands_behind_it_by_keyboard_and_can_be_cited(browser):
+    with opened(browser, FRONT) as (page, complaints, requests):
+        number = page.locator("button.told-number[data-number*='/retention']").first
+        number.focus()
+        page.keyboard.press("Enter")
+        dialog = page.locator("dialog.number-facts")
+        assert dialog.is_visible()
+        assert "run" in dialog.inner_text()
+        links = dialog.locator("a").evaluate_all("links => links.map(link => link.href)")
+        assert links
+        assert [link for link in links if not Path(unquote(urlsplit(link).path)).is_file()] == []
+        assert [fault for mode in RULES for fault in faults(page, mode)] == []
+        dialog.get_by_role("button", name="Copy as BibTeX").click()
+        assert dialog.get_by_role("status").inner_text() in ("Copied as BibTeX.", "The browser does not allow copying.")
+        page.keyboard.press("Escape")
+        assert not dialog.is_visible()
+        assert page.evaluate("document.activeElement.className") == "told-number", "the focus returns to the number"
+        assert complaints == []
+        assert [url for url in requests if not url.startswith("file:")] == []
+
+
+def test_the_name_of_a_run_leads_to_its_files(browser):
+    with opened(browser, Path("book/runs.html")) as (page, *_):
+        links = page.locator(".stored-runs a").evaluate_all("links => links.map(link => link.href)")
+        assert len(links) >= 4
+        assert [link for link in links if not Path(unquote(urlsplit(link).path)).is_file()] == []
+
+
+EXPLORER = Path("book/explorer.html")
+
+
+def listed(blocks: list[str]) -> str:
+    """Ascending blocks from the first, as the page lists them; `none` where there is none."""
+    assert blocks == [str(place) for place in range(len(blocks))]
+    return f"0–{blocks[-1]}" if len(blocks) > 1 else ("0" if blocks else "none")
+
+
+def test_the_explorer_computes_a_view_that_its_address_brings_back(browser):
+    with opened(browser, EXPLORER) as (page, complaints, requests):
+        # An address without a view stays as it is until a control is moved.
+        assert urlsplit(page.url).query == ""
+        page.get_by_label("Rule").select_option("released_code")
+        page.get_by_label("Near zero is below").select_option("quantile:0.1")
+        slider = page.locator("#explore input[type=range]")
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        assert page.get_by_label("Near zero is below").input_value() == "slider"
+        spoken, query = page.locator("#explore [role=status]").inner_text(), urlsplit(page.url).query
+        assert {"rule=released_code", "mass=0.25"} <= set(query.split("&"))
+        marked = page.locator("#explore table").first.locator("tr.marked th").all_inner_texts()
+        assert spoken.startswith(f"Removed: {listed(marked)}")
+        assert page.locator("#explore a.explorer-link").evaluate("link => link.search") == f"?{query}"
+        assert slider.get_attribute("aria-valuetext").startswith("ε = ")
+    with opened(browser, EXPLORER, f"?{query}") as (page, again, _):
+        assert page.locator("#explore [role=status]").inner_text() == spoken
+        assert complaints == again == []
+        assert [url for url in requests if not url.startswith("file:")] == []
+
+
+def test_blocks_are_removed_by_keyboard_and_one_has_to_stay(browser):
+    with opened(browser, EXPLORER) as (page, complaints, _):
+        blocks, said = page.locator("#remove-blocks .explorer-block"), page.locator("#remove-blocks [role=status]")
+        assert "Press a block to remove it" in said.inner_text()
+        for place in range(6):
+            blocks.nth(place).focus()
+            page.keyboard.press("Space")
+        assert blocks.evaluate_all("all => all.map(b => b.getAttribute('aria-pressed'))") == ["true"] * 5 + ["false"]
+        assert said.inner_text().startswith("At least one block has to stay.")
+        assert "of the 6 sets of 5" in said.inner_text()
+        first = page.locator("#remove-blocks table").first
+        assert first.locator("tbody th").all_inner_texts()[:2] == ["You", "AVSS"]
+        assert "without=0%2C1%2C2%2C3%2C4" in page.url
+        assert complaints == []

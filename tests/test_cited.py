@@ -7,11 +7,12 @@ import pytest
 
 from avss import intervals
 from avss.errors import InputError
+from avss.report import counted
 from avss.report.cited import NotMeasured, look_up_number, spoken
 from avss.report.comparisons import FIRST_ROW
 from avss.report.snapshot import Results
 from avss.store import Store
-from tests.stores import CORRECT, DOCUMENTS, REMOVED, SEEDS, fill
+from tests.stores import BLOCKS, CORRECT, DOCUMENTS, PERPLEXITY_ROW, REMOVED, SEEDS, fill
 
 BENCHMARK = {
     "rows": [
@@ -38,17 +39,19 @@ def hits(removed: str) -> np.ndarray:
     return (np.arange(DOCUMENTS) < CORRECT[removed] * DOCUMENTS).astype(float)
 
 
-def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents(results):
+def test_a_value_is_the_mean_over_seeds_with_its_interval_over_documents_and_seeds(results):
     number = look_up_number(f"mini/{FIRST_ROW}/random/value", results)
     sets = REMOVED["random", "none"]
     assert number.value == pytest.approx(np.mean([CORRECT[removed] for removed in sets]))
-    resamples = [intervals.resampled("accuracy", hits(removed), np.ones(DOCUMENTS)) for removed in sets]
-    low, high = np.quantile(np.mean(resamples, axis=0), (0.025, 0.975))
+    seeds = intervals.Seeds.of("accuracy", [hits(removed) for removed in sets], np.ones(DOCUMENTS))
+    _, low, high = seeds.estimate()
     assert (number.low, number.high) == pytest.approx((low, high))
     shown, basis = spoken(f"mini/{FIRST_ROW}/random/value with interval", results)
     assert shown == f"0.725 [{low:.3f},\u00a0{high:.3f}]"
     [run] = results.store.observations("mini", FIRST_ROW)["run"].unique()
-    assert basis == (f"95 % interval over documents {low:.3f} to {high:.3f}; n = {DOCUMENTS}, {SEEDS} seeds, run {run}")
+    assert basis == (
+        f"95 % interval over documents and seeds {low:.3f} to {high:.3f}; n = {DOCUMENTS}, {SEEDS} seeds, run {run}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,90 @@ def test_a_number_that_is_not_measured_is_an_error_unless_the_request_allows_it(
     assert spoken(f"{address} or not measured", results)[0] == "not measured"
 
 
+def test_the_blocks_that_most_seeds_removed_are_named(results):
+    shown, basis = spoken(f"mini/{FIRST_ROW}/random/blocks", results)
+    assert shown in ("1", "2", "5")
+    assert basis.startswith("on 1 of 3 seeds; n = 40")
+
+
+def test_the_seeds_of_a_method_have_a_lowest_and_a_highest_share(results):
+    shares = [CORRECT[removed] / CORRECT["none"] for removed in REMOVED["random", "none"]]
+    for end, fold in (("lowest", min), ("highest", max)):
+        number = look_up_number(f"mini/{FIRST_ROW}/random/retention_{end}_seed", results)
+        assert number.value == pytest.approx(fold(shares))
+
+
+def test_scores_are_compared_with_depth_block_by_block(results):
+    """In this store every method scores by depth, `last` against it."""
+    assert look_up_number(f"mini/{FIRST_ROW}/avss/tau_depth", results).value == pytest.approx(1)
+    assert look_up_number(f"mini/{FIRST_ROW}/last/tau_depth", results).value == pytest.approx(-1)
+    assert look_up_number(f"mini/{FIRST_ROW}/avss/variance_tau_depth", results).value == pytest.approx(1)
+    assert look_up_number(f"mini/{FIRST_ROW}/avss/highest_block", results).value == BLOCKS - 1
+    with pytest.raises(NotMeasured):
+        look_up_number(f"mini/{FIRST_ROW}/avss/tau_leave_one_out", results)
+
+
+def test_a_number_leads_to_its_observations(results):
+    facts = look_up_number(f"mini/{FIRST_ROW}/avss/retention", results).facts
+    stored = results.observations.set_index("key").loc[facts["observations"]]
+    assert set(stored["method"]) == {"avss"}
+    assert set(stored["reading"]) == {"paper"}
+    assert len(stored) == facts["seeds"] == SEEDS
+    assert facts["runs"] == list(stored["run"].unique())
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """Three measurements: AVSS keeps more than random in the first two, and in the third less."""
+    store = Store(tmp_path_factory.mktemp("several") / "results")
+    fill(store, "reference")
+    fill(store, "mini")
+    worse = REMOVED | {("avss", "paper"): ["5"] * SEEDS, ("random", "none"): ["1"] * SEEDS}
+    fill(store, "mini", **PERPLEXITY_ROW, removed=worse)
+    return Results(store)
+
+
+@pytest.mark.parametrize(
+    ("request_", "shown", "basis"),
+    [
+        ("count/all/measurements", "3", "3 of 3 measurements"),
+        ("count/all/models", "1", f"of the rows reference/{FIRST_ROW}"),
+        ("count/mini/avss/retention", "2", "2 of 2 measurements"),
+        ("count/all/avss/retention<random", "1", "1 of 3 measurements: mini/hackernews-llama-7b"),
+        ("count/all/avss/retention>=random", "2", f"2 of 3 measurements: reference/{FIRST_ROW}, mini/{FIRST_ROW}"),
+        ("count/all/avss/verdict_last=better", "2", "2 of 3 measurements"),
+        ("count/all/avss/verdict_random=not-told-apart", "2", "2 of 3 measurements"),
+        ("count/all/avss/highest_block=5", "3", "3 of 3 measurements"),
+        ("count/hackernews-*+mini/avss/tau_depth>0.9", "1", "1 of 1 measurements"),
+        ("count/language_modeling/measurements", "1", "1 of 1 measurements"),
+        ("lowest/mini+sst2-*/avss/retention", "0.972", f"lowest of 1 measurements, at mini/{FIRST_ROW}"),
+        ("highest/all/last/tau_depth .0f", "−1", "highest of 3 measurements"),
+    ],
+)
+def test_measurements_are_counted_and_folded(several, request_, shown, basis):
+    found, told = spoken(request_, several)
+    assert found == shown
+    assert told.startswith(basis)
+
+
+def test_means_over_measurements_are_those_of_their_numbers(several):
+    rows = (("reference", FIRST_ROW), ("mini", FIRST_ROW), ("mini", PERPLEXITY_ROW["row"]))
+    shares = [look_up_number(f"{profile}/{row}/avss/retention", several).value for profile, row in rows]
+    assert look_up_number("mean/all/avss/retention", several).value == pytest.approx(np.mean(shares))
+    assert look_up_number("geomean/all/avss/retention", several).value == pytest.approx(np.prod(shares) ** (1 / 3))
+
+
+def test_what_has_read_text_of_the_world_is_told_by_its_provenance(tmp_path):
+    store = Store(tmp_path / "results")
+    fill(store, "mini", row="one")
+    fill(store, "mini", row="two", stands_for="x")
+    for row, facts in (("one", {"training": {"base": "all-MiniLM"}}), ("two", {"training": {"steps": 5}})):
+        [path] = store.folder("mini", row).glob("*.json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    assert counted.measurements(Results(store), "pretrained") == [("mini", "one")]
+    assert counted.measurements(Results(store), "made_here") == [("mini", "two")]
+
+
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
@@ -110,6 +197,9 @@ def test_a_number_that_is_not_measured_is_an_error_unless_the_request_allows_it(
         ("bench/lrp/rows/method=gbis/time_ratio", "'method=gbis' leads to 0 entries"),
         ("bench/lrp/rows/2/time_ratio", "'2' leads to 0 entries"),
         ("bench/lrp/rows/0/method", "is no number but str"),
+        ("count/some/avss/retention", "group 'some' is not known"),
+        ("count/all/avss/retention!0", "'retention!0' is no condition"),
+        ("count/all/avss/much", "quantity 'much' is not known"),
     ],
 )
 def test_a_wrong_request_is_an_error_even_where_a_number_may_be_missing(results, request_, message):

@@ -156,6 +156,16 @@ def bad(world) -> dict[str, tuple[list, str]]:
         "scores in place of a folder": ([*score[:-1], other, "--force"], "llama-model is a folder; give the name of a"),
         "a result in place of a folder": ([*evaluate, "--out", other, "--force"], "llama-model is a folder; give the"),
         "text in another encoding": ([*score[:2], "--data", world / "latin.csv", *score[4:]], "is csv, in UTF-8"),
+        "a revision of a folder": ([*score, "--revision", "main"], "revision main is given with a folder"),
+        "a revision of a folder to evaluate": ([*evaluate, "--revision", "v1"], "revision v1 is given with a folder"),
+        "a revision of a folder to prune": (
+            [*prune, "--layers", "1", "--revision", "v1"],
+            "revision v1 is given with a folder",
+        ),
+        "label words of a classifier": ([*evaluate, "--label-words", "no,yes"], "has a head with classes of its own"),
+        "label words without a task": ([*score, "--label-words", "no,yes"], "--label-words is given without --task"),
+        "one label word": ([*evaluate[:1], other, *evaluate[2:], "--label-words", "no"], "give one for each class"),
+        "labels that are not there": ([*score, "--label-column", "stars"], "no column stars to take labels from"),
         "lines that are no JSON": ([*score[:2], "--data", world / "broken.jsonl", *score[4:]], "is json, in UTF-8"),
     }
 
@@ -211,6 +221,39 @@ def test_memory_that_runs_out_is_one_line(world, capsys, monkeypatch, command, a
     assert said.startswith("avss: error: memory ran out (")
     assert said.endswith(f"; {advice}\n")
     assert said.count("\n") == 1
+
+
+def test_labels_under_another_name_and_label_words_are_options(world, capsys):
+    rows = ({"doc": {"body": text}, "stars": i % 2} for i, text in enumerate(SENTENCES))
+    (world / "stars.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ["--data", world / "stars.jsonl", "--column", "doc.body", "--label-column", "stars"]
+    for name, words in (("bert", []), ("llama", ["--label-words", "bad,good", "--context", 60])):
+        model = world / f"{name}-model"
+        assert run("evaluate", model, "--task", "sentiment", *options, *words) == 0
+        assert ("' bad' or ' good'" in json.loads(capsys.readouterr().out)["protocol"]) == bool(words)
+        scores = ["--method", "gbis", "--task", "sentiment", "--out", world / f"{name}.csv"]
+        assert run("score", model, *options, *words, *scores) == 0
+        capsys.readouterr()
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate", "check", "prune"])
+def test_a_model_may_be_run_in_the_dtype_of_its_checkpoint(world, monkeypatch, command):
+    """What `--dtype auto` means: the weights are not widened, whatever the default of the command."""
+    import avss.models
+
+    folder, loaded = world / "llama-model", []
+    hf.LlamaForCausalLM.from_pretrained(folder).to(torch.bfloat16).save_pretrained(folder)
+    real = avss.models.load_model
+    monkeypatch.setattr(avss.models, "load_model", lambda *a, **o: loaded.append(real(*a, **o)) or loaded[-1])
+    (world / "four.csv").write_text("layer,magnitude,rank\n0,1,4\n1,2,3\n2,3,2\n3,4,1\n")
+    arguments = {
+        "score": ["--data", world / "text.txt", "--out", world / "s.csv"],
+        "evaluate": ["--data", world / "text.txt", "--task", "language_modeling"],
+        "check": ["--data", world / "text.txt"],
+        "prune": ["--scores", world / "four.csv", "--layers", 1, "--out", world / "p"],
+    }[command]
+    assert run(command, folder, *arguments, "--dtype", "auto") == 0
+    assert loaded[0][0].dtype == torch.bfloat16
 
 
 def test_accelerate_may_place_the_model(world):

@@ -22,8 +22,9 @@ from avss.data import batches, load_data, sample
 from avss.errors import InputError
 from avss.methods import METHODS
 from avss.runs import context, experiment
+from avss.runs.cells import cells
 from avss.runs.experiment import run_row
-from avss.runs.profile import Row, cells
+from avss.runs.profile import Row
 from avss.store import Store
 from avss.tasks import sentiment
 from tests.conftest import SENTENCES, WORDS

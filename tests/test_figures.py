@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avss.errors import InputError
+from avss.metrics import METRICS
 from avss.report import comparisons, figures, tables
 from avss.report.__main__ import main
 from avss.report.figures import rows
@@ -31,6 +32,15 @@ def store(tmp_path) -> Store:
     fill(made, "reference")
     fill(made, "mini")
     return made
+
+
+def rewritten(path, change) -> None:
+    """Change a table of a run, which asks for all that the table then holds."""
+    table = change(pd.read_csv(path))
+    table.to_csv(path, index=False)
+    facts = path.with_name(f"{path.name.partition('.')[0]}.json")
+    content = json.loads(facts.read_text()) | {DIGESTS: {}}
+    facts.write_text(json.dumps(content | ({"asked": list(table["key"])} if "key" in table else {})))
 
 
 def test_figures_load_without_torch_and_transformers():
@@ -72,16 +82,23 @@ def test_light_and_dark_differ_in_colour_alone(store, name):
     assert b"<text" not in light
 
 
-METHODS = "gbis lrp cim taylor block_influence angular leave_one_out magnitude random last".split()
+LATER = "2026-02-01T00:00:00Z"
+METHODS = (
+    "gbis lrp cim taylor block_influence angular leave_one_out update_norm kl_leave_one_out magnitude random last first"
+).split()
+READINGS = (
+    *("paper", "released-code", "paper,site=block_update", "paper,tokens=after_first", "paper,population=unit_means"),
+)
 
 
 def test_thirty_two_blocks_and_all_methods_are_legible(tmp_path):
     """No label lies on another or outside, and all fit the width of a page."""
     made = Store(tmp_path / "results")
     sets = ["+".join(map(str, range(start, start + 6))) for start in range(SEEDS)]
-    every = [("avss", "paper"), ("avss", "released-code"), *((method, "none") for method in METHODS)]
+    every = [*(("avss", reading) for reading in READINGS), *((method, "none") for method in METHODS)]
     removed = {("original", "none"): ["none"]} | dict.fromkeys(every, sets)
-    fill(made, "mini", **PERPLEXITY_ROW, removed=removed, blocks=32)
+    named = {"dataset": "HackerNews comments", "model": "SmolLM2-135M-Instruct (30 blocks)"}
+    fill(made, "mini", **PERPLEXITY_ROW | named, removed=removed, blocks=32)
     for name, draw in figures.ROW_FIGURES.items():
         with mpl.rc_context(style("light")):
             figure, _ = draw(Results(made), PERPLEXITY_ROW["row"])
@@ -99,14 +116,31 @@ def test_thirty_two_blocks_and_all_methods_are_legible(tmp_path):
             assert not [1 for one, two in combinations(boxes, 2) if one.overlaps(two)], name
 
 
+def test_other_rules_than_lowest_have_lines_of_their_own(store):
+    """Two rules beside the lowest: the tables of scores and shares list them, and no comparison mixes them."""
+    rules = ("iterative(2)", "released_code(0.25)")
+    before = comparisons.summary(Results(store)), comparisons.differences(Results(store))
+
+    def more(table: pd.DataFrame) -> pd.DataFrame:
+        random = table[table["method"] == "random"].assign(method="avss", reading="paper")
+        return pd.concat([table, *(random.assign(selection=rule, key=rule + random["key"]) for rule in rules)])
+
+    for path in store.root.glob("mini/*/*[0-9a-f].csv"):
+        rewritten(path, more)
+    results = Results(store)
+    for one, two in zip(before, (comparisons.summary(results), comparisons.differences(results)), strict=True):
+        pd.testing.assert_frame_equal(one, two)
+    scores = tables.score_table(results)
+    for rule in rules:
+        assert cells(scores, f"AVSS, {rule}")[-1] == cells(scores, "random")[-1]
+        assert cells(tables.retention_table(results), f"AVSS, {rule}")[1] == "—"
+
+
 def test_a_variance_that_spans_decades_has_a_logarithmic_scale(store):
     panel = rows.variance_by_block(Results(store))[0].axes[0]
     assert panel.get_yscale() == "linear"
     for path in store.root.glob("mini/*/*.layers.csv"):
-        table = pd.read_csv(path)
-        path.write_text(table.assign(value=10.0 ** table["value"]).to_csv(index=False))
-        facts = path.with_name(path.name.replace(".layers.csv", ".json"))
-        facts.write_text(json.dumps({**json.loads(facts.read_text()), DIGESTS: {}}))
+        rewritten(path, lambda table: table.assign(value=10.0 ** table["value"]))
     reference, mini = rows.variance_by_block(Results(store))[0].axes
     assert (reference.get_yscale(), mini.get_yscale()) == ("linear", "log")
 
@@ -118,7 +152,9 @@ def test_one_profile_is_enough(tmp_path, profile):
     assert all(figures.svg(name, Results(only)) for name in figures.ROW_FIGURES)
     as_printed, measured = cells(tables.score_table(Results(only)), "AVSS")
     assert as_printed == "0.8891"
-    assert measured.startswith("0.875\u00a0±\u00a00.000 [")
+    assert measured.startswith("0.875 [")
+    assert "seeds" not in measured, "all seeds have the same score"
+    assert cells(tables.score_table(Results(only)), "random")[1].endswith("]; seeds: 0.8, 0.5, 0.875")
 
 
 def test_without_results_the_command_says_what_to_do(tmp_path, capsys):
@@ -129,11 +165,22 @@ def test_without_results_the_command_says_what_to_do(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_was_not_measured_says_so(store):
+def test_a_dash_stands_where_a_source_has_no_number(store):
     table = tables.score_table(Results(store))
-    assert cells(table, "GBIS") == ["0.8673", "not measured", "not measured"]
-    assert cells(table, "random")[0] == "not measured"
-    assert cells(table, "AVSS (released-code)")[0] == "not measured"
+    assert cells(table, "GBIS") == ["0.8673", "—", "—"]
+    assert cells(table, "random")[0] == "—"
+    assert cells(table, "AVSS (scripts' statistics)")[0] == "—"
+
+
+def test_a_measured_number_stands_under_the_name_of_what_ran(store):
+    fill(store, "mini", row="small", dataset="reviews", model="tiny", stands_for=comparisons.FIRST_ROW, created=LATER)
+    results = Results(store)
+    for made in (tables.score_table, tables.retention_table, tables.claim_table, tables.basis_table):
+        heading = made(results).splitlines()[0]
+        assert "reviews, tiny (mini)" in heading, made
+        assert "SST-2, DistilBERT (reference)" in heading, made
+    glance = cells(tables.glance_table(results), "[reviews, tiny](/book/executed/sentiment.ipynb) (mini)")
+    assert glance[-1] == "SST-2, DistilBERT"
 
 
 def test_retention_is_the_share_of_the_original(store):
@@ -144,26 +191,52 @@ def test_retention_is_the_share_of_the_original(store):
     assert line["sd"] == pytest.approx(np.std([0.8, 0.5, 0.875], ddof=1))
 
 
-def test_a_verdict_counts_the_choice_of_seeds(store):
-    """Over documents alone AVSS beats these three random orders; over documents and seeds that is open."""
-    data = (
-        comparisons.differences(Results(store))
-        .query("source == 'mini' and against == 'random'")
-        .set_index(["method", "reading"])
+def test_perplexities_are_averaged_as_logarithms(store):
+    """`fill` gives a token the loss (3 - 2 * share) / 2."""
+    fill(store, "mini", **PERPLEXITY_ROW)
+    results, row = Results(store), PERPLEXITY_ROW["row"]
+    line = comparisons.summary(results, row).query("source == 'mini' and method == 'random'").iloc[0]
+    losses = np.array([(3 - 2 * share) / 2 for share in (0.8, 0.5, 0.875)])
+    assert line["value"] == pytest.approx(np.exp(losses.mean()))
+    assert line["retention"] == pytest.approx(np.exp((3 - 2 * 0.9) / 2 - losses.mean()))
+    assert line["sd"] == pytest.approx(losses.std(ddof=1))
+    lead = comparisons.differences(results, row).query(
+        "method == 'avss' and reading == 'paper' and against == 'random'"
     )
+    # In nats a token, and positive: AVSS loses less.
+    assert lead["lead"].item() == pytest.approx(losses.mean() - losses[2])
+
+
+def test_a_verdict_counts_the_choice_of_seeds(store):
+    """Over documents alone AVSS beats these three random orders; over documents and seeds that is undecided."""
+    results = Results(store)
+    data = comparisons.differences(results).query("source == 'mini' and against == 'random'")
+    data = data.set_index(["method", "reading"])
     line = data.loc[("avss", "paper")]
-    assert line["low"] > 0 >= line["wide_low"]
+    assert line["lead"] == pytest.approx(0.15)
+    assert line["low"] <= 0 < line["high"]
     assert line["verdict"] == "not told apart"
+    assert line["p_holm"] > 0.05
     assert data.loc[("last", "none"), "verdict"] == data.loc[("avss", "released-code"), "verdict"]
+    shown = cells(tables.claim_table(results), "AVSS beats random removal")[-1]
+    assert shown.startswith("undecided: +0.150 [")
+    assert shown.endswith(f"p\u00a0(Holm) = {line['p_holm']:.3f}")
+
+
+def test_the_lead_and_the_verdict_have_one_sign(store):
+    fill(store, "mini", **PERPLEXITY_ROW)
+    for row in (comparisons.FIRST_ROW, PERPLEXITY_ROW["row"]):
+        data = comparisons.differences(Results(store), row)
+        assert (data.loc[data["verdict"] == "better", "lead"] > 0).all()
+        assert (data.loc[data["verdict"] == "worse", "lead"] < 0).all()
+        assert set(data["verdict"]) >= {"worse", "same outcomes"}
 
 
 def test_the_same_block_gives_the_same_outcomes(store):
-    data = comparisons.differences(Results(store)).query(
-        "source == 'mini' and against == 'AVSS' and reading == 'released-code'"
-    )
-    assert data["verdict"].item() == "worse"
-    same = comparisons.differences(Results(store)).query("source == 'mini' and method == 'last' and against == 'AVSS'")
-    assert same["difference"].item() == data["difference"].item()
+    data = comparisons.differences(Results(store)).query("source == 'mini' and against == 'AVSS'")
+    data = data.set_index(["method", "reading"])
+    assert data.loc[("avss", "released-code"), "verdict"] == "worse"
+    assert data.loc[("last", "none"), "lead"] == data.loc[("avss", "released-code"), "lead"]
 
 
 def test_a_retrained_model_replaces_the_old_one(store):
@@ -185,23 +258,24 @@ def test_results_that_lack_outcomes_name_the_run(store):
         comparisons.summary(Results(store))
 
 
-def test_twelve_rows_are_listed_whether_they_were_measured_or_not(store):
+def test_measured_rows_are_listed_and_the_lines_without_one_named(store):
     fill(store, "mini", **PERPLEXITY_ROW)
     listed = {task: tables.TABLES[f"rows_table-{task}"](Results(store)) for task in ("sentiment", "language_modeling")}
-    first = "[SST-2, DistilBERT](/book/executed/sentiment.ipynb)"
-    source, removed, original, avss, random, best = cells(listed["sentiment"], first)
-    assert (source, removed) == ("reference, `data`", "1 of 6")
+    first = "[SST-2, DistilBERT](/book/executed/sentiment.ipynb) (reference)"
+    original, avss, random, best, removed, stands_for = cells(listed["sentiment"], first)
+    assert (removed, stands_for) == ("1 of 6", "SST-2, DistilBERT")
     assert original.startswith("0.900 [")
     assert avss.startswith("0.875 [")
     assert random.startswith("0.725 [")
     assert best == f"AVSS: {avss}"
-    assert cells(listed["sentiment"], "SST-2, LLama-1B") == ["not measured", *[""] * 5]
+    lacking = "\nLines of the paper's table that no measured row stands for: SST-2, LLama-1B; SST-2, Stablelm-3B.\n"
+    assert listed["sentiment"].endswith(lacking)
     # Less is better, and a row that is not its task's first has a page of its own.
-    link = "[HackerNews, LLama-7B](/book/executed/rows/posts-mini-llama-7b.ipynb)"
-    assert cells(listed["language_modeling"], link)[-1].startswith("AVSS: 1.868 [")
+    link = "[HackerNews, LLama-7B](/book/executed/rows/posts-mini-llama-7b.ipynb) (mini)"
+    assert cells(listed["language_modeling"], link)[3].startswith("AVSS: 1.868 [")
     glance = tables.glance_table(Results(store))
-    assert len(glance.splitlines()) == 2 + 12 + 1, "the first row has two sources"
-    assert cells(glance, link)[:4] == ["mini, `data`", "1 of 6", "perplexity 1.822", "0.854"]
+    assert len([line for line in glance.splitlines() if line[:2] == "| "]) == 2 + 3, "the first row has two sources"
+    assert cells(glance, link)[2:] == ["0.854", "perplexity 1.822", "1 of 6", "HackerNews, LLama-7B"]
 
 
 def test_data_is_known_by_its_folder_and_a_split_of_its_own():
@@ -213,17 +287,20 @@ def test_data_is_known_by_its_folder_and_a_split_of_its_own():
 def test_methods_that_share_the_best_score_are_all_named(tmp_path):
     made = Store(tmp_path / "results")
     fill(made, "mini", removed=REMOVED | {("gbis", "none"): ["1"] * SEEDS})
-    line = cells(tables.rows_table(Results(made), "sentiment"), "[SST-2, DistilBERT](/book/executed/sentiment.ipynb)")
-    assert line[-1].startswith("GBIS, AVSS: 0.875")
+    first = "[SST-2, DistilBERT](/book/executed/sentiment.ipynb) (mini)"
+    assert cells(tables.rows_table(Results(made), "sentiment"), first)[3].startswith("GBIS, AVSS: 0.875")
 
 
 def test_agreement_is_told_with_avss_and_with_other_seeds(store):
     table = tables.agreement_table(Results(store))
-    assert table.splitlines()[0].startswith("| Kendall's tau | mini: with AVSS | mini: with itself, other seeds |")
+    heads = [f"SST-2, DistilBERT ({profile})" for profile in ("reference", "mini")]
+    columns = [f"{head}: {other}" for other in ("with AVSS", "with itself, other seeds") for head in heads]
+    assert sorted(cells(table, "Kendall's tau")) == sorted(columns)
     same, reverse = "1.00 [1.00,\u00a01.00]", "−1.00 [−1.00,\u00a0−1.00]"
-    assert cells(table, "AVSS") == ["", same] * 2
-    assert cells(table, "AVSS (released-code)") == [same, same] * 2
-    assert cells(table, "last") == [reverse, same] * 2
+    told = dict(zip(cells(table, "Kendall's tau"), cells(table, "last"), strict=True))
+    assert told == {column: reverse if "AVSS" in column else same for column in columns}
+    assert cells(table, "AVSS (scripts' statistics)") == [same] * 4
+    assert sorted(cells(table, "AVSS")) == ["", "", same, same]
 
 
 def test_a_seed_that_failed_is_named_and_breaks_nothing(tmp_path):
@@ -235,13 +312,32 @@ def test_a_seed_that_failed_is_named_and_breaks_nothing(tmp_path):
     assert figures.svg("retention", Results(made))
 
 
-@pytest.mark.filterwarnings("ignore:The BCa confidence interval")
-def test_a_model_that_never_answers_right_has_nothing_to_keep(tmp_path, monkeypatch):
+def test_a_model_that_never_answers_right_is_too_weak_to_judge(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "CORRECT", dict.fromkeys(stores.CORRECT, 0))
     made = Store(tmp_path / "results")
     fill(made, "mini")
-    assert cells(tables.retention_table(Results(made)), "AVSS")[-1] == "not measured"
-    assert figures.svg("retention", Results(made))
+    results, weak = Results(made), "too weak to judge (accuracy 0.00)"
+    assert cells(tables.retention_table(results), "AVSS")[-1] == weak
+    assert cells(tables.glance_table(results), "[SST-2, DistilBERT](/book/executed/sentiment.ipynb) (mini)")[0] == weak
+    assert set(cells(tables.difference_table(results, "random"), "AVSS")) == {"too weak to judge"}
+    assert cells(tables.claim_table(results), "AVSS keeps more than 90\u00a0%")[-1] == weak
+    assert figures.svg("retention", results)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "low", "weak"),
+    [
+        ("accuracy", 0.55, 0.51, False),
+        ("accuracy", 0.55, 0.49, True),
+        ("f1", 0.2, 0.1, False),
+        ("f1", 0.09, 0.05, True),
+        ("f1", 0.2, 0.0, True),
+        ("exact_match", 0.05, 0.01, False),
+        ("perplexity", 1e6, 1e5, False),
+    ],
+)
+def test_a_score_is_too_weak_where_its_interval_reaches_guessing_or_f1_is_below_a_tenth(metric, value, low, weak):
+    assert METRICS[metric].too_weak(value, low) == weak
 
 
 def test_blocks_removed_on_all_seeds_come_before_those_of_some(tmp_path):
@@ -255,7 +351,7 @@ def test_blocks_removed_on_all_seeds_come_before_those_of_some(tmp_path):
     # To remove by depth needs no score, so it is said.
     assert cells(table, "last") == ["5 (the last)"]
     assert cells(table, "CIM") == ["0 (the first)"]
-    assert cells(table, "taylor") == ["0–1 (the first 2)"]
+    assert cells(table, "Taylor") == ["0–1 (the first 2)"]
     assert cells(table, "LRP") == ["0; on some seeds 1"]
 
 

@@ -19,7 +19,7 @@ AVSS = {0: np.array([4.0, 1.0, 2.0, 3.0]), 1: np.array([4.0, 1.0, 3.0, 2.0])}
 
 def fill(store: Store, profile: str, name: str, row: tuple[str, str, str] = FIRST, repeat: int = 1) -> None:
     """A row of two seeds and two readings with these sparsities and scores, each block `repeat` times."""
-    facts = {"configuration": {"dataset": row[1], "model": row[2]}}
+    facts = {"configuration": {"dataset": row[1], "model": row[2], "stands_for": row[0]}}
     run = store.start(profile, row[0], "2026-01-01T00:00:00Z", facts)
     for reading in ("paper", "released-code"):
         for seed in (0, 1):
@@ -95,9 +95,17 @@ def test_a_model_with_many_rows_has_one_panel(store):
     fill(store, "mini", "mini/llama-7b", SECOND)
     fill(store, "mini", "mini/distilbert", ("sst2-llama-1b", "SST-2", "LLama-1B"))
     figure, data = drawn.score_by_block(Results(store))
-    titles = [panel.get_title() for panel in figure.axes]
+    titles = [panel.get_title().replace("\n", " ").partition(" τ")[0] for panel in figure.axes]
     assert titles == ["encoder (reference)", "distilbert (mini)", "llama-7b (mini)"]
     assert set(data.loc[data["model"] == "distilbert (mini)", "row"]) == {FIRST[0]}
+
+
+def test_the_title_counts_the_models_that_avss_orders_by_depth(store):
+    """The scores of a seed are 4, 1, 2, 3 or 4, 1, 3, 2: of six pairs, three or two are in the order of depth."""
+    figure, _ = drawn.score_by_block(Results(store))
+    assert figure.get_suptitle() == "AVSS orders the blocks by depth (τ at least 0.9) in 0 of 2 models"
+    assert figure.axes[0].get_title().endswith(f"τ\u00a0−{1 / 6:.2f}")
+    assert drawn.by_depth([0.95, 0.9, 0.2, float("nan")]).endswith("in 2 of 3 models")
 
 
 @pytest.mark.parametrize("draw", FIGURES)

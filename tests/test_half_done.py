@@ -73,9 +73,11 @@ def test_the_tables_of_a_store_in_which_all_failed_say_what_to_run(tmp_path):
 def test_a_row_with_the_original_alone_shows_its_score_and_what_is_missing(tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini", removed=ORIGINAL)
-    line = cells(rows.rows_table(Results(store), "sentiment"), "[SST-2, DistilBERT](/book/executed/sentiment.ipynb)")
-    assert line[1:] == ["not measured", line[2], "not measured", "not measured", "not measured"]
-    assert line[2].startswith("0.900 [")
+    first = "[SST-2, DistilBERT](/book/executed/sentiment.ipynb) (mini)"
+    original, *others, stands_for = cells(rows.rows_table(Results(store), "sentiment"), first)
+    assert original.startswith("0.900 [")
+    assert others == ["not measured"] * 4
+    assert stands_for == "SST-2, DistilBERT"
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
@@ -97,4 +99,5 @@ def test_a_row_of_ones_own_is_in_no_table_about_the_paper(tmp_path):
     fill(store, "mini", row="mine", dataset="my data", model="my model")
     assert [table(Results(store)) for table in (rows.glance_table, audit.audit_table)] == before
     assert "| my data, my model | mini |" in TABLES["coverage_table"](Results(store))
+    assert cells(rows.rows_table(Results(store), "sentiment"), "my data, my model (mini)")[-1] == "", "stands for none"
     assert "printed" not in set(summary(Results(store), "mine")["source"])

@@ -1,5 +1,6 @@
 """Models of the hub: nothing that is local or cached asks the network, and each refusal says why, by its type."""
 
+import json
 import shutil
 import socket
 from pathlib import Path
@@ -10,7 +11,8 @@ import torch
 from huggingface_hub import constants, errors
 
 import avss
-from avss import hub, mini
+from avss import cli, hub, mini
+from avss.adapters import adapter_of
 from avss.errors import InputError
 from avss.hub import at_hand, config_folder, on_hub
 from avss.identity import identity_of, revision_of
@@ -18,6 +20,7 @@ from avss.models import skeleton
 from avss.runs import preflight
 from avss.runs.profile import Row
 from tests.conftest import tiny, word_tokenizer
+from tests.test_wrapped import with_adapter
 
 COMMITS = {"some/base": "a" * 40, "some/chat": "b" * 40}
 
@@ -86,6 +89,44 @@ def test_a_cached_model_asks_no_network(cache, offline, revision):
     assert tokenizer("good")["input_ids"] == [4]
     assert at_hand("some/base", revision)
     assert skeleton("some/base", revision=revision).num_parameters() == model.num_parameters()
+
+
+def older(cache: Path) -> str:
+    """A commit of a model in the cache that its branch has left."""
+    commit = "c" * 40
+    place = cache / "models--some--base" / "snapshots" / commit
+    tiny("llama", 7).save_pretrained(place)
+    word_tokenizer().save_pretrained(place)
+    return commit
+
+
+def test_the_commands_take_a_revision_of_a_hub_model(cache, offline, tmp_path):
+    commit, text = older(cache), tmp_path / "t.txt"
+    text.write_text("good film\na poor film\n")
+    scored = ["score", "some/base", "--data", str(text), "--out"]
+    assert cli.main([*scored, str(tmp_path / "new.csv")]) == 0
+    assert cli.main([*scored, str(tmp_path / "old.csv"), "--revision", commit]) == 0
+    revisions = [json.loads((tmp_path / f"{name}.json").read_text())["revision"] for name in ("new", "old")]
+    assert [revision.partition("-")[0] for revision in revisions] == ["a" * 12, "c" * 12]
+    pruned = ["prune", "some/base", "--revision", commit, "--scores", str(tmp_path / "old.csv"), "--layers", "1"]
+    assert cli.main([*pruned, "--out", str(tmp_path / "pruned")]) == 0
+    assert json.loads((tmp_path / "pruned" / "pruning.json").read_text())["commit"] == commit
+    weight = avss.load_model(str(tmp_path / "pruned"))[0].lm_head.weight
+    assert torch.equal(weight.cpu(), tiny("llama", 7).lm_head.weight)
+
+
+def test_an_adapter_of_a_hub_model_finds_its_base_in_the_cache(cache, offline, tmp_path):
+    wrapped, commit = with_adapter("llama"), older(cache)
+    for revision, held in ((None, COMMITS["some/base"]), (commit, commit)):
+        wrapped.peft_config["default"].base_model_name_or_path = "some/base"
+        wrapped.peft_config["default"].revision = revision
+        wrapped.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+        model, _ = avss.load_model(str(tmp_path / "adapter"))
+        assert adapter_of(model)["base"] == "some/base"
+        assert adapter_of(model)["commit"] == held
+        assert "-" not in revision_of(model), "the merged weights are of no commit"
+        seed = 7 if revision else 0
+        assert torch.equal(model.lm_head.weight.cpu(), tiny("llama", seed).lm_head.weight)
 
 
 def test_two_models_of_the_hub_have_revisions_of_their_own(cache, offline):

@@ -32,9 +32,9 @@ ROOMS = {
         "printed",
         "hallucination.ratios",
     ),
-    "models": ("models", "checkpoint", "gguf_files", "hub"),
+    "models": ("models", "checkpoint", "gguf_files", "adapters", "hub"),
     "removal": ("pruning", "surgery", "compensation", "removals"),
-    "command": ("cli", "options", "calibration", "heal"),
+    "command": ("cli", "options", "calibration", "checkup", "checkup_text", "check_command", "plan_command", "heal"),
 }
 # The rooms, or single modules, that a room may import beside itself.
 MAY_IMPORT = {
@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "microworld": ("ground",),
     "engine": ("ground", "paper"),
     "removal": ("ground", "paper", "engine"),
-    "models": ("ground", "engine", "mini", "runs.batch_sizes"),
+    "models": ("ground", "engine", "mini"),
     "data": ("ground", "engine", "microworld"),
     "methods": ("ground", "facts", "paper", "engine"),
     "tasks": ("ground", "facts", "paper", "engine", "removal", "data"),
@@ -79,7 +79,7 @@ MAY_IMPORT = {
         "hallucination",
     ),
 }
-WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.provenance")
+WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.cells", "runs.provenance")
 # Of the rooms that work without torch, the modules that need a model.
 NEED_A_MODEL = ("architectures", "identity")
 HEAVY = ("torch", "transformers", "datasets")

@@ -3,6 +3,7 @@
 import http.server
 import json
 import math
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,8 @@ SIZE = Size(
     4, width=16, inner=32, heads=4, attended=16, vocabulary=64, block=2000, head=1024, parameters=10000, stored=0
 )
 HUB = load_profile(PAPER)
+# Rows that take months at the rate of a slow processor.
+SOME = ("hackernews-llama-8b", "squad-llama-7b")
 
 
 class Operations(TorchDispatchMode):
@@ -157,10 +160,26 @@ def test_bytes_are_readable(number, text):
 
 
 @pytest.mark.parametrize(
-    ("time", "text"), [(0.2, "1 s"), (119, "119 s"), (121, "2.0 min"), (1e4, "2.8 h"), (1e6, "11.6 days")]
+    ("time", "text"),
+    [(0.2, "1 s"), (119, "119 s"), (121, "2.0 min"), (1e4, "2.8 h"), (1e6, "11.6 days"), (1e10, "over a month")],
 )
 def test_times_are_readable(time, text):
     assert plan.duration(time) == text
+
+
+def test_columns_stay_apart_and_a_cpu_that_cannot_is_said_to():
+    rate = Rate(1e9, 1e10)
+    found = [plan.estimate(HUB.row(name), plan.sizes(HUB.rows)[HUB.row(name).checkpoint], rate) for name in SOME]
+    head, *lines = list(plan.report("paper", found, "cpu"))[: 1 + len(SOME)]
+    assert len({len(line) for line in (head, *lines)}) == 1, "the last column ends at one place"
+    for line in (head, *lines):
+        assert len(re.split(r" {2,}", line.strip())) == 8
+    told = [line for line in plan.report("paper", found, "cpu") if line.startswith("a CPU cannot run")]
+    assert told == [
+        f"a CPU cannot run {', '.join(SOME)} in a month; run the plan on the machine with the GPU, or describe that "
+        "GPU with --flops and --bandwidth"
+    ]
+    assert not any("cannot run" in line for line in plan.report("paper", found, "cuda"))
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from avss.errors import InputError
 from avss.methods import METHODS
 from avss.models import ATTENTION, DEVICE_MAPS, DTYPES
 from avss.printed import lines_of_table_1
-from avss.runs.profile import Row, cells, load_profile
+from avss.runs.cells import cells
+from avss.runs.profile import Row, load_profile
 
 ROOT = Path(__file__).parent.parent
 ROW = {"id": "a", "task": "sentiment", "checkpoint": "owner/model", "data": "owner/data", "remove": 1}
@@ -38,10 +39,13 @@ WRONG = {
         *(["a"], "iterative", None, {"lrp": ["iterative"]}, {"avss": ["best"]}, {"avss": "iterative"}),
         *({"avss": []}, {"avss": ["lowest"]}, {"avss": ["cumulative(2)"]}, {"avss": ["iterative", "iterative"]}),
     ],
+    "curve": [1, "1", None, [0], [True], [1.5], ["1"], [1, 1], [float("nan")], {"1": 1}],
     "seeds": [0, -1, "5", True, 1.5, None],
     "samples": [0, "5", True, 1.5, None],
     "documents": [0, "5", True, 1.5],
     "context": [0, 1, "128", True, 1.5],
+    "shots": [-1, "3", True, 1.5, None],
+    "prompt": ["", "turns", 1, None],
     "batch_size": [0, "5", True, None],
     "dtype": ["bf16", 16, None],
     "revision": [1234567, "", "a b"],
@@ -189,7 +193,11 @@ def test_each_cell_is_a_method_reading_rule_and_seed():
     row = Row(**ROW, methods=("avss", "last"), readings=("paper", "released-code"), seeds=2)
     row = replace(row, selections={"avss": ("iterative",)})
     assert len(cells(row)) == len(set(cells(row))) == 1 + 2 * 2 * 2 + 2
-    assert cells(row)[0] == ("original", "none", "none", 0)
+    assert cells(row)[0] == ("original", "none", "none", 0, None)
+    row = replace(row, selections={"avss": ("iterative", "cumulative(0.5)")}, curve=(1, 0.5))
+    assert cells(row)[1:4] == [("avss", "paper", "lowest", 0, at) for at in (None, 1, 0.5)]
+    # A rule with a mass says itself how many layers go.
+    assert len(cells(row)) == len(set(cells(row))) == 1 + 2 * 2 * (3 + 3 + 1) + 2 * 3
 
 
 def test_profiles_are_read_where_torch_is_not_installed():

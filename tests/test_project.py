@@ -17,7 +17,8 @@ from avss.errors import InputError
 from avss.printed import lines_of_table_1
 from avss.report.pages import contents, pages_of, rows_of_book
 from avss.report.tables import TABLES
-from avss.runs.profile import cells, load_profile
+from avss.runs.cells import cells
+from avss.runs.profile import load_profile
 from avss.store import Store
 from tests.conftest import WORDS
 
@@ -54,6 +55,19 @@ def test_versions_agree():
 
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert avss.__version__ == PROJECT["version"] == citation["version"]
+
+
+def test_the_book_has_one_title():
+    """CITATION.cff has it; where another file must repeat it, it is the same."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    archive = json.loads((ROOT / ".zenodo.json").read_text())
+    assert archive["title"] == citation["title"]
+    assert archive["version"] == citation["version"]
+    assert archive["publication_date"] == str(citation["date-released"])
+    assert "doi" not in archive
+    assert not re.search(r"^@software", (ROOT / "book/index.md").read_text(), re.MULTILINE), (
+        "the page takes it from there"
+    )
 
 
 def test_every_dependency_earns_its_place():

@@ -171,6 +171,8 @@ def test_errors_over_documents_are_those_of_a_ratio():
     expected = np.sqrt(4 / 3 * np.square(apart).sum(0)) / 19
     assert found.table["document_error"].to_numpy() == pytest.approx(expected, abs=1e-5)
     assert avss.score(model, documents[:1], "shapley").table["document_error"].isna().all()
+    assert found.by_document == pytest.approx((one * counts[:, None]).T, abs=1e-5)
+    assert found.scored.tolist() == counts.tolist()
 
 
 @pytest.mark.parametrize("players", ["blocks", "sublayers"])

@@ -1,12 +1,14 @@
-"""Intervals and paired differences against plain resampling."""
+"""Intervals and leads against plain resampling of documents and seeds."""
 
 import warnings
+from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from scipy import stats
 
 from avss import intervals
 from avss.errors import InputError
@@ -45,8 +47,12 @@ def test_intervals_equal_plain_resampling_of_documents(metric, top, bottom):
     assert (low, high) == intervals.interval(metric, top, bottom), "the same documents give the same interval"
 
 
+def lead(metric, first, second, denominator):
+    return intervals.Seeds.of(metric, first, denominator).lead_over(intervals.Seeds.of(metric, second, denominator))
+
+
 def test_paired_differences_share_the_documents():
-    difference, low, high = intervals.paired_difference("accuracy", [HITS], [OTHER], ONES)
+    difference, low, high, _ = lead("accuracy", [HITS], [OTHER], ONES)
     assert difference == pytest.approx(HITS.mean() - OTHER.mean())
     expected = plain_bootstrap(lambda index: (HITS - OTHER)[index].mean(), 300)
     assert [low, high] == pytest.approx(expected, abs=0.01)
@@ -54,9 +60,64 @@ def test_paired_differences_share_the_documents():
     assert high - low < unpaired[1] - unpaired[0]
 
 
-def test_several_seeds_are_averaged():
-    difference, low, high = intervals.paired_difference("accuracy", [HITS, OTHER], [HITS, OTHER], ONES)
-    assert (difference, low, high) == (0, 0, 0)
+def test_the_same_seeds_have_no_lead():
+    assert lead("accuracy", [HITS, OTHER], [HITS, OTHER], ONES) == (0, 0, 0, 1)
+
+
+def plain_over_seeds(metric, numerators, denominator, resamples=4000):
+    """The metric of seeds and documents that are drawn anew, loop by loop: perplexities averaged as logarithms."""
+    generator, values, seeds = np.random.default_rng(2), [], len(numerators)
+    for _ in range(resamples):
+        documents = generator.integers(0, len(denominator), len(denominator))
+        chosen = [numerators[seed] for seed in generator.integers(0, seeds, seeds)]
+        singles = [intervals.value(metric, top[documents], denominator[documents]) for top in chosen]
+        values.append(stats.gmean(singles) if metric == "perplexity" else np.mean(singles))
+    return np.quantile(values, [0.025, 0.975])
+
+
+@pytest.mark.parametrize(("metric", "top", "bottom"), [("accuracy", HITS, ONES), ("perplexity", NLL, TOKENS)])
+def test_an_interval_of_several_seeds_draws_documents_and_seeds_anew(metric, top, bottom):
+    seeds = [top, 1.2 * top, 0.7 * top, 0.9 * top]
+    found = intervals.Seeds.of(metric, seeds, bottom).estimate()
+    singles = [intervals.value(metric, each, bottom) for each in seeds]
+    assert found.value == pytest.approx(stats.gmean(singles) if metric == "perplexity" else np.mean(singles))
+    expected = plain_over_seeds(metric, seeds, bottom)
+    assert found[1:] == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+    documents_alone = intervals.interval(metric, top, bottom)
+    assert found.high - found.low > documents_alone[1] - documents_alone[0]
+
+
+def test_one_bad_seed_does_not_make_the_mean_of_perplexities():
+    """Of perplexities 2, 2 and 2000 the geometric mean is 20; the arithmetic one would be 668."""
+    seeds = [np.log(value) * TOKENS for value in (2, 2, 2000)]
+    assert intervals.Seeds.of("perplexity", seeds, TOKENS).mean() == pytest.approx(20)
+
+
+def test_the_share_kept_is_that_of_the_mean_and_documents_are_paired_with_the_original():
+    original, pruned = (
+        intervals.Seeds.of("perplexity", seeds, TOKENS) for seeds in ([NLL], [NLL + 0.5 * TOKENS, NLL + TOKENS])
+    )
+    kept = pruned.kept_of(original)
+    assert kept.value == pytest.approx(np.exp(-0.75))
+    # Only the seeds vary: a document loses the same in each.
+    assert kept[1:] == pytest.approx((np.exp(-1), np.exp(-0.5)))
+
+
+def test_a_difference_of_shares_is_paired_and_has_the_sign_of_the_lead():
+    whole, good, bad = (
+        intervals.Seeds.of("perplexity", seeds, TOKENS)
+        for seeds in ([NLL], [NLL + 0.5 * TOKENS] * 2, [NLL + TOKENS, NLL + 2 * TOKENS])
+    )
+    found = good.kept_beside(bad, whole)
+    assert found.value == pytest.approx(np.exp(-0.5) - np.exp(-1.5))
+    assert found[1:] == pytest.approx((np.exp(-0.5) - np.exp(-1), np.exp(-0.5) - np.exp(-2)))
+    assert np.isnan(good.kept_beside(bad.chosen([0]), whole)[1:]).all()
+
+
+def test_a_lead_is_positive_where_the_first_is_better_in_every_metric():
+    assert lead("accuracy", [ONES], [HITS], ONES).value == pytest.approx(1 - HITS.mean())
+    half = lead("perplexity", [NLL], [NLL + 0.5 * TOKENS], TOKENS)
+    assert half == pytest.approx((0.5, 0.5, 0.5, 1 / intervals.RESAMPLES)), "in nats a token"
 
 
 def test_any_statistic_of_documents_has_an_interval():
@@ -66,20 +127,62 @@ def test_any_statistic_of_documents_has_an_interval():
 
 def test_drawing_seeds_anew_widens_the_interval_where_seeds_differ():
     others = [np.where(GENERATOR.random(300) < share, 1 - HITS, HITS) for share in (0.0, 0.05, 0.2, 0.4)]
-    difference, low, high = intervals.paired_difference("accuracy", [HITS] * 4, others, ONES)
-    wide_low, wide_high, p = intervals.difference_over_seeds("accuracy", [HITS] * 4, others, ONES)
-    assert wide_low < low < difference < high < wide_high
-    assert (p <= 0.05) == (wide_low > 0 or wide_high < 0)
-    *one_set, _ = intervals.difference_over_seeds("accuracy", [HITS] * 4, [OTHER] * 4, ONES)
-    assert one_set == pytest.approx(intervals.paired_difference("accuracy", [HITS], [OTHER], ONES)[1:], abs=0.01)
-    assert all(np.isnan(intervals.difference_over_seeds("accuracy", [HITS], [HITS, HITS], ONES)))
+    value, low, high, p = lead("accuracy", [HITS] * 4, others, ONES)
+    single = [lead("accuracy", [HITS], [other], ONES) for other in others]
+    assert low < value < high
+    assert high - low > max(one.high - one.low for one in single[:2])
+    assert (p <= 0.05) == (low > 0 or high < 0)
+    assert lead("accuracy", [HITS] * 4, [OTHER] * 4, ONES)[:3] == pytest.approx(
+        lead("accuracy", [HITS], [OTHER], ONES)[:3]
+    )
+    assert np.isnan(lead("accuracy", [HITS], [HITS, HITS], ONES)[1:]).all()
 
 
-def test_p_is_small_for_a_large_difference_and_one_for_none():
-    *_, p = intervals.difference_over_seeds("accuracy", [ONES] * 3, [0 * ONES] * 3, ONES)
-    assert p == 1 / intervals.RESAMPLES
-    *_, p = intervals.difference_over_seeds("accuracy", [HITS] * 3, [HITS] * 3, ONES)
-    assert p == 1
+def test_p_is_small_for_a_large_lead_and_one_for_none():
+    assert lead("accuracy", [ONES] * 3, [0 * ONES] * 3, ONES).p == 1 / intervals.RESAMPLES
+    assert lead("accuracy", [HITS] * 3, [HITS] * 3, ONES).p == 1
+
+
+def test_tau_of_several_seeds_is_the_mean_of_their_taus():
+    generator = np.random.default_rng(3)
+    truth = generator.random((5, 6))
+    scores = truth + generator.normal(0, 0.3, (5, 6))
+    taus = [stats.kendalltau(*pair).statistic for pair in zip(scores, truth, strict=True)]
+    found = intervals.tau_over_seeds(scores, truth)
+    assert found.value == pytest.approx(np.mean(taus))
+    drawn = [np.mean(generator.choice(taus, 5)) for _ in range(4000)]
+    assert found[1:] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.05)
+    assert np.isnan(intervals.tau_over_seeds(scores[:1], truth[:1])[1:]).all()
+    assert np.isnan(intervals.tau_over_seeds(scores, np.ones((5, 6))).value)
+
+
+@pytest.mark.parametrize("layers", [4, 6])
+def test_p_of_tau_counts_all_orders_of_few_layers(layers):
+    generator = np.random.default_rng(layers)
+    first, second = generator.random((2, 3, layers))
+    means = [
+        np.mean([intervals.kendall_tau(one[list(order)], other) for one, other in zip(first, second, strict=True)])
+        for order in permutations(range(layers))
+    ]
+    expected = np.mean(np.abs(means) >= abs(means[0]) - 1e-9)
+    assert intervals.p_of_tau(first, second) == pytest.approx(expected)
+    # Of 24 (720) orders one agrees in full and one is the reverse.
+    assert intervals.p_of_tau(first[:1], first[:1]) == pytest.approx(2 / len(means))
+
+
+def test_p_of_tau_of_many_layers_is_near_that_of_scipy():
+    first, second = np.random.default_rng(5).random((2, 1, 20))
+    expected = stats.kendalltau(first[0], second[0]).pvalue
+    assert intervals.p_of_tau(first, second) == pytest.approx(expected, abs=0.04)
+    assert intervals.p_of_tau(first, first) == 1 / (1 + intervals.RESAMPLES)
+    assert np.isnan(intervals.p_of_tau(first, np.ones((1, 20))))
+
+
+def test_scores_of_other_seeds_or_layers_are_not_compared():
+    for call in (intervals.tau_over_seeds, intervals.p_of_tau):
+        for second in (np.ones((2, 3)), np.ones((1, 4)), np.ones(3)):
+            with pytest.raises(InputError, match="give the same seeds and layers"):
+                call(np.ones((1, 3)), second)
 
 
 def test_holm_multiplies_the_smallest_by_all_and_keeps_the_order():
@@ -144,18 +247,15 @@ def test_the_interval_contains_the_estimate(n, seed, metric):
 
 @settings(deadline=None, max_examples=40)
 @given(outcomes, st.data(), st.sampled_from(list(METRICS)))
-def test_a_paired_difference_turned_round_changes_its_sign(outcome, data, metric):
+def test_a_lead_turned_round_changes_its_sign(outcome, data, metric):
     top, bottom = outcome
     other = data.draw(npst.arrays(np.float64, len(top), elements=st.floats(0, 40)), label="other")
-    found = [intervals.paired_difference(metric, *pair, bottom) for pair in (([top], [other]), ([other], [top]))]
-    assume(np.isfinite(found).all())
-    (one, low, high), (turned, turned_low, turned_high) = found
-    assert one == -turned
-    assert (low, high) == pytest.approx((-turned_high, -turned_low), rel=1e-9, abs=1e-9 * (abs(low) + abs(high)))
-    *_, p = intervals.difference_over_seeds(metric, [top], [other], bottom)
-    *_, turned_p = intervals.difference_over_seeds(metric, [other], [top], bottom)
-    assert p == turned_p
-    assert 0 < p <= 1
+    one, turned = (lead(metric, *pair, bottom) for pair in (([top], [other]), ([other], [top])))
+    assert one.value == -turned.value
+    close = {"rel": 1e-9, "abs": 1e-9 * (abs(one.low) + abs(one.high))}
+    assert (one.low, one.high) == pytest.approx((-turned.high, -turned.low), **close)
+    assert one.p == turned.p
+    assert 0 < one.p <= 1
 
 
 @given(st.lists(st.floats(0, 1) | st.just(np.nan), max_size=20), st.randoms())
@@ -205,9 +305,8 @@ def test_outcomes_that_measure_nothing_give_one_clear_line_and_no_number(top, bo
     for call in (intervals.value, intervals.interval, intervals.resampled):
         with pytest.raises(InputError, match=message):
             call("perplexity", top, bottom)
-    for call in (intervals.paired_difference, intervals.difference_over_seeds):
-        with pytest.raises(InputError, match=f"{message}|each on the same documents"):
-            call("perplexity", [top], [top], bottom)
+    with pytest.raises(InputError, match=f"{message}|each on the same documents|no scored one"):
+        intervals.Seeds.of("perplexity", [top], bottom)
 
 
 def test_several_outcomes_with_several_denominators_must_pair_up():
@@ -223,11 +322,10 @@ def test_documents_of_which_a_resample_may_score_none_are_too_few():
         intervals.interval("perplexity", np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
 
-@pytest.mark.parametrize("call", [intervals.paired_difference, intervals.difference_over_seeds])
-def test_differences_need_seeds_on_the_same_documents(call):
-    for first, second in (([], [FEW]), ([FEW], []), ([FEW], [np.ones(2)]), ([FEW, np.ones(2)], [FEW, FEW])):
-        with pytest.raises(InputError, match="each on the same documents"):
-            call("accuracy", first, second, FEW)
+@pytest.mark.parametrize("seeds", [[], [FEW, np.ones(2)]])
+def test_seeds_need_the_same_documents(seeds):
+    with pytest.raises(InputError, match="at least one seed, each on the same documents"):
+        intervals.Seeds.of("accuracy", seeds, FEW)
 
 
 @pytest.mark.parametrize("call", [intervals.value, intervals.interval, intervals.resampled])
@@ -247,11 +345,12 @@ def test_a_perplexity_above_what_a_float_holds_is_infinite_without_a_warning():
         low, high = intervals.interval("perplexity", some, FEW)
         assert np.isfinite(low)
         assert high == np.inf
-        assert intervals.paired_difference("perplexity", [huge], [LOSSES], FEW) == (np.inf, np.inf, np.inf)
-        assert np.isnan(intervals.paired_difference("perplexity", [huge], [huge], FEW)).all()
-        assert np.isnan(intervals.difference_over_seeds("perplexity", [huge], [huge], FEW)).all(), "no p from nan"
-        *_, p = intervals.difference_over_seeds("perplexity", [huge], [LOSSES], FEW)
-        assert p == 1 / intervals.RESAMPLES
+        whole, pruned = (intervals.Seeds.of("perplexity", [losses], FEW) for losses in (LOSSES, huge))
+        assert pruned.estimate() == (np.inf, np.inf, np.inf)
+        assert pruned.kept_of(whole) == (0, 0, 0)
+        assert pruned.lead_over(pruned) == (0, 0, 0, 1)
+        # Two infinite perplexities can differ: the loss is finite.
+        assert pruned.lead_over(whole).value == pytest.approx(2 - 1e4)
 
 
 def test_an_interval_over_nan_or_no_documents_is_an_error():

@@ -1,7 +1,11 @@
-"""Data: a name to rows (`load`; files by `rows` and `splits`, the hub by `hub`), and texts to batches (`padding`)."""
+"""Data: a name to rows (`load`; files by `rows` and `delimited`, folders by `splits` and `saved`, the hub by `hub`).
 
+Their text and labels are found by `columns`, and texts become batches by `padding`.
+"""
+
+from avss.data.columns import labelled_by, usable_rows
 from avss.data.hub import at_hand
-from avss.data.load import fingerprint, load_data, on_hub, sample, usable_rows
+from avss.data.load import fingerprint, load_data, on_hub, sample
 from avss.data.padding import (
     Example,
     batched,
@@ -23,6 +27,7 @@ __all__ = [
     "by_length",
     "context_of",
     "fingerprint",
+    "labelled_by",
     "load_data",
     "on_hub",
     "pad",

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +10,10 @@ import numpy as np
 from datasets import Dataset
 
 from avss import microworld
+from avss.data.columns import holds, listed, values_at
 from avss.data.hub import load_hub
 from avss.data.rows import FORMATS, read_files, suffix_of
+from avss.data.saved import is_saved, read_saved
 from avss.data.splits import PREFERRED, chosen_split, files_of_split
 from avss.errors import InputError, look_up
 from avss.files import expanded, may_be_hub_id
@@ -36,15 +37,18 @@ def load_data(
 ) -> Dataset:
     """The rows of a data set.
 
-    name: hub id, folder, file (.jsonl, .json, .csv, .parquet, .txt, also with .gz), or embedded (`microworld/reviews`).
+    name: hub id, folder, file (.jsonl, .json, .csv, .tsv, .parquet, .txt, also with .gz), or embedded
+    (`microworld/reviews`). A folder may also be one of `save_to_disk`, or a snapshot of the hub.
     Variables such as $AVSS_DATA are expanded. A name is never a pattern. split: by default the one that suits
     `purpose`, calibration or evaluation. revision, config: the commit and the configuration of data on the hub. where:
     keeps the rows that have these values, by column, or by `column.field` where a column holds fields.
 
-    A file is read whole at each call. A cell of CSV is text, also "NA" and "1". A line of a .txt file is a row with the
-    column `text`. A row of JSON that lacks a column has None there. In a folder the files named train, validation (or
-    valid, val, dev), test and calibration are the splits; another file is a split where `split` names it, or where it
-    is the only data file. Shards such as `train-00000-of-00002.parquet` are one split.
+    A file is read whole at each call. A cell of CSV is text, also "NA" and "1"; `avss.data.delimited` says how
+    semicolons in place of commas, and quotes in TSV, are known. JSON may be in SQuAD's own layout. A line of a .txt
+    file is a row with the column `text`. A row of JSON that lacks a column has None there. In a folder the files named
+    train, validation (or valid, val, dev), test and calibration are the splits; another file is a split where `split`
+    names it, or where it is the only data file. Shards such as `train-00000-of-00002.parquet` or `train/0000.parquet`
+    are one split.
 
     Raises `InputError` for anything missing, unreadable or empty, and for a folder in which several files may be meant;
     the message names the file, and the line or row.
@@ -59,6 +63,8 @@ def load_data(
     if place.startswith(EMBEDDED):
         genre = place.removeprefix(EMBEDDED)
         dataset = microworld.load(genre, chosen_split(name, split, list(microworld.SPLITS), purpose))
+    elif os.path.isdir(path) and is_saved(path):
+        dataset = read_saved(name, path, split, purpose)
     elif os.path.isdir(path):
         dataset = read_files(name, files_of_split(name, path, split, purpose))
     elif os.path.isfile(path):
@@ -79,12 +85,9 @@ def load_data(
 
 
 def _having(dataset: Dataset, path: str, value: object, name: str) -> Dataset:
-    column, *inner = path.split(".")
-    if column not in dataset.column_names:
-        raise InputError(f"data {name} has no column {column} to look for {value!r} in; it has {dataset.column_names}")
-    held = dataset[column][:]
-    for field in inner:
-        held = [entry.get(field) if isinstance(entry, dict) else None for entry in held]
+    if not holds(dataset, path):
+        raise InputError(f"data {name} has no column {path} to look for {value!r} in; it has {listed(dataset)}")
+    held = values_at(dataset, path)
     keep = [index for index, entry in enumerate(held) if entry == value]
     if not keep:
         seen = ", ".join(sorted({repr(entry) for entry in held})[:5])
@@ -96,39 +99,6 @@ def on_hub(name: str) -> bool:
     """Whether this names data of the hub, as it is neither embedded nor a file or folder."""
     path = Path(expanded(name))
     return not (name.startswith(EMBEDDED) or os.path.exists(path) or suffix_of(path)) and _may_be_on_hub(str(path))
-
-
-def usable_rows(
-    dataset: Dataset, columns: tuple[str, ...], column: str | None, name: str = "data"
-) -> tuple[Dataset, str]:
-    """The rows whose text is not blank, and the name of the text column.
-
-    Rows whose text is blank, or is no text (None, a number), are left out with a warning that counts them.
-
-    columns: where the text may be, in order of preference; column: the user's own choice. Raises `InputError` where
-    there is no such column, or no row with text.
-    """
-    candidates = (column,) if column else columns
-    chosen = next((known for known in candidates if known in dataset.column_names), None)
-    if chosen is None:
-        raise InputError(
-            f"{name} has no column {' or '.join(candidates)}; it has {', '.join(dataset.column_names)}: "
-            f"name the one that holds the text (--column)"
-        )
-    texts = dataset[chosen][:]
-    keep = [index for index, text in enumerate(texts) if isinstance(text, str) and text.strip()]
-    if not keep:
-        raise InputError(f"{name} has no usable rows: column {chosen} holds no text in any of {len(dataset)} rows")
-    if len(keep) == len(dataset):
-        return dataset, chosen
-    left_out = [index for index, text in enumerate(texts) if not (isinstance(text, str) and text.strip())]
-    blank = sum(isinstance(texts[index], str) for index in left_out)
-    warnings.warn(
-        f"{len(left_out)} of {len(dataset)} rows of {name} are left out: column {chosen} is blank in {blank} of them "
-        f"and holds no text in {len(left_out) - blank} (the first is row {left_out[0] + 1})",
-        stacklevel=2,
-    )
-    return dataset.select(keep), chosen
 
 
 def sample(dataset: Dataset, size: int | None, seed: int) -> Dataset:

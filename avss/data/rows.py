@@ -4,11 +4,8 @@ The loaders of `datasets` are not used here: they take a file's name for a patte
 size and time, read "NA" and "null" as nothing and strings such as "2011-11-09" as times.
 """
 
-import csv
 import gzip
-import io
 import json
-import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,11 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
+from avss.data.decoded import Unreadable, check_columns, text_of, without_nul
+from avss.data.delimited import read_csv, read_tsv
+from avss.data.squad import is_official, rows_of
 from avss.errors import InputError
-
-
-class _Unreadable(Exception):
-    """The reason why a file cannot be read, with the place in it."""
 
 
 def suffix_of(path: Path) -> str | None:
@@ -63,9 +59,9 @@ def _read(name: str, path: Path) -> pa.Table:
         if not content.removeprefix(b"\xef\xbb\xbf").strip():
             raise InputError(f"data {name}: {path.name} is empty; give a file with at least one row")
         table = reader(content)
-        _check_columns(table.column_names)
+        check_columns(table.column_names)
         return table
-    except (_Unreadable, OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except (Unreadable, OSError, EOFError, zlib.error, pa.ArrowException) as error:
         raise InputError(
             f"data {name}: {path.name} cannot be read ({_first_line(error)}); check that it is {kind}, in UTF-8"
         ) from error
@@ -75,65 +71,10 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _check_columns(names: Sequence[str]) -> None:
-    seen: dict[str, str] = {}
-    for column in names:
-        plain = column.strip().casefold()
-        if plain in seen:
-            raise _Unreadable(f"columns {seen[plain]!r} and {column!r} have one name; rename one")
-        seen[plain] = column
-
-
-def _text(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # The position counts from after the byte order mark, as `error.object` does.
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise _Unreadable(f"line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8") from error
-
-
-def _without_nul(text: str) -> str:
-    position = text.find("\0")
-    if position >= 0:
-        raise _Unreadable(f"line {text.count(chr(10), 0, position) + 1} has a NUL byte")
-    return text
-
-
 def _lines(content: bytes) -> pa.Table:
-    lines = _without_nul(_text(content)).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = without_nul(text_of(content)).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     # The end of the last line begins no other.
     return pa.table({"text": pa.array(lines if lines[-1] else lines[:-1], pa.string())})
-
-
-def _csv(content: bytes) -> pa.Table:
-    _without_nul(_text(content))
-    limit = csv.field_size_limit(sys.maxsize)
-    # Not a StringIO, which takes four bytes a character.
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=""), strict=True)
-    header: list[str] = []
-    rows: list[list[str]] = []
-    try:
-        header = next(cells for cells in reader if cells)
-        for cells in reader:
-            if not cells and len(header) > 1:
-                continue
-            # In a file of one column, an empty line is an empty cell.
-            cells = cells or [""]
-            if len(cells) != len(header):
-                raise _Unreadable(
-                    f"line {reader.line_num} has {len(cells)} cells and the first line names {len(header)} columns; "
-                    f"a comma within a cell needs quotes around the cell"
-                )
-            rows.append(cells)
-    except csv.Error as error:
-        raise _Unreadable(f"line {reader.line_num}: {error}") from error
-    finally:
-        csv.field_size_limit(limit)
-    # Before the table: it would keep the last of two columns with one name.
-    _check_columns(header)
-    columns = zip(*rows, strict=True) if rows else ([] for _ in header)
-    return pa.table({column: pa.array(cells, pa.string()) for column, cells in zip(header, columns, strict=True)})
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -141,14 +82,19 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _Unreadable(f"one object has the name {twice!r} twice")
+        raise Unreadable(f"one object has the name {twice!r} twice")
     return found
 
 
 def _json(content: bytes) -> pa.Table:
-    """Objects, one a line, or all in one list."""
-    text, decoder = _text(content), json.JSONDecoder(object_pairs_hook=_unique)
-    if text.lstrip()[:1] == "[":
+    """Objects, one a line, or all in one list, or questions in the official layout of SQuAD."""
+    text, decoder = text_of(content), json.JSONDecoder(object_pairs_hook=_unique)
+    whole = _one_object(decoder, text)
+    if is_official(whole):
+        rows, places = rows_of(whole)
+    elif whole is not None and "\n" in text.strip():
+        raise Unreadable("it holds one object; give a list of rows, one object a line, or the layout of SQuAD")
+    elif text.lstrip()[:1] == "[":
         rows = _decoded(decoder, text, "the list")
         places = [f"row {number}" for number in range(1, len(rows) + 1)]
     else:
@@ -157,10 +103,22 @@ def _json(content: bytes) -> pa.Table:
         rows = [_decoded(decoder, line, place) for place, line in lines]
     for place, row in zip(places, rows, strict=True):
         if not isinstance(row, dict):
-            raise _Unreadable(f'{place} is no object such as {{"text": "..."}}')
+            raise Unreadable(f'{place} is no object such as {{"text": "..."}}')
     names = list({key: None for row in rows for key in row})
-    _check_columns(names)
+    check_columns(names)
     return _table({column: [row.get(column) for row in rows] for column in names}, places)
+
+
+def _one_object(decoder: json.JSONDecoder, text: str) -> dict | None:
+    """The one object that a file holds, None for a file of lines or of anything else."""
+    first, _, rest = text.strip().partition("\n")
+    # A first line that is whole is a row, and not the start of an object.
+    if not first.startswith("{") or (rest and first.rstrip().endswith("}")):
+        return None
+    try:
+        return decoder.decode(text.strip())
+    except (Unreadable, ValueError, RecursionError):
+        return None
 
 
 def _decoded(decoder: json.JSONDecoder, text: str, place: str):
@@ -168,11 +126,11 @@ def _decoded(decoder: json.JSONDecoder, text: str, place: str):
         return decoder.decode(text)
     except json.JSONDecodeError as error:
         at = f"line {error.lineno}" if place == "the list" else place
-        raise _Unreadable(f"{at}: {error.msg} at character {error.colno}") from error
-    except (_Unreadable, ValueError) as error:
-        raise _Unreadable(f"{place}: {error}") from error
+        raise Unreadable(f"{at}: {error.msg} at character {error.colno}") from error
+    except (Unreadable, ValueError) as error:
+        raise Unreadable(f"{place}: {error}") from error
     except RecursionError as error:
-        raise _Unreadable(f"{place} is nested too deep") from error
+        raise Unreadable(f"{place} is nested too deep") from error
 
 
 UNFIT = (pa.ArrowException, ValueError, OverflowError, TypeError, RecursionError)
@@ -184,25 +142,25 @@ def _dataset(columns: dict[str, list]) -> Dataset:
 
 
 def _table(columns: dict[str, list], places: Sequence[str]) -> pa.Table:
-    """Raises `_Unreadable` that names the first value which a table cannot hold as it is."""
+    """Raises `Unreadable` that names the first value which a table cannot hold as it is."""
     try:
         dataset = _dataset(columns)
     except UNFIT as error:
         for column, values in columns.items():
             _find_misfit(column, values, places)
-        raise _Unreadable(_first_line(error)) from error
+        raise Unreadable(_first_line(error)) from error
     for column, feature in dataset.features.items():
         if "Json" not in repr(feature):
             continue
         # A text that is JSON itself, such as "5", comes back as the number from a column of mixed kinds.
         for place, value, held in zip(places, columns[column], dataset[column], strict=True):
             if json.dumps(value) != json.dumps(held):
-                raise _Unreadable(f"{place}, column {column!r}: {value!r} is among values of another kind")
+                raise Unreadable(f"{place}, column {column!r}: {value!r} is among values of another kind")
     return dataset.data.table
 
 
 def _find_misfit(column: str, values: list, places: Sequence[str]) -> None:
-    """Raises `_Unreadable` for the end of the shortest beginning that a table cannot hold."""
+    """Raises `Unreadable` for the end of the shortest beginning that a table cannot hold."""
     good, bad, reason = 0, len(values) + 1, ""
     while bad - good > 1:
         middle = (good + bad) // 2
@@ -212,13 +170,13 @@ def _find_misfit(column: str, values: list, places: Sequence[str]) -> None:
         except UNFIT as error:
             bad, reason = middle, _first_line(error)
     if bad <= len(values):
-        raise _Unreadable(f"{places[bad - 1]}, column {column!r}: {reason}")
+        raise Unreadable(f"{places[bad - 1]}, column {column!r}: {reason}")
 
 
 def _parquet(content: bytes) -> pa.Table:
     file = pq.ParquetFile(pa.BufferReader(content))
     # Before the table is read: Arrow reads neither of two columns with one name.
-    _check_columns(file.schema_arrow.names)
+    check_columns(file.schema_arrow.names)
     table = file.read()
     # Otherwise text that is not UTF-8 would fail in the middle of the work.
     table.validate(full=True)
@@ -233,7 +191,8 @@ def _parquet(content: bytes) -> pa.Table:
 FORMATS: dict[str, tuple[str, Callable[[bytes], pa.Table]]] = {
     ".jsonl": ("json", _json),
     ".json": ("json", _json),
-    ".csv": ("csv", _csv),
+    ".csv": ("csv", read_csv),
+    ".tsv": ("tsv", read_tsv),
     ".parquet": ("parquet", _parquet),
     ".txt": ("text", _lines),
 }

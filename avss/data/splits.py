@@ -1,4 +1,4 @@
-"""A folder to the files of one split, by rules on their names alone."""
+"""A folder to the files of one split, by rules on names alone."""
 
 import re
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def chosen_split(name: str, split: str | None, available: Sequence[str], purpose
 
 
 def files_of_split(name: str, folder: Path, split: str | None, purpose: str) -> list[Path]:
-    """The file of a split, or its shards in order, from a folder or from its subfolder `data`.
+    """The file of a split, or its shards in order, from a folder (`_groups` says where in it).
 
     A file is a split where its name without ending is train, validation, test or calibration, or one of `ALSO`. A file
     with another name is taken where `split` names it, or where it is the only data file. Raises `InputError` where no
@@ -94,23 +94,40 @@ def _listed(name: str, folder: Path) -> list[Path]:
 
 
 def _groups(name: str, folder: Path) -> dict[str, list[Path]]:
-    """The data files of a folder, or of its subfolder `data` where only that one has splits, by the split's name."""
+    """The data files of a folder by the name of their split.
+
+    They are in the folder itself, in its subfolder `data` where only that one has splits, in subfolders named as splits
+    that hold the shards of one each, or in the only subfolder with data files.
+    """
     found, inside = [], _listed(name, folder)
-    for files in (inside, _listed(name, folder / "data") if folder / "data" in inside else []):
-        groups: dict[str, list[Path]] = {}
-        for path in files:
-            if _holds_rows(path):
-                match = _shard(path)
-                groups.setdefault(match["split"] if match else _stem(path), []).append(path)
+    for place in (folder, folder / "data") if folder / "data" in inside else (folder,):
+        groups = _by_split(_listed(name, place)) or _split_folders(name, place)
         if any(stem.casefold() in STANDARD for stem in groups):
             return groups
         if groups:
             found.append(groups)
-    if not found:
-        inner = [place.name for place in inside if place.is_dir() and any(map(_holds_rows, _listed(name, place)))]
-        step = f"give one of its folders {', '.join(inner[:10])}" if inner else "give a folder with one file a split"
-        raise InputError(f"data folder {name} holds no {', '.join(FORMATS)} file; {step}")
-    return found[0]
+    if found:
+        return found[0]
+    inner = [place for place in inside if place.is_dir() and any(map(_holds_rows, _listed(name, place)))]
+    if len(inner) == 1:
+        return _by_split(_listed(name, inner[0]))
+    names = ", ".join(place.name for place in inner[:10])
+    step = f"give one of its folders {names}" if inner else "give a folder with one file a split"
+    raise InputError(f"data folder {name} holds no {', '.join(FORMATS)} file; {step}")
+
+
+def _by_split(files: list[Path]) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = {}
+    for path in filter(_holds_rows, files):
+        match = _shard(path)
+        groups.setdefault(match["split"] if match else _stem(path), []).append(path)
+    return groups
+
+
+def _split_folders(name: str, folder: Path) -> dict[str, list[Path]]:
+    held = {place.name: _listed(name, place) for place in _listed(name, folder) if place.name.casefold() in STANDARD}
+    held = {split: [path for path in files if _holds_rows(path)] for split, files in held.items()}
+    return {split: files for split, files in held.items() if files}
 
 
 def _in_order(name: str, files: list[Path]) -> list[Path]:
@@ -118,6 +135,8 @@ def _in_order(name: str, files: list[Path]) -> list[Path]:
     shards = {path: match for path in files if (match := _shard(path))}
     counts = {int(match["count"]) for match in shards.values()}
     by_index = {int(match["index"]): path for path, match in shards.items()}
+    if not shards and all(_stem(path).isdecimal() for path in files):
+        return _numbered(name, files)
     if len(files) == 1 and not shards:
         return files
     if len(shards) < len(files) or len(counts) > 1 or len(by_index) < len(files):
@@ -135,3 +154,14 @@ def _in_order(name: str, files: list[Path]) -> list[Path]:
     if len(by_index) > count:
         raise InputError(f"data {name}: {by_index[max(by_index)].name} has a number above its count; rename it")
     return [by_index[index] for index in sorted(by_index)]
+
+
+def _numbered(name: str, files: list[Path]) -> list[Path]:
+    """The files of one split in the order of their names, which are whole numbers from 0 on."""
+    by_number = {int(_stem(path)): path for path in files}
+    first = files[0]
+    for number in range(max(by_number) + 1):
+        if number not in by_number:
+            absent = f"{first.parent.name}/{str(number).zfill(len(_stem(first)))}{''.join(first.suffixes)}"
+            raise InputError(f"data {name}: {absent} is missing ({len(files)} files are there); add the missing ones")
+    return [by_number[number] for number in sorted(by_number)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from avss.architectures import blocks_of
+from avss.architectures import blocks_of, unwrapped
 from avss.engine.branches import branches_of
 from avss.engine.coalitions import Cache, Mask
 from avss.engine.modes import evaluating
@@ -83,9 +83,9 @@ def ablate(
 
     Holds at most one hidden state a depth at a time, and fewer where the masks leave the common path one by one.
     Raises `InputError` for masks that do not fit the model, gates outside [0, 1], no masks, no batches, a batch without
-    input_ids or without the labels it needs, a model without a head, losses that are not finite, and a cache folder
-    that cannot be made, gates a branch for a family that has none, and a family whose blocks hand on more than a hidden
-    state.
+    input_ids or without the labels it needs, a model without a head, losses that are not finite, a cache folder that
+    cannot be made, gates of branches in a family without such branches, and a family whose blocks hand on more than a
+    hidden state.
     """
     (loss, probability), *rest = _outcomes(model, batches, masks, Losses, cache, key)
     return Ablation(loss, probability, *rest)
@@ -113,6 +113,7 @@ def _outcomes(
     model, batches, masks, kind: type[Losses] | type[Divergences], cache, key
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], int, int]:
     """Outcomes (quantities, masks, documents), count, tokens and block_forwards, as in `Ablation`."""
+    model = unwrapped(model)
     wanted = _checked(masks, len(blocks_of(model)))
     whole = tuple((1.0, 1.0) if isinstance(gate, tuple) else 1.0 for gate in wanted[0])
     kept = Cache(cache, model, key)

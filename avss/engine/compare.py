@@ -1,15 +1,13 @@
-"""One pass that compares the input and the output of each block, token by token."""
+"""Numbers that compare the input and the output of each block, token by token, as means over all tokens."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from avss.architectures import blocks_of
-from avss.engine.modes import evaluating
-from avss.engine.observe import hooked
-from avss.engine.passes import passes, require_finite, uncached
+from avss.engine.passes import require_finite
 from avss.engine.streams import CHUNK
 
 
@@ -21,38 +19,43 @@ class TokenMeans(NamedTuple):
     tokens: int
 
 
-def token_means(
-    model: nn.Module, batches: Iterable[dict], compare: Callable[[Tensor, Tensor], Tensor], quantity: str
-) -> TokenMeans:
+class Comparison:
     """A number that compares a block's input and output, as the mean over all real tokens of all documents.
 
-    compare: maps the input and the output of a block, (N, F) float64 each, to (N,) float64. quantity: its name
-    in errors. One pass without the head, by hooks on the blocks: transformers' own last hidden state is after the final
-    norm and would be wrong for the last block. No number is stored for each token. Raises `InputError` for batches that
-    cannot be used and for numbers that are not finite.
+    It is a watcher of `avss.engine.watching.watch`. compare: maps the input and the output of a block, (N, F) float64
+    each, to (N,) float64. quantity: its name in errors. No number is stored for each token.
     """
-    sums: list[Tensor] = [torch.empty(0)] * len(blocks_of(model))
-    mask = torch.empty(0, dtype=torch.bool)
-    totals, numbers, documents, tokens = [], [], 0, 0
 
-    def receive(block: int, leaving: Tensor, entering: Tensor) -> None:
-        compared = by_rows(compare, entering.to(leaving.device), leaving)
-        sums[block] = compared.masked_fill(~mask.to(leaving.device), 0).sum()
+    def __init__(self, model: nn.Module, compare: Callable[[Tensor, Tensor], Tensor], quantity: str):
+        self.model, self.compare, self.quantity = model, compare, quantity
+        self.sums: list[Tensor] = [torch.empty(0)] * len(blocks_of(model))
+        self.mask = torch.empty(0, dtype=torch.bool)
+        self.totals: list[Tensor] = []
+        self.numbers: list[int] = []
+        self.documents = self.tokens = 0
 
-    with evaluating(model), hooked(model, "block_update", receive):
-        for number, inputs, mask, _ in passes(model, batches, "comparing"):
-            mask = mask.to(model.device)
-            model.base_model(**inputs, **uncached(model))
-            totals.append(torch.stack([total.to(model.device) for total in sums]))
-            numbers.append(number)
-            documents, tokens = documents + mask.any(1).sum(), tokens + mask.sum()
-            # The check is free on a CPU. On an accelerator it would wait for the device.
-            if totals[-1].device.type == "cpu":
-                require_finite(totals[-1][:, None], quantity, number, model)
-    found = torch.stack(totals, 1).cpu()
-    require_finite(found, quantity, numbers, model)
-    # One batch after another: the order of a sum decides its last digit.
-    return TokenMeans([sum(row, 0.0) / int(tokens) for row in found.tolist()], int(documents), int(tokens))
+    def begin(self, number: int, mask: Tensor) -> None:
+        self.mask = mask.to(self.model.device)
+        self.numbers.append(number)
+        self.documents, self.tokens = self.documents + self.mask.any(1).sum(), self.tokens + self.mask.sum()
+
+    def receive(self, block: int, entering: Tensor, leaving: Tensor) -> None:
+        compared = by_rows(self.compare, entering.to(leaving.device), leaving)
+        self.sums[block] = compared.masked_fill(~self.mask.to(leaving.device), 0).sum()
+
+    def end(self) -> None:
+        self.totals.append(torch.stack([total.to(self.model.device) for total in self.sums]))
+        # The check is free on a CPU. On an accelerator it would wait for the device.
+        if self.totals[-1].device.type == "cpu":
+            require_finite(self.totals[-1][:, None], self.quantity, self.numbers[-1], self.model)
+
+    def means(self) -> TokenMeans:
+        """The mean of every block. Raises `InputError` for numbers that are not finite."""
+        found = torch.stack(self.totals, 1).cpu()
+        require_finite(found, self.quantity, self.numbers, self.model)
+        tokens = int(self.tokens)
+        # One batch after another: the order of a sum decides its last digit.
+        return TokenMeans([sum(row, 0.0) / tokens for row in found.tolist()], int(self.documents), tokens)
 
 
 def by_rows(compare: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:

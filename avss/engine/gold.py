@@ -18,11 +18,16 @@ CAUSAL = frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
 
 
 def is_classifier(model: nn.Module) -> bool:
-    return type(model).__name__.endswith("ForSequenceClassification")
+    return any(name.endswith("ForSequenceClassification") for name in _names(model))
 
 
 def is_causal(model: nn.Module) -> bool:
-    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel")) or type(model).__name__ in CAUSAL
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) or name in CAUSAL for name in _names(model))
+
+
+def _names(model: nn.Module) -> list[str]:
+    """The names of the model's class and of those that it derives from, such as a class of transformers."""
+    return [kind.__name__ for kind in type(model).__mro__]
 
 
 def labels_of(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""One backward pass a batch: the gradient of a target with respect to what each block hands on, reduced at once.
+"""One backward pass a batch: the gradient of a target with respect to the output of each block, reduced at once.
 
 Only activations get gradients; parameters are frozen for the pass. Hooks turn the gradient at each block's output into
 one number a document as soon as it is there, so that hidden states live for one batch and gradients for one block.

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from avss.engine.gold import is_classifier
 from avss.errors import InputError
 from avss.progress import progress
 from avss.reading import Reading
@@ -153,7 +154,7 @@ def logits_of(model: nn.Module, inputs: dict[str, Tensor], **options) -> Tensor:
     options = uncached(model) | options
     # transformers names the head of every decoder that classifies `score`; those of encoders are named otherwise.
     head = getattr(model, "score", None)
-    if head is None or not type(model).__name__.endswith("ForSequenceClassification"):
+    if head is None or not is_classifier(model):
         return model(**inputs, **options).logits
     hidden = model.base_model(**inputs, **options).last_hidden_state
     mask = inputs.get("attention_mask")

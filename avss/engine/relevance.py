@@ -1,12 +1,12 @@
 """Layer-wise relevance propagation through a transformer, by the AttnLRP rules of Achtibat et al. 2024.
 
-The rules are written as modified gradients: inside `attnlrp` a model computes what it always does, and the relevance of
+The rules are written as modified gradients: inside `attnlrp` the outputs of a model stay the same, and the relevance of
 any activation is its value times the gradient of the explained logit with respect to it. In that form
 
 - a linear layer needs nothing: value times gradient is the epsilon rule for epsilon -> 0, and no division is left that
   an epsilon would have to guard. A bias keeps its share of the relevance;
 - an element-wise activation passes relevance on unchanged (identity rule): its slope is taken as output / input;
-- a norm passes it on unchanged too (identity rule): what it divides by is taken as a constant;
+- a norm passes it on unchanged too (identity rule): its divisor is taken as a constant;
 - a product of two activations (weights x values, query x key, gate x up) gives each factor half (uniform rule): the
   gradient at the product is halved;
 - a softmax is expanded to first order around its input: its gradient stays as it is. The constant term of the expansion
@@ -48,7 +48,7 @@ def identity_activation(entering: Tensor, leaving: Tensor) -> Tensor:
 
 
 def identity_norm(norm: nn.Module, entering: Tensor) -> Tensor:
-    """What an RMSNorm or a `LayerNorm` makes of `entering`, with what it divides by held constant."""
+    """The output of an RMSNorm or a `LayerNorm` for `entering`, with its divisor held constant."""
     wide = entering if entering.dtype == torch.float64 else entering.float()
     if isinstance(norm, nn.LayerNorm):
         wide, epsilon = wide - wide.mean(-1, keepdim=True), norm.eps
@@ -110,11 +110,11 @@ def _attach(module: nn.Module, name: str) -> list:
 
 @contextmanager
 def attnlrp(model: nn.Module, softmax: str = "taylor") -> Iterator[None]:
-    """Inside, gradients through `model` are those that times a value give its relevance; what it computes stays.
+    """Inside, a value in `model` times its gradient is its relevance. The outputs of the model stay the same.
 
     softmax: "taylor", the rule of AttnLRP, or "constant", attention weights as constants. Everything is restored on
-    exit, also on error. Raises `InputError` for another softmax, a family whose rules are not here, and a module for
-    which there is no rule.
+    exit, also on error. Raises `InputError` for another softmax, a family whose rules are not here, and a module
+    without a rule.
     """
     if softmax not in SOFTMAX:
         raise InputError(f"softmax is {softmax!r}; choose one of {', '.join(SOFTMAX)}")

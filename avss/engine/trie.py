@@ -140,11 +140,11 @@ class Walk(Generic[Found]):
 
 
 def _branches(depth: int, hidden: Tensor, masks: list[Mask], first: Mask | None) -> list[tuple]:
-    """The edges of the trie that leave `hidden`, the one that leads to most masks first, the one to `first` last.
+    """The edges of the trie that leave `hidden`, sorted: most masks first, and the edge to `first` last.
 
-    Taken from the end, the branches to few masks are done before the one to many. So a hidden state that waits for its
-    other branches does so while at most half of its masks are walked: no more than log2(masks) of them ever wait,
-    besides those beside the way to `first`.
+    Edges are taken from the end, so those to few masks are done before the edge to many. A hidden state waits while at
+    most half of its masks are walked. So no more than log2(masks) of them wait at a time, besides those on the way to
+    `first`.
     """
     groups: dict[float | tuple[float, float], list[Mask]] = {}
     for mask in masks:

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from avss.architectures import blocks_of
-from avss.engine.modes import evaluating
-from avss.engine.observe import hooked
-from avss.engine.passes import passes, require_finite, uncached
+from avss.engine.passes import require_finite
+from avss.engine.watching import watch
 from avss.errors import InputError
 from avss.methods.block_influence import cosines
 from avss.scores import LayerScores, from_values
@@ -28,48 +27,68 @@ def score(model, batches, window=1) -> LayerScores:
     of padding. One pass without the head keeps the hidden states of one token a document. Raises `InputError` for a
     window outside 1 to M - 1, batches that cannot be used, and activations that are not finite.
     """
-    layers = len(blocks_of(model))
-    if not isinstance(window, Integral) or not 1 <= window < layers:
-        raise InputError(f"window is {window!r}; give the number of blocks to remove, from 1 to {layers - 1}")
-    alone, across, documents, tokens = _distances(model, batches, int(window))
-    values = alone
-    if window > 1:
-        first = int(across.argmin())
-        outside = np.ones(layers)
-        outside[first : first + window] = 0
-        values = alone + outside
-    return from_values("angular", values, documents=documents, tokens=tokens)
+    seen = LastTokens(model, window)
+    watch(model, batches, [seen])
+    return scores_of(seen)
 
 
-def _distances(model, batches, window: int) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Mean angular distance across one block (M,) and across `window` blocks (M - window + 1,); documents, tokens."""
-    alone, across, numbers, tokens = [], [], [], 0
-    states: list[Tensor] = []
-    last: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
+class LastTokens:
+    """The angular distances at the last token of every document, across one block and across a window of blocks.
 
-    def receive(block: int, leaving: Tensor, entering: Tensor) -> None:
+    A watcher of `avss.engine.watching.watch`; `scores_of` makes scores of it. Raises `InputError` for a window outside
+    1 to M - 1.
+    """
+
+    def __init__(self, model, window: int = 1):
+        layers = len(blocks_of(model))
+        if not isinstance(window, Integral) or not 1 <= window < layers:
+            raise InputError(f"window is {window!r}; give the number of blocks to remove, from 1 to {layers - 1}")
+        self.model, self.window = model, int(window)
+        self.alone: list[Tensor] = []
+        self.across: list[Tensor] = []
+        self.states: list[Tensor] = []
+        self.last: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
+        self.number, self.numbers, self.tokens = 0, [], 0
+
+    def begin(self, number: int, mask: Tensor) -> None:
+        documents = mask.any(1).nonzero()[:, 0]
+        last = documents, mask.shape[1] - 1 - mask.flip(1).int().argmax(1)[documents]
+        # Once a batch: a block that lies there need not wait for them.
+        self.last = tuple(index.to(self.model.device) for index in last)
+        self.states.clear()
+        self.number = number
+        self.numbers += [number] * len(documents)
+        self.tokens += mask.sum()
+
+    def receive(self, block: int, entering: Tensor, leaving: Tensor) -> None:
         for state in (entering, leaving) if block == 0 else (leaving,):
-            states.append(state[tuple(index.to(state.device) for index in last)].to(model.device))
+            self.states.append(state[tuple(index.to(state.device) for index in self.last)].to(self.model.device))
 
-    with evaluating(model), hooked(model, "block_update", receive):
-        for number, inputs, mask, _ in passes(model, batches, "comparing"):
-            documents = mask.any(1).nonzero()[:, 0]
-            last = documents, mask.shape[1] - 1 - mask.flip(1).int().argmax(1)[documents]
-            # Once a batch: a block that lies there need not wait for them.
-            last = tuple(index.to(model.device) for index in last)
-            states.clear()
-            model.base_model(**inputs, **uncached(model))
-            stacked = torch.stack(states)
-            alone.append(_angles(stacked, 1))
-            across.append(_angles(stacked, window))
-            numbers += [number] * len(documents)
-            tokens += mask.sum()
-            # The check is free on a CPU. On an accelerator it would wait for the device.
-            if alone[-1].device.type == "cpu":
-                require_finite(alone[-1], "activations", number, model)
-    found = [torch.cat(parts, 1).cpu().numpy() for parts in (alone, across)]
-    require_finite(found[0], "activations", numbers, model)
-    return found[0].mean(1), found[1].mean(1), found[0].shape[1], int(tokens)
+    def end(self) -> None:
+        stacked = torch.stack(self.states)
+        self.alone.append(_angles(stacked, 1))
+        self.across.append(_angles(stacked, self.window))
+        # The check is free on a CPU. On an accelerator it would wait for the device.
+        if self.alone[-1].device.type == "cpu":
+            require_finite(self.alone[-1], "activations", self.number, self.model)
+
+    def distances(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean angular distance across one block, (M,), and across the window, (M - window + 1,)."""
+        alone, across = (torch.cat(parts, 1).cpu().numpy() for parts in (self.alone, self.across))
+        require_finite(alone, "activations", self.numbers, self.model)
+        return alone.mean(1), across.mean(1)
+
+
+def scores_of(seen: LastTokens) -> LayerScores:
+    """As `score`, once the pass has ended."""
+    alone, across = seen.distances()
+    values = alone
+    if seen.window > 1:
+        first = int(across.argmin())
+        outside = np.ones(len(alone))
+        outside[first : first + seen.window] = 0
+        values = alone + outside
+    return from_values("angular", values, documents=len(seen.numbers), tokens=int(seen.tokens))
 
 
 def _angles(states: Tensor, apart: int) -> Tensor:

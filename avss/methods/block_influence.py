@@ -7,7 +7,8 @@ all documents, with equal weights.
 import torch
 from torch import Tensor
 
-from avss.engine.compare import by_rows, token_means
+from avss.engine.compare import Comparison, by_rows
+from avss.engine.watching import watch
 from avss.scores import LayerScores, from_values
 
 
@@ -24,11 +25,23 @@ def _cosines(first: Tensor, second: Tensor) -> Tensor:
     return dot / squares.sqrt_().clamp_(min=torch.finfo(torch.float64).tiny)
 
 
+def watcher(model) -> Comparison:
+    """What `avss.engine.watching.watch` shows the blocks to; `scores_of` makes scores of it."""
+    return Comparison(model, lambda entering, leaving: 1 - _cosines(entering, leaving), "activations")
+
+
+def scores_of(seen: Comparison) -> LayerScores:
+    """As `score`, once the pass has ended."""
+    found = seen.means()
+    return from_values("block_influence", found.values, documents=found.documents, tokens=found.tokens)
+
+
 def score(model, batches) -> LayerScores:
     """1 - mean cosine of each block's input and output, (M,) float64 in [0, 2]; 0 for a block that does not turn it.
 
-    One pass without the head (`avss.engine.compare.token_means`). Raises `InputError` for batches that cannot be used
-    and activations that are not finite.
+    One pass without the head (`avss.engine.watching`). Raises `InputError` for batches that cannot be used and
+    activations that are not finite.
     """
-    found = token_means(model, batches, lambda entering, leaving: 1 - _cosines(entering, leaving), "activations")
-    return from_values("block_influence", found.values, documents=found.documents, tokens=found.tokens)
+    seen = watcher(model)
+    watch(model, batches, [seen])
+    return scores_of(seen)

@@ -137,7 +137,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "taylor",
-            "taylor",
+            "Taylor",
             "Ma et al. 2023, LLM-Pruner, arXiv 2305.11627; Kim et al. 2024, Shortened LLaMA, arXiv 2402.02834; "
             "form ours",
             "first-order change of the loss when the block is skipped",
@@ -148,7 +148,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "block_influence",
-            "block_influence",
+            "block influence",
             "Men et al. 2024, ShortGPT, arXiv 2403.03853",
             "one minus the cosine of the block's input and output",
             work=lambda blocks, removed: Work(blocks),
@@ -157,7 +157,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "angular",
-            "angular",
+            "angular distance",
             "Gromov et al. 2024, The Unreasonable Ineffectiveness of the Deeper Layers, arXiv 2403.17887; "
             "as scores ours",
             "angle between what enters and leaves a window of blocks, at the last token",
@@ -166,7 +166,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "leave_one_out",
-            "leave_one_out",
+            "leave one out",
             "Song et al. 2024, SLEB, arXiv 2402.09025; Kim et al. 2024, Shortened LLaMA, arXiv 2402.02834",
             "loss increase when the block is skipped",
             work=lambda blocks, removed: Work(blocks * (blocks + 1) // 2, 0, blocks + 1),
@@ -186,7 +186,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "update_norm",
-            "update_norm",
+            "update norm",
             "Sieberling et al. 2024, EvoPress, arXiv 2410.14649, which compares it; over all tokens our choice",
             "norm of what the block adds over the norm of its output",
             work=lambda blocks, removed: Work(blocks),
@@ -195,7 +195,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "kl_leave_one_out",
-            "kl_leave_one_out",
+            "leave one out (KL)",
             "Sieberling et al. 2024, EvoPress, arXiv 2410.14649; of single blocks our choice",
             "divergence of the predictions when the block is skipped",
             work=lambda blocks, removed: Work(blocks * (blocks + 1) // 2, 0, blocks + 1),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from avss.architectures import unwrapped
 from avss.engine.modes import unchanged
 from avss.engine.passes import require_finite_weights
 from avss.errors import InputError
@@ -45,6 +46,7 @@ def score(
     (`avss.engine.parallel`). That holds for methods with `split`, which is avss; with the others every process runs all
     batches.
     """
+    model = unwrapped(model)
     chosen, reading = method_named(method), reading_for(method, reading)
     known = chosen.options
     unknown = set(options) - set(known)

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
 
@@ -44,12 +44,16 @@ class ShapleyScores(LayerScores):
     the same of their own.
     estimator: its name. block_forwards: blocks that a batch ran, summed over batches, as if no cache had helped.
     v_all, v_none: the value with all players and with none.
+    by_document: (M, D) float64, the value of each layer for each document, summed over its predictions. scored: (D,),
+    the predictions of each; documents of batches in which nothing is scored are left out. They are not saved.
     """
 
     estimator: str = ""
     block_forwards: int = 0
     v_all: float = math.nan
     v_none: float = math.nan
+    by_document: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    scored: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
 
     @property
     def sum_of_values(self) -> float:
@@ -123,8 +127,9 @@ def score(
         sampler = Kernel if chosen == "kernel" else partial(Permutations, truncate=truncate)
         estimates = sampled(games, sampler, seed, target, budget * layers)
     v_none, v_all = np.sum([game.ends.sum(1) for game in games], axis=0) / counts.sum()
+    by_player = np.concatenate([each.values for each in estimates], axis=1)
     return ShapleyScores(
-        _table(estimates, counts, width),
+        _table(estimates, by_player, counts, width),
         "shapley",
         documents=sum(len(batch["input_ids"]) for batch in batches),
         tokens=tokens,
@@ -132,6 +137,8 @@ def score(
         block_forwards=sum(game.spent for game in games),
         v_all=float(v_all),
         v_none=float(v_none),
+        by_document=by_player.reshape(layers, width, -1).sum(1),
+        scored=counts,
     )
 
 
@@ -258,10 +265,9 @@ def _gated(model: nn.Module, gates: NDArray[np.float64], branches: list[Branches
         yield
 
 
-def _table(estimates: list[Estimate], counts: NDArray[np.int64], width: int) -> pd.DataFrame:
-    by_document = np.concatenate([each.values for each in estimates], axis=1)
-    layers = len(by_document) // width
-    single = np.eye(len(by_document)).reshape(layers, width, -1)
+def _table(estimates: list[Estimate], by_player: NDArray, counts: NDArray[np.int64], width: int) -> pd.DataFrame:
+    layers = len(by_player) // width
+    single = np.eye(len(by_player)).reshape(layers, width, -1)
     named = {"shapley": single.sum(1)}
     if width > 1:
         named |= {"attention": single[:, 0], "mlp": single[:, 1]}
@@ -274,7 +280,7 @@ def _table(estimates: list[Estimate], counts: NDArray[np.int64], width: int) -> 
             f"{prefix}standard_error": found.errors,
             f"{prefix}low": found.low,
             f"{prefix}high": found.high,
-            f"{prefix}document_error": _document_errors(outputs @ by_document, found.values, counts),
+            f"{prefix}document_error": _document_errors(outputs @ by_player, found.values, counts),
         }
     return pd.DataFrame(columns | errors | {"rank": rank(columns["shapley"])})
 

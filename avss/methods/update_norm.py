@@ -7,7 +7,8 @@ all real tokens of all documents, with equal weights, is our reading.
 import torch
 from torch import Tensor
 
-from avss.engine.compare import token_means
+from avss.engine.compare import Comparison
+from avss.engine.watching import watch
 from avss.scores import LayerScores, from_values
 
 
@@ -19,11 +20,23 @@ def _relative_norms(entering: Tensor, leaving: Tensor) -> Tensor:
     return torch.where(update == 0, 0, update / torch.mv(leaving.square_(), ones).sqrt_())
 
 
+def watcher(model) -> Comparison:
+    """What `avss.engine.watching.watch` shows the blocks to; `scores_of` makes scores of it."""
+    return Comparison(model, _relative_norms, "relative updates")
+
+
+def scores_of(seen: Comparison) -> LayerScores:
+    """As `score`, once the pass has ended."""
+    found = seen.means()
+    return from_values("update_norm", found.values, documents=found.documents, tokens=found.tokens)
+
+
 def score(model, batches) -> LayerScores:
     """Mean norm of the update over the norm of the output, (M,) float64, at least 0; 0 for a block that adds nothing.
 
     One pass without the head. Raises `InputError` for batches or activations that cannot be used, and for a block that
     turns a hidden state into zeros.
     """
-    found = token_means(model, batches, _relative_norms, "relative updates")
-    return from_values("update_norm", found.values, documents=found.documents, tokens=found.tokens)
+    seen = watcher(model)
+    watch(model, batches, [seen])
+    return scores_of(seen)

@@ -33,6 +33,9 @@ class Metric:
 
     label: its name for readers. module: the `evaluate` module in this folder that computes it. digits: the decimals
     that the paper's Table 1 prints. ratio: turns the sum of numerators over the sum of denominators into the value.
+    scale: its inverse, which gives the scale on which values are averaged and compared.
+    guessing: the value that says nothing of a model, if there is one: of accuracy that of two equally likely labels,
+    as the tasks here have. least: below this value a model is too weak for its losses to mean anything (ours).
     """
 
     name: str
@@ -40,16 +43,29 @@ class Metric:
     module: str
     digits: int = 4
     ratio: Callable[[Number], Number] = _itself
+    scale: Callable[[Number], Number] = _itself
     higher_is_better: bool = True
+    guessing: float | None = None
+    least: float = 0
+
+    def lead(self, own: float, other: float) -> float:
+        """By how much `own` is better than `other`, on `scale`: of perplexity in nats a token. Negative: worse."""
+        return float(self.scale(own) - self.scale(other)) * (1 if self.higher_is_better else -1)
+
+    def too_weak(self, value: float, low: float) -> bool:
+        """Whether a model that scores so is too weak to judge what pruning costs it. low: end of its 95 % interval."""
+        return value < self.least or (self.guessing is not None and min(value, low) <= self.guessing)
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "accuracy", "accuracy"),
-        Metric("perplexity", "perplexity", "perplexity", digits=3, ratio=_perplexity, higher_is_better=False),
-        Metric("f1", "F1", "squad"),
-        Metric("exact_match", "exact_match", "squad"),
+        Metric("accuracy", "accuracy", "accuracy", guessing=0.5),
+        Metric(
+            "perplexity", "perplexity", "perplexity", digits=3, ratio=_perplexity, scale=np.log, higher_is_better=False
+        ),
+        Metric("f1", "F1", "squad", guessing=0, least=0.1),
+        Metric("exact_match", "exact match", "squad", guessing=0),
     )
 }
 

@@ -1,13 +1,16 @@
 """The claims of the paper's text (`avss/report/claims.yml`), asked of its own Table 1 and of the results.
 
-A claim names one of the kinds in `avss.report.checks`, which splits it into cases. Their outcomes give the verdict.
-Printed numbers have no intervals and are taken at face value. Measured ones count by the 95 % intervals and corrected
-comparisons of `avss.report.comparisons`, AVSS in its reading `paper`.
+A claim names one of the kinds in `avss.report.checks`, which splits it into cases. They are counted by model first, as
+one model on four data sets is one model, and then one by one. Printed numbers have no intervals and are taken at face
+value. Measured ones count by the 95 % intervals and corrected comparisons of `avss.report.comparisons`, AVSS in its
+reading `paper`.
 """
 
 import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -15,7 +18,7 @@ import pandas as pd
 from avss.errors import InputError, look_up
 from avss.report.cases import FAILS, HOLDS, OPEN, UNMEASURED, Case, Source
 from avss.report.checks import ANYONE, CHECKS, THE_MODELS
-from avss.report.comparisons import METHODS
+from avss.report.comparisons import METHODS, TOO_WEAK
 from avss.report.snapshot import Results
 from avss.report.sources import sources
 from avss.report.table1 import PRINTED, printed_table
@@ -24,7 +27,7 @@ from avss.strict_yaml import read_yaml
 CLAIMS = Path(__file__).parent / "claims.yml"
 # The profile that runs the paper's own models.
 CHECKPOINTS = "paper"
-REPRODUCED, PARTIAL, CONTRADICTED, NOT_ASKED = "reproduced", "partial", "contradicted", "not asked"
+NOT_ASKED = "not asked"
 NEEDS = ("every", "most")
 
 
@@ -42,13 +45,50 @@ class Claim:
     parameters: dict
 
 
+class Tally(NamedTuple):
+    """How many models, or cases, answer so; `weak` are too weak to judge."""
+
+    holds: int = 0
+    fails: int = 0
+    undecided: int = 0
+    weak: int = 0
+    unmeasured: int = 0
+
+    @property
+    def judged(self) -> int:
+        return self.holds + self.fails + self.undecided
+
+    def __str__(self) -> str:
+        """The counts in words: `1 of 9 holds, 7 fail, 1 undecided, 2 too weak to judge`."""
+        parts = [f"{self.holds} of {self.judged} hold{'s' if self.holds == 1 else ''}"] if self.judged else []
+        parts += [f"{self.fails} fail{'s' if self.fails == 1 else ''}"] if self.fails else []
+        parts += [f"{self.undecided} undecided"] if self.undecided else []
+        parts += [f"{self.weak} {TOO_WEAK}"] if self.weak else []
+        return ", ".join(parts) or UNMEASURED
+
+
+def tally(outcomes: Iterable[str]) -> Tally:
+    """How often each outcome occurs."""
+    outcomes = list(outcomes)
+    return Tally(*map(outcomes.count, (HOLDS, FAILS, OPEN, TOO_WEAK, UNMEASURED)))
+
+
 class Finding(NamedTuple):
-    """The answer of one source to a claim."""
+    """The answer of one source to a claim. models: the answer of each model whose rows alone decide it."""
 
     claim: Claim
     source: str
     verdict: str
     cases: list[Case]
+    models: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def by_case(self) -> Tally:
+        return tally(case.outcome for case in self.cases)
+
+    @property
+    def by_model(self) -> Tally:
+        return tally(self.models.values())
 
 
 def load_claims(path: Path = CLAIMS) -> list[Claim]:
@@ -111,12 +151,9 @@ def _check_values(name: str, lines: pd.DataFrame, parameters: dict) -> None:
 
 
 def findings(results: Results, path: Path = CLAIMS) -> list[Finding]:
-    """The answer of each source to each claim, claim by claim.
+    """The answer of each source to each claim, claim by claim; `verdict` says how cases make one.
 
-    verdict: `reproduced` where enough cases hold: every one, or most, as the claim needs; `partial` where only some do;
-    `contradicted` where none does and one fails (where most are needed: half of them fail); `open` where none holds and
-    too few fail; `not measured` where no case is; `not asked` where the claim is about the printed table or the paper's
-    own models alone.
+    The verdict is `not asked` where the claim is about the printed table or the paper's own models alone.
     """
     asked = sources(results)
     return [ask(claim, source) for claim in load_claims(path) for source in asked]
@@ -128,16 +165,37 @@ def ask(claim: Claim, source: Source) -> Finding:
     if not (source.name == PRINTED or check.asked == ANYONE or (source.name, check.asked) == (CHECKPOINTS, THE_MODELS)):
         return Finding(claim, source.name, NOT_ASKED, [])
     cases = check.cases(source, claim.lines, **claim.parameters)
-    return Finding(claim, source.name, verdict([case.outcome for case in cases], claim.needs), cases)
+    if check.of_scores:
+        cases = [_unless_too_weak(case, source) for case in cases]
+    by_model: dict[str, list[str]] = {}
+    for case in cases:
+        models = {source.models[line] for line in case.lines if line in source.models}
+        if len(models) == 1 and case.outcome != UNMEASURED:
+            by_model.setdefault(*models, []).append(case.outcome)
+    models = {
+        model: verdict([each for each in outcomes if each != TOO_WEAK] or outcomes, claim.needs)
+        for model, outcomes in by_model.items()
+    }
+    return Finding(claim, source.name, verdict([case.outcome for case in cases], claim.needs), cases, models)
+
+
+def _unless_too_weak(case: Case, source: Source) -> Case:
+    weak = [f"{source.ran[line]}: {source.weak[line]}" for line in case.lines if line in source.weak]
+    return case._replace(outcome=TOO_WEAK, numbers="; ".join(weak)) if weak and case.outcome != UNMEASURED else case
 
 
 def verdict(outcomes: list[str], needs: str = "every") -> str:
-    """The verdict on a claim from the outcomes of its cases; see `findings`."""
-    holding, failing = outcomes.count(HOLDS), outcomes.count(FAILS)
-    if holding == len(outcomes) or (needs == "most" and 2 * holding > len(outcomes)):
-        return REPRODUCED
-    if holding:
-        return PARTIAL
-    if failing and (needs == "every" or 2 * failing >= len(outcomes)):
-        return CONTRADICTED
-    return UNMEASURED if outcomes.count(UNMEASURED) == len(outcomes) else OPEN
+    """The verdict on a claim from the outcomes of its cases.
+
+    A claim about every case holds where all do, and fails where one does. A claim about most holds where more than half
+    do, and fails where at least half of them fail. Else it is undecided; not measured, or too weak to judge, where all
+    cases are.
+    """
+    counted = tally(outcomes)
+    if counted.holds == len(outcomes) or (needs == "most" and 2 * counted.holds > len(outcomes)):
+        return HOLDS
+    if counted.fails and (needs == "every" or 2 * counted.fails >= len(outcomes)):
+        return FAILS
+    if counted.judged:
+        return OPEN
+    return TOO_WEAK if counted.weak else UNMEASURED

@@ -1,7 +1,7 @@
 """The kinds of check by which a claim of the paper's text is asked of its Table 1 and of results.
 
-A check splits a claim into cases: a row of the table, say, or a row and a baseline. Each case holds, fails, is open
-where intervals decide nothing, or is not measured. The paper defines none of this; the definitions are ours.
+A check splits a claim into cases: a row of the table, say, or a row and a baseline. Each case holds, fails, is
+undecided where intervals decide nothing, or is not measured. The paper defines none of this; the definitions are ours.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from avss import intervals
 from avss.methods.catalogue import BASELINES
@@ -28,6 +27,8 @@ from avss.report.cases import (
     direction,
     row_name,
     spelled,
+    spelled_lead,
+    spelled_p,
     together,
 )
 from avss.report.comparisons import ALPHA, label
@@ -35,8 +36,6 @@ from avss.report.markdown import percent, spell
 
 # The sources that a check can be asked of.
 ANYONE, THE_MODELS, THE_TABLE = "table and any model", "table and the paper's own models", "table alone"
-# The method whose order of the blocks counts as the true one.
-TRUTH = "leave_one_out"
 
 
 def _retention(source: Source, lines: pd.DataFrame, *, methods: Iterable[str], share: float) -> list[Case]:
@@ -74,15 +73,11 @@ def _score(score: NamedTuple) -> str:
     return spelled(score.value, score.low, score.high, score.n, METRICS[score.metric].digits)
 
 
-def _lead(margin: Margin) -> str:
-    return spelled(margin.value, margin.low, margin.high, margin.n, sign="+")
-
-
 def _wins(source: Source, lines: pd.DataFrame, *, others: Iterable[str] = BASELINES) -> list[Case]:
     cases = []
     for (number, line), other in product(lines.iterrows(), others):
         margin = source.margins.get((number, other))
-        settled = (margin.outcome, _lead(margin)) if margin else ()
+        settled = (margin.outcome, spelled_lead(margin)) if margin else ()
         cases.append(Case(row_name(line, other), (number,), *settled))
     return cases
 
@@ -101,21 +96,22 @@ def _least(margins: dict[str, Margin]) -> tuple[str, str]:
     outcome = together(margin.outcome for margin in margins.values())
     deciding = {other: margin for other, margin in margins.items() if margin.outcome == outcome}
     least = min(deciding, key=lambda other: deciding[other].value)
-    return outcome, "" if outcome == UNMEASURED else f"over {label(least)} {_lead(deciding[least])}"
+    return outcome, "" if outcome == UNMEASURED else f"over {label(least)} {spelled_lead(deciding[least])}"
 
 
 def _mean(margins: list[Margin]) -> Margin:
     if UNKNOWN in margins:
         return UNKNOWN
     value, low, high = (np.mean([getattr(each, part) for each in margins]) for part in ("value", "low", "high"))
-    return Margin(value, low, high, above(low, high), min(margin.n for margin in margins))
+    return Margin(value, low, high, above(low, high), min(margin.n for margin in margins), unit=margins[0].unit)
 
 
 def _largest_lead(source: Source, lines: pd.DataFrame, *, by: str, value: str) -> list[Case]:
     numbers, leads = tuple(lines.index), {}
     for name, part in lines.groupby(by, sort=False):
         leads[name] = _mean([_over_best(source, number) for number in part.index])
-    text = "; ".join(f"{name}: {_lead(lead)}" for name, lead in leads.items())
+    parts = dict(iter(lines.groupby(by, sort=False)))
+    text = "; ".join(f"{source.group(parts[name], name)}: {spelled_lead(lead)}" for name, lead in leads.items())
     own = leads.pop(value)
     if UNKNOWN in (own, *leads.values()):
         return [Case(value, numbers)]
@@ -129,7 +125,7 @@ def _over_best(source: Source, number: int) -> Margin:
     if UNKNOWN in margins:
         return UNKNOWN
     value, low, high = (min(getattr(each, part) for each in margins) for part in ("value", "low", "high"))
-    return Margin(value, low, high, OPEN, margins[0].n)
+    return Margin(value, low, high, OPEN, margins[0].n, unit=margins[0].unit)
 
 
 def _runner_up(source: Source, lines: pd.DataFrame, *, model: str) -> list[Case]:
@@ -140,7 +136,9 @@ def _runner_up(source: Source, lines: pd.DataFrame, *, model: str) -> list[Case]
         if None in pruned.values():
             cases.append(Case(dataset, numbers))
             continue
-        text = "; ".join(f"{name}: {_score(score)}" for name, score in pruned.items())
+        text = "; ".join(
+            f"{source.group(part[part['model'] == name], name)}: {_score(pruned[name])}" for name in pruned
+        )
         own = pruned.pop(model)
         better = [_better(other, own) for other in pruned.values()]
         second = better.count(HOLDS) <= 1 <= len(better) - better.count(FAILS)
@@ -168,20 +166,17 @@ def _value(source: Source, lines: pd.DataFrame, *, value: float) -> list[Case]:
 
 
 def _rank_agreement(source: Source, lines: pd.DataFrame, *, quantity: str, sign: int) -> list[Case]:
-    taus = {}
-    for number in lines.index:
-        if {(number, quantity), (number, TRUTH)} <= source.blocks.keys():
-            pair = source.blocks[number, quantity], source.blocks[number, TRUTH]
-            taus[number] = (*stats.kendalltau(*pair), len(pair[0]))
-    corrected = dict(zip(taus, intervals.holm([p for _, p, _ in taus.values()]), strict=True))
+    pairs = {number: source.blocks[number, quantity] for number in lines.index if (number, quantity) in source.blocks}
+    ps = intervals.holm([intervals.p_of_tau(*pair) for pair in pairs.values()])
+    corrected = dict(zip(pairs, ps, strict=True))
     cases = []
     for number, line in lines.iterrows():
         settled = ()
-        if number in taus:
-            tau, _, blocks = taus[number]
-            outcome = OPEN if not corrected[number] <= ALPHA else HOLDS if sign * tau > 0 else FAILS
-            numbers = f"tau {spell(tau, digits=2, sign='+')}, p\u00a0=\u00a0{corrected[number]:.3f}, blocks: {blocks}"
-            settled = (outcome, numbers)
+        if number in pairs:
+            tau, p = intervals.tau_over_seeds(*pairs[number]), corrected[number]
+            outcome = OPEN if not p <= ALPHA else HOLDS if sign * tau.value > 0 else FAILS
+            known = "no order" if np.isnan(p) else f"tau {spell(*tau, digits=2, sign='+')}, {spelled_p(p)}"
+            settled = (outcome, f"{known}, blocks: {pairs[number][0].shape[1]}")
         cases.append(Case(row_name(line), (number,), *settled))
     return cases
 
@@ -235,11 +230,15 @@ def _not_printed(_: Source, lines: pd.DataFrame) -> list[Case]:
 
 
 class Check(NamedTuple):
-    """A kind of check. cases: from a source and lines of Table 1. asks: the question, in words. asked: of whom."""
+    """A kind of check. cases: from a source and lines of Table 1. asks: the question, in words. asked: of whom.
+
+    of_scores: it compares scores of pruned models, so that an original that is too weak leaves nothing to judge.
+    """
 
     cases: Callable[..., list[Case]]
     asks: str
     asked: str = ANYONE
+    of_scores: bool = True
 
 
 CHECKS = {
@@ -286,8 +285,9 @@ CHECKS = {
         _rank_agreement,
         "For each row, the quantity orders the blocks as the loss without each of them (`leave_one_out`) "
         "does, or, where the sign is negative, the other way round. The number is Kendall's tau-b over the "
-        "blocks, of means over the seeds. It is settled where p, corrected by Holm for the rows, is at most "
-        "0.05.",
+        "blocks, the mean over the seeds, with its interval over the seeds. It is settled where p, corrected by "
+        "Holm for the rows, is at most 0.05. p is the share of permutations of the blocks with a tau as far from 0.",
+        of_scores=False,
     ),
     "share_removed": Check(
         _share_removed,

@@ -1,11 +1,13 @@
 """Summaries of a row of results beside the paper's printed numbers, for figures and tables.
 
-Pure functions of the results, without torch. Intervals and differences come from `avss.intervals`.
+Pure functions of the results, without torch. Means, intervals and leads come from `avss.intervals.Seeds`: perplexities
+are averaged as logarithms, and every interval of a method draws documents and seeds anew.
 """
 
 from collections import Counter
 from functools import cache
 from itertools import combinations, combinations_with_replacement
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,8 @@ from avss import intervals
 from avss.errors import InputError
 from avss.methods import catalogue
 from avss.metrics import METRICS
+from avss.report.cards import title_of
+from avss.report.markdown import spell
 from avss.report.snapshot import CELL, Results
 from avss.report.table1 import PRINTED, printed_line
 
@@ -24,12 +28,22 @@ METHODS = ("original", *catalogue.METHODS)
 # The names of metrics and methods for readers.
 NAMES = {entry.name: entry.label for entry in (*METRICS.values(), *catalogue.METHODS.values())}
 ALPHA = 0.05
+# The selections of the original and of the lowest scores; all others are rules beside it.
+LOWEST = ("none", "lowest")
+TOO_WEAK = "too weak to judge"
 
 
 def label(method: str, reading: str = "none") -> str:
     """A method's name for readers; a reading other than `paper` is part of it."""
     name = NAMES.get(method, method)
-    return name if reading in ("none", "paper") else f"{name} ({reading})"
+    return name if reading in ("none", "paper") else f"{name} ({reading_label(reading)})"
+
+
+def reading_label(reading: str) -> str:
+    """A reading as readers see it; the rule by which the authors' scripts select is no part of a reading."""
+    if reading == "released-code":
+        return "scripts' statistics"
+    return reading.removeprefix("paper,").replace("=", " ").replace("_", " ").replace(",", ", ")
 
 
 def share_kept(metric: str, value: float, original: float) -> float:
@@ -37,9 +51,26 @@ def share_kept(metric: str, value: float, original: float) -> float:
     return intervals.retention(metric, value, original) if original else np.nan
 
 
+def weak_text(metric: str, original: float) -> str:
+    """The words in place of a share of an original that is too weak to judge, with its score."""
+    return f"{TOO_WEAK} ({NAMES.get(metric, metric)} {spell(original, digits=2)})"
+
+
+def share_text(line: NamedTuple) -> str:
+    """The retention of a line of `summary` with its interval, or why there is none."""
+    if line.too_weak:
+        return weak_text(line.metric, line.original)
+    return spell(line.retention, line.retention_low, line.retention_high)
+
+
 def sort_key(value: str, order: tuple[str, ...]) -> tuple[int, str]:
     """Values of the order come first, then others by name."""
     return (order.index(value), "") if value in order else (len(order), value)
+
+
+def by_profile(sources: pd.Series) -> pd.Series:
+    """The key by which a column of profiles is sorted."""
+    return sources.map(lambda source: sort_key(source, PROFILES))
 
 
 def data_name(data: str, split: str | None) -> str:
@@ -80,7 +111,7 @@ def successes(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
 def lowest_removals(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """Those of the `successes` that are original models or removals of the lowest layers."""
     table = successes(results, row)
-    return table[table["selection"].str.startswith(("none", "lowest"))].reset_index(drop=True)
+    return table[table["selection"].str.startswith(LOWEST)].reset_index(drop=True)
 
 
 def failures(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
@@ -90,53 +121,74 @@ def failures(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
 
 
 class _Profile:
-    """One profile's lines of a row, and the per-document outcomes of what was removed."""
+    """One profile's lines of a row, and the per-document outcomes of all sets of blocks that were removed."""
 
     def __init__(self, results: Results, name: str, lines: pd.DataFrame):
         self.name, self.metric, self.documents = name, lines["metric"].iloc[0], int(lines["n"].iloc[0])
-        split = results.provenances[lines["run"].iloc[-1]]["configuration"].get("evaluation")
-        self.data = data_name(lines["data"].iloc[-1], split)
-        self.cells = dict(iter(lines.groupby(["method", "reading"], sort=False)))
+        names = results.provenances[lines["run"].iloc[-1]]["configuration"]
+        self.data = data_name(lines["data"].iloc[-1], names.get("evaluation"))
+        self.ran, self.model = title_of(names), names["model"]
+        self.checkpoint = f"{lines['model'].iloc[-1]}@{lines['revision'].iloc[-1]}"
+        lowest = lines["selection"].str.startswith(LOWEST)
+        self.cells = dict(iter(lines[lowest].groupby(["method", "reading"], sort=False)))
+        self.rules = dict(iter(lines[~lowest].groupby(["method", "reading", "selection"], sort=False)))
         stored = results.store.outcomes(name, lines["row"].iloc[0])
-        self.outcomes = {}
+        outcomes = {}
         for line in lines.drop_duplicates("removed").itertuples():
             if line.coalition not in stored:
                 raise InputError(f"run {line.run} has no outcomes for removed={line.removed}; delete it and run again")
-            self.outcomes[line.removed] = stored[line.coalition]
-
+            outcomes[line.removed] = stored[line.coalition]
+        numerators, denominators = zip(*outcomes.values(), strict=True)
+        self.places = {removed: place for place, removed in enumerate(outcomes)}
+        self.outcomes = intervals.Seeds.of(self.metric, list(numerators), np.stack(denominators, 1))
         # Without the original model there is nothing to keep a share of.
-        self.values = {"none": np.nan}
-        self.values |= {key: intervals.value(self.metric, *parts) for key, parts in self.outcomes.items()}
-        if self.documents > 1:
-            stacked = [np.stack(parts, 1) for parts in zip(*self.outcomes.values(), strict=True)]
-            drawn = intervals.resampled(self.metric, *stacked)
-            self.resamples = {"none": np.full(len(drawn), np.nan)} | dict(zip(self.outcomes, drawn.T, strict=True))
+        self.original = self.outcomes.chosen([self.places["none"]]) if "none" in self.places else None
+        self.too_weak = self.original is not None and METRICS[self.metric].too_weak(*self.original.estimate()[:2])
 
-    def mean(self, removed: Counter) -> float:
-        """The metric, averaged over seeds that removed these sets of layers so many times."""
-        return float(np.average([self.values[key] for key in removed], weights=list(removed.values())))
+    def seeds(self, cell: tuple[str, str]) -> intervals.Seeds:
+        """The outcomes of a method and reading, one a seed."""
+        return self._of(self.cells[cell])
 
-    def retention(self, removed: Counter) -> float:
-        return share_kept(self.metric, self.mean(removed), self.values["none"])
+    def _of(self, lines: pd.DataFrame) -> intervals.Seeds:
+        return self.outcomes.chosen([self.places[removed] for removed in lines["removed"]])
 
-    def intervals(self, removed: Counter) -> tuple[float, float, float, float]:
-        """95 % intervals over documents of `mean` and of `retention`: low, high, low, high."""
-        if self.documents < 2:
-            return (np.nan,) * 4
-        means = np.average([self.resamples[key] for key in removed], axis=0, weights=list(removed.values()))
-        # nan where a resample has nothing to keep.
-        original = np.where(self.resamples["none"] == 0, np.nan, self.resamples["none"])
-        shares = intervals.retention(self.metric, means, original)
-        return *intervals.bounds(means), *intervals.bounds(shares)
-
-    def numerators(self, cell: tuple[str, str]) -> list[np.ndarray]:
-        """One array a seed."""
-        return [self.outcomes[removed][0] for removed in self.cells[cell]["removed"]]
+    def line(self, method: str, reading: str, lines: pd.DataFrame) -> dict:
+        """The line of `summary` of these observations, one a seed."""
+        seeds, removed = self._of(lines), Counter(lines["removed"])
+        value, kept = seeds.estimate(), intervals.Estimate(np.nan)
+        if self.original is not None and not self.too_weak:
+            kept = seeds.kept_of(self.original)
+        return {
+            "source": self.name,
+            "ran": self.ran,
+            "model": self.model,
+            "checkpoint": self.checkpoint,
+            "data": self.data,
+            "method": method,
+            "reading": reading,
+            "metric": self.metric,
+            "value": value.value,
+            "sd": seeds.whole.std(ddof=1) if len(lines) > 1 else np.nan,
+            "singles": " ".join(f"{single:.4g}" for single in METRICS[self.metric].ratio(seeds.whole)),
+            "low": value.low,
+            "high": value.high,
+            "retention": kept.value,
+            "retention_low": kept.low,
+            "retention_high": kept.high,
+            "original": self.original.mean() if self.original else np.nan,
+            "too_weak": self.too_weak,
+            "seeds": len(lines),
+            "removed": ", ".join(f"{sets} ({times} of {len(lines)})" for sets, times in removed.most_common()),
+            "share_of_layers": lines["share_of_layers"].mean(),
+            "share_of_parameters": lines["share_of_parameters"].mean(),
+            "n": self.documents,
+            "run": ", ".join(lines["run"].unique()),
+        }
 
 
 @cache
 def _profiles(results: Results, row: str) -> list[_Profile]:
-    by_profile = lowest_removals(results, row).groupby("profile", sort=False)
+    by_profile = successes(results, row).groupby("profile", sort=False)
     return [_Profile(results, name, lines) for name, lines in by_profile]
 
 
@@ -144,8 +196,11 @@ def _profiles(results: Results, row: str) -> list[_Profile]:
 def summary(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """One line for each source (`printed`, then the profiles) and method.
 
-    data: as in `data_name`. value, sd: mean and standard deviation over the seeds. low, high and retention_low,
-    retention_high: 95 % bootstrap intervals over documents, for these seeds; the paper prints none.
+    ran, model, checkpoint: title of the row, name and revision of the model. data: as in `data_name`. value: mean over
+    the seeds, of perplexity the geometric one. sd: their standard deviation, of perplexity that of the logarithms.
+    singles: the values of all seeds. low, high and retention_low, retention_high: 95 % bootstrap intervals over
+    documents and seeds, of the original over documents; the paper prints none. original: its value. too_weak: it is too
+    weak to judge (`avss.metrics`), so that nothing has a retention.
     """
     paper = printed_line(results, row)
     lines = (
@@ -154,80 +209,95 @@ def summary(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
         else [
             {
                 "source": PRINTED,
+                "ran": f"{paper['dataset']}, {paper['model']}",
+                "model": paper["model"],
                 "method": method,
                 "reading": "none",
                 "metric": paper["metric"],
                 "value": paper[method],
+                "original": paper["original"],
                 "retention": share_kept(paper["metric"], paper[method], paper["original"]),
+                "too_weak": False,
             }
             for method in METHODS
             if method in paper
         ]
     )
     for profile in _profiles(results, row):
-        for (method, reading), part in profile.cells.items():
-            removed, seeds = Counter(part["removed"]), len(part)
-            low, high, retention_low, retention_high = profile.intervals(removed)
-            lines.append(
-                {
-                    "source": profile.name,
-                    "data": profile.data,
-                    "method": method,
-                    "reading": reading,
-                    "metric": profile.metric,
-                    "value": profile.mean(removed),
-                    "sd": part["value"].std(ddof=1) if seeds > 1 else np.nan,
-                    "low": low,
-                    "high": high,
-                    "retention": profile.retention(removed),
-                    "retention_low": retention_low,
-                    "retention_high": retention_high,
-                    "seeds": seeds,
-                    "removed": ", ".join(f"{layers} ({times} of {seeds})" for layers, times in removed.most_common()),
-                    "share_of_layers": part["share_of_layers"].mean(),
-                    "share_of_parameters": part["share_of_parameters"].mean(),
-                    "n": profile.documents,
-                    "run": ", ".join(part["run"].unique()),
-                }
-            )
+        lines += [profile.line(*cell, part) for cell, part in profile.cells.items()]
+    return pd.DataFrame(lines)
+
+
+def rules(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
+    """The lines of `summary` for other rules of selection than `lowest`, each with its `selection`."""
+    lines = [
+        profile.line(*cell, part) | {"selection": rule}
+        for profile in _profiles(results, row)
+        for (*cell, rule), part in profile.rules.items()
+    ]
     return pd.DataFrame(lines)
 
 
 @cache
 def differences(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
-    """Each method's metric less that of the controls `random` and `last` and of AVSS, with 95 % paired intervals.
+    """By how much each method is better than the controls and than AVSS, one line for each pair and profile.
 
-    low, high: over documents, for these seeds. wide_low, wide_high: over documents and seeds. p: of the same
-    resamples, by Holm's correction for the methods that a profile compares with the same one. verdict: `better` or
-    `worse` where p is at most 0.05, else `not told apart`; `same outcomes` where the wide interval is 0 alone.
+    lead, low, high: as in `Seeds.lead_over`, so positive where the method is better; of perplexity in nats a token.
+    p_holm: by Holm's correction for the methods that a profile compares with the same one. verdict: `better` or `worse`
+    where p_holm is at most 0.05, else `not told apart`; `same outcomes` where the interval is 0 alone; `too weak to
+    judge` where the original is.
     """
     lines = []
     for profile in _profiles(results, row):
-        _, denominator = next(iter(profile.outcomes.values()))
         for against in (*((control, "none") for control in catalogue.CONTROLS), ("avss", "paper")):
             for cell in profile.cells:
                 if against not in profile.cells or cell in (against, ("original", "none")):
                     continue
-                pair = profile.numerators(cell), profile.numerators(against)
-                difference, low, high = intervals.paired_difference(profile.metric, *pair, denominator)
-                wide = intervals.difference_over_seeds(profile.metric, *pair, denominator)
-                line = (profile.name, *cell, label(*against), profile.metric, difference, low, high, *wide)
-                lines.append((*line, profile.documents))
-    columns = "source method reading against metric difference low high wide_low wide_high p n"
+                lead = profile.seeds(cell).lead_over(profile.seeds(against))
+                names = (profile.name, *cell, label(*against), profile.metric)
+                lines.append((*names, *lead, profile.too_weak, profile.documents))
+    columns = "source method reading against metric lead low high p_holm too_weak n"
     table = pd.DataFrame(lines, columns=columns.split())
-    table["p"] = table.groupby(["source", "against"])["p"].transform(intervals.holm)
-    table["verdict"] = [
-        _verdict(line.metric, line.difference, line.wide_low, line.wide_high, line.p) for line in table.itertuples()
-    ]
+    table["p_holm"] = table.groupby(["source", "against"])["p_holm"].transform(intervals.holm)
+    table["verdict"] = [_verdict(line) for line in table.itertuples()]
     return table
 
 
-def _verdict(metric: str, difference: float, low: float, high: float, p: float) -> str:
-    if low == high == 0:
+def _verdict(line: NamedTuple) -> str:
+    if line.too_weak:
+        return TOO_WEAK
+    if line.low == line.high == 0:
         return "same outcomes"
-    if not p <= ALPHA:
+    if not line.p_holm <= ALPHA:
         return "not told apart"
-    return "better" if (difference > 0) == METRICS[metric].higher_is_better else "worse"
+    return "better" if line.lead > 0 else "worse"
+
+
+@cache
+def over_random(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
+    """The share that AVSS (reading `paper`) keeps less the share that random removal keeps, a line a profile.
+
+    difference, low, high: in shares of the original, paired over documents and seeds; nan for an original that is too
+    weak to judge. singles: the difference of each seed. p_holm, verdict: as in `differences`. No line without both.
+    """
+    lines = []
+    compared = differences(results, row).query("method == 'avss' and reading == 'paper' and against == 'random'")
+    profiles = {profile.name: profile for profile in _profiles(results, row)}
+    for pair in compared.itertuples():
+        profile = profiles[pair.source]
+        if profile.original is None:
+            continue
+        own, other = (profile.seeds(cell) for cell in (("avss", "paper"), ("random", "none")))
+        kept, singles = intervals.Estimate(np.nan), []
+        if not profile.too_weak:
+            kept, ratio = own.kept_beside(other, profile.original), METRICS[profile.metric].ratio
+            seeds = (share_kept(profile.metric, ratio(each.whole), profile.original.mean()) for each in (own, other))
+            singles = [float(one - two) for one, two in zip(*seeds, strict=False)]
+        names = (profile.name, row, profile.ran, profile.model, profile.checkpoint, profile.metric)
+        whole = profile.original.mean()
+        lines.append((*names, *kept, singles, whole, profile.too_weak, pair.p_holm, pair.verdict, profile.documents))
+    columns = "source row ran model checkpoint metric difference low high singles original too_weak p_holm verdict n"
+    return pd.DataFrame(lines, columns=columns.split())
 
 
 @cache

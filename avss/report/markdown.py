@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 NOT_MEASURED = "not measured"
+# In a table, for a number that its source has no reason to give.
+ABSENT = "—"
 # From here on a number is written as a power of ten.
 _LARGE = 1e15
 

@@ -8,12 +8,15 @@ from pathlib import Path
 import yaml
 
 from avss.errors import InputError
+from avss.files import ROOT
 from avss.report.snapshot import Results
 from avss.runs.profile import Row, load_profile, path_of
 from avss.store import Store
 
 # The profile whose rows stand in for the lines of Table 1 that another profile lacks.
 FALLBACK = "mini"
+# The folder of all profiles; an installed package has none.
+DEFINED = ROOT / "profiles"
 
 
 @dataclass(frozen=True)

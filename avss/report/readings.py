@@ -79,7 +79,8 @@ def compared(results: Results, row: str) -> pd.DataFrame:
     taus = agreement(results, row).query("method == other == 'avss' and reading == 'paper'")
     taus = taus[["source", "other_reading", "tau", "low", "high", "pairs"]]
     taus = taus.set_axis(["source", "reading", "tau", "tau_low", "tau_high", "pairs"], axis=1)
-    scores = scores.drop(columns=["method", "value", "sd", "low", "high"]).merge(taus, how="left")
+    others = ["ran", "model", "checkpoint", "method", "value", "sd", "singles", "low", "high", "original", "too_weak"]
+    scores = scores.drop(columns=others).merge(taus, how="left")
     single = lowest_removals(results, row).query("method == 'avss'")
     shares = [share_kept(line.metric, line.value, line.original) for line in single.itertuples()]
     ends = single.assign(share=shares, source=single["profile"]).groupby(["source", "reading"])["share"]

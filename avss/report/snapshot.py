@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avss.store import Store
+from avss.store import CURVE, Store
 
 CELL = ["method", "reading", "selection", "seed"]
 # Runs that vary the reading, or the selection rule, have stores of their own inside the main one.
@@ -51,8 +51,20 @@ class Results:
 
     @cached_property
     def in_use(self) -> pd.DataFrame:
-        """The observations that the newest configuration of their profile and row asks for, failed ones too."""
-        return self.observations[self._asked].reset_index(drop=True)
+        """The observations that the newest configuration of their profile and row asks for, failed ones too.
+
+        Those of a row's curve, at other shares than the row's own, are `curves`.
+        """
+        return self.observations[self._asked & ~self._of_curves].reset_index(drop=True)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """The points of the rows' curves that the newest configuration asks for, failed ones too."""
+        return self.observations[self._asked & self._of_curves].reset_index(drop=True)
+
+    @cached_property
+    def _of_curves(self) -> NDArray[np.bool_]:
+        return self.observations["selection"].str.startswith(CURVE).to_numpy(bool)
 
     @cached_property
     def left_over(self) -> pd.DataFrame:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from avss.methods.catalogue import BASELINES
-from avss.report.cases import FAILS, HOLDS, OPEN, Margin, Source, above, direction
-from avss.report.checks import TRUTH
-from avss.report.comparisons import PROFILES, differences, label, lowest_removals, share_kept, sort_key, summary
+from avss.report.cases import FAILS, HOLDS, OPEN, Margin, Source, above, margin_of, unit_of
+from avss.report.comparisons import NAMES, PROFILES, differences, label, share_kept, sort_key, summary
+from avss.report.losses import beside_losses
+from avss.report.markdown import spell
 from avss.report.snapshot import Results
 from avss.report.table1 import PRINTED, printed_table, rows_of_table
 
@@ -63,25 +64,26 @@ def printed_source() -> Source:
     printed, margins = {(line.line, line.method): line for line in table.itertuples()}, {}
     for (line, method), score in printed.items():
         if method in BASELINES:
-            margin = direction(score.metric) * (printed[line, "avss"].value - score.value)
-            margins[line, method] = Margin(margin, margin, margin, above(margin, margin), np.nan)
+            margin = margin_of(score.metric, printed[line, "avss"].value, score.value)
+            outcome, unit = above(margin, margin), unit_of(score.metric)
+            margins[line, method] = Margin(margin, margin, margin, outcome, np.nan, unit=unit)
     return Source(PRINTED, printed, margins)
 
 
 def _add_measured(profiles: dict[str, Source], results: Results, row: str, line: int) -> None:
-    """Add a row's margins and blocks to the profiles that measured it."""
+    """Add to the profiles that measured a row: what ran, its margins and its blocks."""
+    for part in summary(results, row).query("source != @PRINTED and method == 'original'").itertuples():
+        source = profiles[part.source]
+        source.ran[line], source.models[line] = part.ran, part.checkpoint
+        if part.too_weak:
+            source.weak[line] = f"{NAMES[part.metric]} {spell(part.value, digits=2)}"
     outcomes = {"worse": HOLDS, "better": FAILS, "same outcomes": FAILS}
     compared = differences(results, row)
     for pair in compared[(compared["against"] == AVSS) & compared["method"].isin(BASELINES)].itertuples():
-        # They are the baseline less AVSS; 0 is added so that none is -0.
-        sign = -direction(pair.metric)
-        low, high = sorted((sign * pair.wide_low + 0.0, sign * pair.wide_high + 0.0))
-        margin = Margin(sign * pair.difference + 0.0, low, high, outcomes.get(pair.verdict, OPEN), pair.n)
-        profiles[pair.source].margins[line, pair.method] = margin
-    cells = lowest_removals(results, row)
-    cells = cells[cells["method"].isin(["avss", TRUTH]) & cells["reading"].isin(["none", "paper"])]
-    # By run too: an older model's blocks may lie beside those in use.
-    blocks = cells[["profile", "run", "method", "reading", "seed"]].merge(results.layers)
-    means = blocks.groupby(["profile", "quantity", "layer"])["value"].mean()
-    for (profile, quantity), values in means.groupby(["profile", "quantity"]):
-        profiles[profile].blocks[line, quantity] = values.to_numpy()
+        # They are the leads of the baseline over AVSS; 0 is added so that none is -0.
+        ends = (0.0 - pair.lead, 0.0 - pair.high, 0.0 - pair.low)
+        settled = outcomes.get(pair.verdict, OPEN), pair.n, pair.p_holm, unit_of(pair.metric)
+        profiles[pair.source].margins[line, pair.method] = Margin(*ends, *settled)
+    for (profile, method, reading, quantity), pair in beside_losses(results, row).items():
+        if (method, reading) == ("avss", "paper"):
+            profiles[profile].blocks[line, quantity] = pair

@@ -21,15 +21,9 @@ def printed_table() -> pd.DataFrame:
 
 @cache
 def printed_line(results: Results, row: str) -> pd.Series | None:
-    """The line that this row of results stands for: the one of its `stands_for`, or else of its data set and model.
-
-    None where it stands for none. Raises `InputError` for a row without results.
-    """
-    names, table = configuration(results, row), printed_table()
-    if "stands_for" in names:
-        lines = table[table["id"] == names["stands_for"]]
-    else:
-        lines = table[(table["dataset"] == names["dataset"]) & (table["model"] == names["model"])]
+    """The line that this row of results stands for, or None. Raises `InputError` for a row without results."""
+    table = printed_table()
+    lines = table[table["id"] == configuration(results, row).get("stands_for")]
     return None if lines.empty else lines.iloc[0]
 
 

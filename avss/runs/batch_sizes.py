@@ -1,19 +1,12 @@
-"""Batch sizes when memory runs out: how to recognise it, and halving."""
+"""Batch sizes when memory runs out: they are halved until one fits."""
 
 import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from avss.errors import InputError
+from avss.errors import InputError, is_out_of_memory
 
 Result = TypeVar("Result")
-# The words of torch's allocators, of the driver, and of cuBLAS.
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the error says that memory ran out, of an accelerator or of the machine; it is not of one class."""
-    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 class BatchSizes:

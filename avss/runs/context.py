@@ -10,21 +10,23 @@ from datasets import Dataset
 from torch import nn
 
 from avss import selection
+from avss.adapters import adapter_of
 from avss.architectures import blocks_of
 from avss.data import fingerprint, load_data, sample, usable_rows
 from avss.gguf_files import source_of
 from avss.models import load_model, resolve, revision_of
 from avss.runs import preflight
 from avss.runs.batch_sizes import BatchSizes
+from avss.runs.cells import Cell
 from avss.runs.profile import Row
 from avss.runs.provenance import provenance
 from avss.store import key_of, layers_text
 from avss.tasks.catalogue import Task, task_named
+from avss.tasks.prompts import PLAIN, Prompting
+from avss.tasks.shots import prompting_for
 
 # Raised by one whenever the same inputs would give another number; it is part of every key.
 PROTOCOL = 2
-# One cell: method, reading, selection rule, seed.
-Cell = tuple[str, str, str, int]
 
 
 def usable_data(row: Row, purpose: str) -> tuple[Dataset, str]:
@@ -48,7 +50,8 @@ class Context:
     """All that the cells of a row share: its model, its data, and the digests that pin both.
 
     evaluation: the documents that every set of removed layers is evaluated on. calibration: the documents that each
-    seed draws its sample from. column: their text column. evaluated_on, calibrated_on: fingerprints of both.
+    seed draws its sample from. column: their text column. prompting: how evaluated questions are put to the model.
+    evaluated_on, calibrated_on: fingerprints of both.
     """
 
     row: Row
@@ -58,6 +61,7 @@ class Context:
     evaluation: Dataset
     calibration: Dataset
     column: str
+    prompting: Prompting
     evaluated_on: str
     calibrated_on: str
     batches: BatchSizes
@@ -75,6 +79,8 @@ class Context:
     def pinned(self) -> str:
         """The digest of all that decides the score of a set of removed layers."""
         row = self.row
+        # Rows without shots keep the keys that they had before there were any.
+        asked = {} if self.prompting == PLAIN else {"prompt": row.prompt, "solved": self.prompting.solved}
         return key_of(
             protocol=PROTOCOL,
             data=self.evaluated_on,
@@ -82,16 +88,17 @@ class Context:
             dtype=row.dtype,
             context=row.context,
             task=row.task,
+            **asked,
         )
 
     def key(self, cell: Cell) -> str:
         """The digest of all that decides the observation of a cell."""
-        method, reading, rule, seed = cell
-        if method == "original":
+        if cell.method == "original":
             return key_of(pinned=self.pinned)
         calibrated = {"data": self.calibrated_on, "samples": self.row.samples}
-        chosen = {"method": method, "reading": reading, "selection": rule, "remove": self.row.remove, "seed": seed}
-        return key_of(pinned=self.pinned, calibrated=calibrated, **chosen)
+        chosen = {"method": cell.method, "reading": cell.reading, "selection": cell.selection, "seed": cell.seed}
+        amount = {"remove": self.row.remove} if cell.at is None else {"curve": cell.at}
+        return key_of(pinned=self.pinned, calibrated=calibrated, **chosen, **amount)
 
     def coalition(self, removed: Iterable[int]) -> str:
         return f"{self.pinned}-{layers_text(removed)}"
@@ -102,7 +109,7 @@ def loaded(row: Row, coalitions: Path | None) -> Context:
     preflight.require(row)
     task = task_named(row.task)
     evaluation, column = usable_data(row, "evaluation")
-    calibration, _ = usable_data(row, "calibration")
+    calibration, calibration_column = usable_data(row, "calibration")
     evaluation = sample(evaluation, row.documents, seed=0)
     model, tokenizer = load_model(
         row.checkpoint,
@@ -111,7 +118,13 @@ def loaded(row: Row, coalitions: Path | None) -> Context:
         device_map=row.device_map,
         attn_implementation=row.attn_implementation,
     )
-    selection.count_of(row.remove, len(blocks_of(model)))
+    for amount in (row.remove, *row.curve):
+        selection.count_of(amount, len(blocks_of(model)))
+    prompting = PLAIN
+    if task.prompted:
+        avoid = task.questions(evaluation, column) if row.shots else ()
+        pool = (calibration, calibration_column)
+        prompting = prompting_for(task, model, tokenizer, row.shots, row.prompt, pool, avoid)
     return Context(
         row,
         task,
@@ -120,6 +133,7 @@ def loaded(row: Row, coalitions: Path | None) -> Context:
         evaluation,
         calibration,
         column,
+        prompting,
         fingerprint(evaluation, [column, *task.extra]),
         fingerprint(calibration, [column, *task.extra]),
         BatchSizes(row.id, row.batch_size),
@@ -142,5 +156,5 @@ def facts_of(context: Context) -> dict:
     training = Path(resolve(row.checkpoint)) / "training.json"
     if training.is_file():
         facts["training"] = {k: v for k, v in json.loads(training.read_text()).items() if k != "losses"}
-    quantized = source_of(model)
-    return facts | ({"dequantized_from": quantized} if quantized else {})
+    origins = {"dequantized_from": source_of(model), "merged_adapter": adapter_of(model)}
+    return facts | {name: origin for name, origin in origins.items() if origin}

@@ -6,6 +6,7 @@ The only module that joins methods and tasks. Rows come from `avss.runs.profile`
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,13 @@ from avss.methods import method_named, score
 from avss.progress import progress
 from avss.pruning import parameter_share, skipping
 from avss.reading import Reading
+from avss.runs.cells import Cell, cells
 from avss.runs.choices import Choice, Choices
-from avss.runs.context import Cell, Context, facts_of, loaded
-from avss.runs.profile import Row, cells
+from avss.runs.context import Context, facts_of, loaded
+from avss.runs.profile import Row
 from avss.runs.provenance import forget_peak, now, peak_memory_mb
 from avss.scores import LayerScores
-from avss.store import Run, Store, layers_text
+from avss.store import CURVE, Run, Store, layers_text
 from avss.tasks.base import Outcome
 
 # Losses under layer masks are kept here, for a run that was killed and for methods that need the same ones.
@@ -68,7 +70,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
     except InputError as error:
         run.add([_described(context, missing[0], profile) | _failed(error)])
         raise
-    kept, waiting = Choices(context.coalitions), []
+    kept, scoring, waiting = Choices(context.coalitions), _Scoring(context), []
 
     def store_all() -> None:
         evaluate.together([choice.removed for _, choice in waiting])
@@ -84,7 +86,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
 
     for cell in progress(missing, row.id):
         try:
-            waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: _chosen(context, cell))))
+            waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: scoring(cell))))
         # Torch raises RuntimeErrors for operations that it cannot do; other cells may not need them.
         except (InputError, RuntimeError) as error:
             run.add([_described(context, cell, profile) | {"original": original} | _failed(error)])
@@ -99,7 +101,11 @@ def _failed(error: Exception) -> dict:
 
 def _described(context: Context, cell: Cell, profile: str) -> dict:
     """The columns of an observation that are known before it is measured."""
-    row, (method, reading, rule, seed) = context.row, cell
+    row, rule = context.row, cell.selection
+    if cell.at is not None:
+        chosen = f"{CURVE}{rule}({cell.at})"
+    else:
+        chosen = f"{rule}({row.remove})" if rule in ("lowest", "iterative") else rule
     return {
         "key": context.key(cell),
         "profile": profile,
@@ -110,26 +116,15 @@ def _described(context: Context, cell: Cell, profile: str) -> dict:
         "data_fingerprint": context.evaluated_on,
         "model": row.checkpoint,
         "revision": context.revision,
-        "method": method,
-        "reading": reading,
-        "selection": f"{rule}({row.remove})" if rule in ("lowest", "iterative") else rule,
+        "method": cell.method,
+        "reading": cell.reading,
+        "selection": chosen,
         "layers": context.layers,
-        "seed": seed,
-        "samples": 0 if method == "original" else row.samples,
+        "seed": cell.seed,
+        "samples": 0 if cell.method == "original" else row.samples,
         "metric": context.task.metric,
         "n": len(context.evaluation),
     }
-
-
-def _chosen(context: Context, cell: Cell) -> Choice:
-    """Score the model as the cell says; raises `InputError` also for layers that this model cannot lose."""
-    forget_peak()
-    if cell[0] == "original":
-        return Choice([], 0.0, peak_memory_mb(), [])
-    removed, scores, seconds = _select(context, cell)
-    with skipping(context.model, removed):
-        peak = peak_memory_mb()
-    return Choice(removed, seconds, peak, _long(scores, context.row.id, cell) if cell[2] == "lowest" else [])
 
 
 def _measured(context: Context, evaluate: "_Evaluation", choice: Choice) -> dict:
@@ -202,6 +197,7 @@ class _Evaluation:
             context.column,
             context=context.row.context or context.task.context,
             batch_size=batch_size,
+            **({"prompting": context.prompting} if context.task.prompted else {}),
             **more,
         )
 
@@ -216,54 +212,89 @@ def _finite(outcome: Outcome) -> bool:
     return all(np.isfinite(part).all() for part in (outcome.numerator, outcome.denominator))
 
 
-def _select(context: Context, cell: Cell) -> tuple[list[int], LayerScores, float]:
-    """The layers to remove, the scores of the whole model, and the seconds that all scoring took."""
-    method, reading, rule, seed = cell
-    text = _text(context, reading, seed) if method_named(method).reads_text else None
-    began, made = time.monotonic(), []
+class _Scoring:
+    """The layers that each cell chooses. The points of a curve are chosen by the same scores, which are made once."""
 
-    def values(removed: list[int]):
-        def scores(size: int) -> LayerScores:
-            return _scores(context, cell, text and text(size), removed)
+    def __init__(self, context: Context):
+        self.context, self.of, self.made = context, None, {}
 
-        made.append(context.batches.run(method, scores))
-        return made[-1].values
+    def __call__(self, cell: Cell) -> Choice:
+        """Raises `InputError` also for layers that this model cannot lose."""
+        context, used = self.context, []
+        if cell.method == "original":
+            return Choice([], 0.0, peak_memory_mb(), [])
+        if self.of != cell._replace(at=None):
+            self.of, self.made = cell._replace(at=None), {}
+            self.text = _text(context, cell) if method_named(cell.method).reads_text else None
 
-    chosen = selection.select(rule, values, context.layers, context.row.remove)
-    return sorted(chosen), made[0], time.monotonic() - began
+        def values(removed: list[int]):
+            used.append(self._scored(cell, removed))
+            return used[-1][0].values
+
+        amount = context.row.remove if cell.at is None else cell.at
+        removed = sorted(selection.select(cell.selection, values, context.layers, amount))
+        with skipping(context.model, removed):
+            scores, seconds, peaks = zip(*used, strict=True)
+        shown = cell.selection == "lowest" and cell.at is None
+        return Choice(removed, sum(seconds), max(peaks), _long(scores[0], context.row.id, cell) if shown else [])
+
+    def _scored(self, cell: Cell, removed: list[int]) -> tuple[LayerScores, float, float]:
+        """Scores without these layers, with the seconds that they took and the peak of memory meanwhile."""
+        options = _options(self.context, cell, removed)
+        name = repr((removed, options))
+        if name not in self.made:
+            forget_peak()
+            began = time.monotonic()
+
+            def scores(size: int) -> LayerScores:
+                return _scores(self.context, cell, self.text and self.text(size), removed, options)
+
+            found = self.context.batches.run(cell.method, scores)
+            self.made[name] = found, time.monotonic() - began, peak_memory_mb()
+        return self.made[name]
 
 
-def _text(context: Context, reading: str, seed: int) -> Callable[[int], list[dict]]:
-    """The calibration sample of this seed, in batches of any size."""
-    drawn = sample(context.calibration, context.row.samples, seed)
+def _text(context: Context, cell: Cell) -> Callable[[int], list[dict]]:
+    """The calibration sample of the cell's seed, in batches of any size."""
+    reading = cell.reading
+    drawn = sample(context.calibration, context.row.samples, cell.seed)
     tokens = context_of(context.model, context.tokenizer, context.row.context or context.task.context)
-    examples = context.task.examples(context.model, context.tokenizer, drawn, context.column, tokens)
+    # Without solved examples: they would be the same tokens in every document, and most of what is scored.
+    asked = {"prompting": replace(context.prompting, solved=())} if context.task.prompted else {}
+    examples = context.task.examples(context.model, context.tokenizer, drawn, context.column, tokens, **asked)
     length = tokens if reading != "none" and Reading.parse(reading).padding == "included" else None
     # The longest first: where they do not fit into memory, the first batch shows it.
     return lambda size: batched(examples, padding_id(context.tokenizer), size, length)[::-1]
 
 
-def _scores(context: Context, cell: Cell, text: list[dict] | None, removed: list[int]) -> LayerScores:
-    method, reading, _, seed = cell
+def _options(context: Context, cell: Cell, removed: list[int]) -> dict:
+    """The options of the cell's method, of those that a row decides."""
+    row = context.row
     offered = {
-        "seed": seed,
+        "seed": cell.seed,
         # Losses of a model without some layers are not coalitions of the whole model.
         "cache": None if removed else context.coalitions,
         "key": context.revision,
-        "remove": context.row.remove,
-        "window": selection.count_of(context.row.remove, context.layers),
+        # An order of removal starts the same whatever number of layers goes.
+        "remove": row.remove
+        if cell.at is None
+        else max(row.curve, key=lambda at: selection.count_of(at, context.layers)),
+        "window": selection.count_of(row.remove if cell.at is None else cell.at, context.layers),
     }
-    options = {name: value for name, value in offered.items() if name in method_named(method).options}
+    return {name: value for name, value in offered.items() if name in method_named(cell.method).options}
+
+
+def _scores(context: Context, cell: Cell, text: list[dict] | None, removed: list[int], options: dict) -> LayerScores:
+    reading = "paper" if cell.reading == "none" else cell.reading
     with skipping(context.model, removed), warnings.catch_warnings():
         # The tables show which layers had no near-zero activation; a line a seed on the screen adds nothing.
         warnings.filterwarnings("ignore", message="no activation below epsilon")
-        return score(context.model, text, method, reading="paper" if reading == "none" else reading, **options)
+        return score(context.model, text, cell.method, reading=reading, **options)
 
 
 def _long(scores: LayerScores, row_id: str, cell: Cell) -> list[dict]:
     """The scores of every layer, one quantity of one layer a line."""
-    method, reading, _, seed = cell
-    facts = {"row": row_id, "method": method, "reading": reading, "seed": seed}
+    facts = {"row": row_id, "method": cell.method, "reading": cell.reading, "seed": cell.seed}
     return [
         facts | {"layer": int(line["layer"]), "quantity": quantity, "value": f"{line[quantity]:.9g}"}
         for line in scores.table.to_dict("records")

@@ -23,17 +23,20 @@ from avss.methods.catalogue import Work, method_named
 from avss.models import DTYPES
 from avss.reading import Reading
 from avss.runs import preflight
+from avss.runs.cells import cells
 from avss.runs.context import usable_data
-from avss.runs.profile import Row, cells
+from avss.runs.profile import Row
 from avss.tasks.catalogue import task_named
 
 # The share of a device's matrix rate that a model reaches.
 UTILISATION = 0.5
 # The share of an accelerator's free memory that a device map fills.
 KEPT = 0.9
+# Seconds that a plan counts in full.
+LONGEST = 30 * 86400
 ASSUMPTIONS = (
     f"time: {UTILISATION:.0%} of the matrix rate; every document as long as the profile says, at most its context; "
-    "every choice of layers another one; without downloads and loading",
+    "every choice of layers another one, evaluated on its own; without downloads and loading",
     "memory: the weights, and the batch that needs most; where it does not fit, the batch is halved",
     "disk: checkpoints, and data twice (as downloaded and unpacked); what rows share counts once",
 )
@@ -131,20 +134,23 @@ def seconds(row: Row, size: Size, text: Text, runs: tuple[int, int, int, int], r
 def scoring_seconds(row: Row, size: Size, rate: Rate) -> float:
     """All methods on all seeds, each selection rule anew; a method whose losses are cached by another runs nothing."""
     total, removed = 0.0, selection.count_of(row.remove, size.blocks)
-    for method, reading, rule, _ in cells(row)[1:]:
-        if rule == "lowest" and method_named(method).cached_by in row.methods:
+    most = max([removed, *(selection.count_of(at, size.blocks) for at in row.curve)])
+    for method, reading, rule, _, at in cells(row)[1:]:
+        # The points of a curve are of the same scores.
+        if at is not None or (rule == "lowest" and method_named(method).cached_by in row.methods):
             continue
         text = _calibration(row, reading)
-        for turn in range(removed if rule == "iterative" else 1):
+        for turn in range(most if rule == "iterative" else 1):
             total += seconds(row, size, text, work(method, size.blocks - turn, removed), rate)
     return total
 
 
 def evaluation_seconds(row: Row, size: Size, rate: Rate) -> float:
     """The whole model once, and one without layers for every choice that may be another."""
-    choices = {(*cell, seed if method_named(cell[0]).depends_on_seed else 0) for *cell, seed in cells(row)[1:]}
-    fewer = size.blocks - selection.count_of(row.remove, size.blocks)
-    return sum(_one_evaluation(row, size, blocks, rate) for blocks in (size.blocks, *[fewer] * len(choices)))
+    choices = {cell if method_named(cell.method).depends_on_seed else cell._replace(seed=0) for cell in cells(row)[1:]}
+    amounts = [row.remove if cell.at is None else cell.at for cell in choices]
+    fewer = [size.blocks - selection.count_of(amount, size.blocks) for amount in amounts]
+    return sum(_one_evaluation(row, size, blocks, rate) for blocks in (size.blocks, *fewer))
 
 
 def _one_evaluation(row: Row, size: Size, blocks: int, rate: Rate) -> float:
@@ -258,22 +264,30 @@ def too_large(estimates: Sequence[Estimate], available: int) -> list[str]:
     ]
 
 
-def report(profile: str, estimates: Sequence[Estimate]) -> Iterator[str]:
-    """The lines of a table of these rows, their total, and what it assumes."""
-    columns = "{:<24}{:>8}{:>12}{:>12}{:>11}{:>12}{:>10}{:>10}".format
-    yield columns("row", "blocks", "parameters", "commit", "scoring", "evaluation", "memory", "disk")
+def report(profile: str, estimates: Sequence[Estimate], device: str = "") -> Iterator[str]:
+    """The lines of a table of these rows, their total, and what it assumes.
+
+    device: where the times are for; a CPU that would take longer than `LONGEST` is said to be unable to run the rows.
+    """
+    lines = [("row", "blocks", "parameters", "commit", "scoring", "evaluation", "memory", "disk")]
     for found in estimates:
         row, size = found.row, found.size
-        yield columns(
-            row.id,
-            size.blocks,
-            human(size.parameters, ""),
-            (row.revision or "not pinned")[:10] if models.on_hub(row.checkpoint) else "local",
-            duration(found.scoring),
-            duration(found.evaluation),
-            human(found.memory, "B"),
-            human(found.disk, "B"),
+        lines.append(
+            (
+                row.id,
+                str(size.blocks),
+                human(size.parameters, ""),
+                (row.revision or "not pinned")[:10] if models.on_hub(row.checkpoint) else "local",
+                duration(found.scoring),
+                duration(found.evaluation),
+                human(found.memory, "B"),
+                human(found.disk, "B"),
+            )
         )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for name, *others in lines:
+        right = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        yield "  ".join([name.ljust(widths[0]), *right])
     whole = sum(found.scoring + found.evaluation for found in estimates)
     shared = {found.row.checkpoint: found.disk - 2 * found.row.data_bytes for found in estimates}
     shared |= {found.row.data: 2 * found.row.data_bytes for found in estimates}
@@ -281,6 +295,12 @@ def report(profile: str, estimates: Sequence[Estimate]) -> Iterator[str]:
         f"profile {profile}: {len(estimates)} rows, {duration(whole)}, up to "
         f"{human(max(found.memory for found in estimates), 'B')} of memory, {human(sum(shared.values()), 'B')} of disk"
     )
+    slow = [found.row.id for found in estimates if found.scoring + found.evaluation > LONGEST]
+    if device == "cpu" and slow:
+        yield (
+            f"a CPU cannot run {', '.join(slow)} in a month; run the plan on the machine with the GPU, or describe "
+            "that GPU with --flops and --bandwidth"
+        )
     yield from ASSUMPTIONS
 
 
@@ -293,7 +313,9 @@ def human(number: float, unit: str) -> str:
 
 
 def duration(time: float) -> str:
-    """Seconds in the unit that suits them: 40 s, 3.1 h."""
+    """Seconds in the unit that suits them: 40 s, 3.1 h. More than a month is only said to be so."""
+    if time > LONGEST:
+        return "over a month"
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if time >= 2 * length:
             return f"{time / length:.1f} {unit}"

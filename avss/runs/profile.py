@@ -22,7 +22,7 @@ from avss.methods.catalogue import METHODS
 from avss.printed import lines_of_table_1
 from avss.reading import Reading
 from avss.strict_yaml import read_yaml
-from avss.tasks.catalogue import TASKS
+from avss.tasks.catalogue import PROMPTS, TASKS
 
 # The paper's Table 1. A row may stand for one of its lines.
 # The names that model families give their number of blocks.
@@ -67,6 +67,10 @@ def _share_or_number(remove: int | float) -> int | float:
     return remove
 
 
+def _shares_or_numbers(curve: tuple[int | float, ...]) -> tuple[int | float, ...]:
+    return _different(tuple(map(_share_or_number, curve)))
+
+
 def _described(shape: dict) -> dict:
     if not {"model_type", "architectures"} <= set(shape):
         raise ValueError("incomplete")
@@ -105,9 +109,11 @@ class Row:
     of them. model, dataset, title: names for readers (default: from the checkpoint and the data). stands_for: the line
     of the paper's Table 1 that this row is compared with (None: no line). calibration, evaluation: splits (None: the
     usual ones). documents: evaluation documents, the same for all methods and seeds (None: all). samples: calibration
-    documents a seed. context: tokens a document (None: the task's). seeds: 0 to seeds - 1. selections: by method, rules
-    of `avss.selection` in addition to `lowest`, which every method has. batch_size: documents at a time; it is halved
-    when memory runs out.
+    documents a seed. context: tokens a document (None: the task's). shots: solved examples of the calibration split
+    before each evaluated question. prompt: `chat` puts all questions through the tokenizer's chat template, also those
+    of calibration. seeds: 0 to seeds - 1. selections: by method, rules of `avss.selection` in addition to `lowest`,
+    which every method has. curve: further numbers of layers, or shares, at which the rules `lowest` and `iterative`
+    are evaluated. batch_size: documents at a time; it is halved when memory runs out.
 
     For the hub: revision, data_revision: commits (None: the newest; the results name it). data_config, where: as in
     `avss.data.load_data`. device_map, attn_implementation: as in `avss.models.load_model`. alternative: for a model
@@ -142,10 +148,18 @@ class Row:
         dict[str, Annotated[Names, AfterValidator(_known_rules)]],
         Field(description="a list of different rules such as iterative for each method that has some"),
     ] = Field(default_factory=dict)
+    curve: Annotated[
+        tuple[int | float, ...],
+        BeforeValidator(_tuple),
+        AfterValidator(lambda curve: curve and _shares_or_numbers(curve)),
+        Field(description="a list of different numbers of layers from 1, or shares between 0 and 1"),
+    ] = ()
     seeds: Count = 5
     samples: Count = 512
     documents: Count | None = None
     context: Annotated[int, Field(ge=2, description="a whole number of tokens from 2")] | None = None
+    shots: Annotated[int, Field(ge=0, description="a whole number of solved examples from 0")] = 0
+    prompt: Annotated[Literal[PROMPTS], Field(description=f"one of {', '.join(PROMPTS)}")] = PROMPTS[0]
     batch_size: Count = 32
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"], Field(description="one of float32, bfloat16, float16")
@@ -187,9 +201,12 @@ class Row:
         others = set(self.selections) - set(self.methods)
         if others:
             raise InputError(f"selections has {min(others)!r}, which is none of its methods; give methods of the row")
+        TASKS[self.task].check_prompting(self.shots, self.prompt)
         blocks = blocks_of_checkpoint(self)
         if blocks is not None:
-            _removable(self.remove, blocks)
+            _removable("remove", self.remove, blocks)
+            for point in self.curve:
+                _removable("curve", point, blocks)
         put = object.__setattr__
         put(self, "model", self.model or self.checkpoint.rstrip("/").rsplit("/", 1)[-1])
         put(self, "dataset", self.dataset or self.data.rstrip("/").rsplit("/", 1)[-1])
@@ -197,11 +214,11 @@ class Row:
         return self
 
 
-def _removable(remove: int | float, blocks: int) -> None:
+def _removable(field: str, amount: int | float, blocks: int) -> None:
     try:
-        selection.count_of(remove, blocks)
+        selection.count_of(amount, blocks)
     except InputError as error:
-        raise InputError(f"remove is {remove}: {error}") from None
+        raise InputError(f"{field} is {amount}: {error}") from None
 
 
 def blocks_of_checkpoint(row: Row) -> int | None:
@@ -320,18 +337,3 @@ def _once(path: Path, field: str, values: Sequence[str]) -> None:
     twice = [value for value in values if values.count(value) > 1]
     if twice:
         raise InputError(f"{path}: row {twice[0]}: {field} is {twice[0]!r} in two rows; give each row its own")
-
-
-def cells(row: Row) -> list[tuple[str, str, str, int]]:
-    """(method, reading, selection, seed) of every observation of a row: `original` first, then each method.
-
-    Only avss has readings; every method has all seeds, so that each has as many observations as another.
-    """
-    readings = {"avss": [Reading.parse(reading).name for reading in row.readings]}
-    return [("original", "none", "none", 0)] + [
-        (method, reading, rule, seed)
-        for method in row.methods
-        for reading in readings.get(method, ["none"])
-        for rule in ("lowest", *row.selections.get(method, ()))
-        for seed in range(row.seeds)
-    ]

@@ -5,7 +5,7 @@ Two functions lead to all of them: `evaluate`, and `task_batches` for methods th
 
 import importlib
 
-from avss.tasks.catalogue import TASKS, Task, task_named
+from avss.tasks.catalogue import TASKS, Task, columns_of, task_named
 
 # Tables and profiles read the catalogue where torch is not installed, so these are imported on first use.
 _WITH_TORCH = {
@@ -21,4 +21,4 @@ def __getattr__(name: str):
     return getattr(importlib.import_module(_WITH_TORCH[name]), name)
 
 
-__all__ = ["TASKS", "Outcome", "Task", "evaluate", "task_batches", "task_named"]
+__all__ = ["TASKS", "Outcome", "Task", "columns_of", "evaluate", "task_batches", "task_named"]

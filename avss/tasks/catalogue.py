@@ -4,16 +4,19 @@ The functions of a task are in its own file. They are imported on first use, so 
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from avss.errors import look_up
+from avss.errors import InputError, look_up
 
 if TYPE_CHECKING:
     from avss.data import Example
     from avss.tasks.base import Outcome
+
+# How questions are put to a causal language model: as plain text, or through the tokenizer's chat template.
+PROMPTS = ("plain", "chat")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Task:
     columns: names under which the text is looked for, in order. extra: further columns that the result depends on.
     context: tokens a document or window has by default. windows: it cuts the text into windows and
     runs the head at every token; otherwise the head runs at the last tokens alone. generated: the most tokens that
-    it generates for a document.
+    it generates for a document. prompted: a causal language model reads a document inside a question, which may follow
+    solved examples.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Task:
     context: int
     windows: bool = False
     generated: int = 0
+    prompted: bool = True
 
     @property
     def _module(self) -> ModuleType:
@@ -42,6 +47,8 @@ class Task:
     @property
     def measure(self) -> "Callable[..., Outcome]":
         """measure(model, tokenizer, dataset, text_column, *, context, batch_size) -> Outcome.
+
+        Prompted tasks also take `prompting` (`avss.tasks.prompts.Prompting`).
 
         Raises `InputError` for data or a model that it cannot use.
         """
@@ -58,12 +65,34 @@ class Task:
 
     @property
     def examples(self) -> "Callable[..., list[Example]]":
-        """examples(model, tokenizer, dataset, text_column, context) -> list[Example].
+        """examples(model, tokenizer, dataset, text_column, context) -> list[Example]; `prompting` as `measure`.
 
         The documents as the task shows them to the model, with the right labels, for methods that need labels. Raises
         `InputError` as `measure`.
         """
         return self._module.examples
+
+    @property
+    def questions(self) -> Callable[..., list[str]]:
+        """questions(dataset, column) -> list[str]: each row inside the plain prompt, or empty; for `prompted` tasks."""
+        return self._module.questions
+
+    @property
+    def solved(self) -> Callable[..., list[tuple[str, str]]]:
+        """solved(dataset, column) -> list[tuple[str, str]]: question and right answer of each row that has both.
+
+        For `prompted` tasks. Raises `InputError` for data without the columns, or labels that are no classes.
+        """
+        return self._module.solved
+
+    def check_prompting(self, shots: int, prompt: str) -> None:
+        """Raises `InputError` for shots or a prompt that no model takes, and where this task asks no question."""
+        look_up("prompt", prompt, dict.fromkeys(PROMPTS))
+        if isinstance(shots, bool) or not isinstance(shots, int) or shots < 0:
+            raise InputError(f"shots is {shots!r}; give a whole number of solved examples from 0")
+        if (shots or prompt != PROMPTS[0]) and not self.prompted:
+            name, value = ("shots", shots) if shots else ("prompt", prompt)
+            raise InputError(f"{name} is {value}, and task {self.name} asks no question; leave {name} out")
 
 
 # The order in which their columns are tried if no task is named. A row with a context also has a title, so the context
@@ -74,10 +103,21 @@ TASKS: dict[str, Task] = {
         Task("sentiment", "accuracy", ("sentence", "text", "review"), ("label",), context=128),
         Task("question_answering", "f1", ("context",), ("question", "answers"), context=512, generated=32),
         Task(
-            "language_modeling", "perplexity", ("text", "content", "sentence", "title"), (), context=512, windows=True
+            "language_modeling",
+            "perplexity",
+            ("text", "content", "sentence", "title"),
+            (),
+            context=512,
+            windows=True,
+            prompted=False,
         ),
     )
 }
+
+
+def columns_of(tasks: Iterable[Task] = TASKS.values()) -> tuple[str, ...]:
+    """The names under which the text of these tasks is looked for, in order, each once."""
+    return tuple(dict.fromkeys(column for task in tasks for column in task.columns))
 
 
 def task_named(name: str) -> Task:

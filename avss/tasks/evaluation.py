@@ -1,11 +1,16 @@
 """`evaluate`, the one door to all tasks."""
 
+from collections.abc import Sequence
+
+from datasets import Dataset
 from torch import nn
 
 from avss import intervals, metrics
+from avss.architectures import unwrapped
 from avss.engine.modes import unchanged
 from avss.tasks.catalogue import task_named
-from avss.tasks.labelled import rows_for
+from avss.tasks.labelled import label_options, rows_for
+from avss.tasks.shots import pool_of, prompting_for
 
 
 def evaluate(
@@ -20,22 +25,40 @@ def evaluate(
     context: int | None = None,
     batch_size: int = 32,
     seed: int = 0,
+    shots: int = 0,
+    prompt: str = "plain",
+    shots_from: Dataset | str | None = None,
+    label_column: str | None = None,
+    label_words: Sequence[str] | None = None,
 ) -> dict:
     """How well `model` does `task` on `data`.
 
     data: a `datasets.Dataset`, or a name as `avss.load_data` takes it, with its split. column: the text column, by
     default the usual one of the task. samples: documents drawn by `seed` (None: all). context: tokens a document or
-    window has. Returns `task`, `metric`, `value`, `n` (documents), `low` and `high` (95 % bootstrap interval over
-    documents), `also` (what else the metric's module computes, by name, and of a perplexity the mean `nats_per_token`,
-    which is finite also where the perplexity is not), `data`, `protocol`. On return the model is as it was. Raises
-    `InputError` for an unknown task, unusable data, a model that cannot do the task, and numbers that are not finite.
+    window has, solved examples among them. shots: solved examples before each question, drawn by seed 0 from the rows
+    of `shots_from` (a Dataset, or a split of `data`; None: the usual one for calibration) that are not evaluated
+    themselves. prompt: `plain`, or `chat` for the tokenizer's own template.
+    window has. label_column: the column of the labels, by default `label`. label_words: the words that stand for the
+    classes, in their order, where a causal language model judges sentiment (None: negative, positive).
+
+    Returns `task`, `metric`, `value`, `n` (documents), `low` and `high` (95 % bootstrap interval over documents),
+    `also` (what else the metric's module computes, by name, and of a perplexity the mean `nats_per_token`, which is
+    finite also where the perplexity is not), `data`, `protocol`. On return the model is as it was. Raises `InputError`
+    for an unknown task, unusable data, a model that cannot do the task, shots or a prompt that the model or its
+    tokenizer cannot take, and numbers that are not finite.
     """
     chosen = task_named(task)
-    dataset, column, name = rows_for(chosen, data, split, column, samples, seed, "evaluation")
+    chosen.check_prompting(shots, prompt)
+    words = label_options(chosen, label_column, label_words)
+    pool = pool_of(chosen, data, column, shots_from, label_column) if shots else None
+    dataset, column, name = rows_for(chosen.columns, data, split, column, samples, seed, "evaluation", label_column)
+    model = unwrapped(model)
+    options = {"context": context or chosen.context, "batch_size": batch_size} | words
+    if chosen.prompted:
+        avoid = chosen.questions(dataset, column) if shots else ()
+        options["prompting"] = prompting_for(chosen, model, tokenizer, shots, prompt, pool, avoid, **words)
     with unchanged(model):
-        outcome = chosen.measure(
-            model, tokenizer, dataset, column, context=context or chosen.context, batch_size=batch_size
-        )
+        outcome = chosen.measure(model, tokenizer, dataset, column, **options)
         values = metrics.compute(chosen.metric, outcome.predictions, outcome.references)
     if chosen.metric == "perplexity":
         # Finite where the perplexity is above the range of float64.

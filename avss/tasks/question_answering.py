@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from avss.data import Example, beginning, by_length, context_of, pad, padding_id
+from avss.data import Example, by_length, context_of, padding_id
+from avss.data.squad import with_answers
 from avss.engine.gold import UNSCORED, is_causal
 from avss.engine.modes import evaluating
 from avss.engine.passes import not_finite, require_finite_weights
@@ -13,13 +14,23 @@ from avss.metrics.answers import best, f1
 from avss.progress import progress
 from avss.tasks.base import Outcome
 from avss.tasks.catalogue import TASKS
-from avss.tasks.prompts import common_prefix, encode, fitted
+from avss.tasks.prompts import PLAIN, Prompting, common_prefix, encode, fitted
+from avss.tasks.shared_prefix import SharedPrefix
 
 PROMPT = "{context}\nQuestion: {question}\nAnswer:"
 MAX_NEW_TOKENS = TASKS["question_answering"].generated
 
 
-def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
+def measure(
+    model,
+    tokenizer,
+    dataset: Dataset,
+    column: str,
+    *,
+    context: int | None,
+    batch_size: int,
+    prompting: Prompting = PLAIN,
+) -> Outcome:
     """F1 of each question, the best over its references; a question without answers expects the empty string.
 
     column: the column of the contexts. The data also needs `question` and `answers`, as in SQuAD. Rows without a
@@ -28,25 +39,28 @@ def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | N
     """
     dataset = _usable(model, dataset)
     context = context_of(model, tokenizer, context)
-    _, prompts = _prompts(tokenizer, dataset, column, context)
+    _, prompts = _prompts(tokenizer, dataset, column, context, prompting)
     answers = [""] * len(prompts)
     with evaluating(model):
+        prefix = SharedPrefix(model, prompts, min(map(len, prompts)) - 1 if prompting.shares else 0)
         for number, chosen in enumerate(progress(by_length(prompts, batch_size), "evaluating")):
-            found = _answers(model, tokenizer, [prompts[index] for index in chosen], number)
+            found = _answers(model, tokenizer, prefix, [prompts[index] for index in chosen], number)
             for index, answer in zip(chosen, found, strict=True):
                 answers[index] = answer
     require_finite_weights(model)
     references = [row["text"] for row in dataset["answers"]]
     numerator = np.array([best(f1, *pair) for pair in zip(answers, references, strict=True)])
     protocol = (
-        f"prompt {PROMPT!r}, {'BOS first' if beginning(tokenizer) else 'no BOS'}, contexts cut at their end so that "
+        f"prompt {PROMPT!r}, {prompting.described(tokenizer)}, contexts cut at their end so that "
         f"prompt and answer have at most {context} tokens; greedy decoding to a newline, EOS or {MAX_NEW_TOKENS} "
         f"tokens; answers normalised as SQuAD does, the best of the references, mean over questions"
     )
     return Outcome(numerator, np.ones_like(numerator), protocol, answers, references)
 
 
-def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
+def examples(
+    model, tokenizer, dataset: Dataset, column: str, context: int | None, *, prompting: Prompting = PLAIN
+) -> list[Example]:
     """The prompt and the first reference. Only the tokens of the answer are labelled.
 
     Questions without an answer have no labels and are left out. Raises `InputError` as `measure`.
@@ -56,21 +70,45 @@ def examples(model, tokenizer, dataset: Dataset, column: str, context: int | Non
     if not answered:
         raise InputError("no usable rows: no question has an answer, and this needs answers as labels")
     dataset = dataset.select(answered)
-    texts, prompts = _prompts(tokenizer, dataset, column, context_of(model, tokenizer, context))
+    texts, prompts = _prompts(tokenizer, dataset, column, context_of(model, tokenizer, context), prompting)
     answers = [row["text"][0].strip() for row in dataset["answers"]]
     result = []
-    whole = [f"{text} {answer}" for text, answer in zip(texts, answers, strict=True)]
-    for prompt, ids in zip(prompts, encode(tokenizer, whole), strict=True):
+    whole = list(map(prompting.prompt_and_answer, texts, answers))
+    for prompt, ids in zip(prompts, encode(tokenizer, whole, prompting.begin(tokenizer)), strict=True):
         start = common_prefix([prompt, ids])
         ids = ids[: start + MAX_NEW_TOKENS]
         result.append(Example(ids, [UNSCORED] * start + ids[start:]))
     return result
 
 
+def questions(dataset: Dataset, column: str) -> list[str]:
+    """The plain prompt of each row, empty where it has no question."""
+    asked = dataset["question"] if "question" in dataset.column_names else [None] * len(dataset)
+    rows = zip(dataset[column], asked, strict=True)
+    return [_question(text, question) if isinstance(question, str) else "" for text, question in rows]
+
+
+def solved(dataset: Dataset, column: str) -> list[tuple[str, str]]:
+    """The plain prompt and the first reference of each question that has an answer.
+
+    Raises `InputError` for data without the columns of SQuAD, or without a row of its form.
+    """
+    dataset = with_answers(dataset)
+    return [
+        (_question(text, asked), answers["text"][0].strip())
+        for text, asked, answers in zip(dataset[column], dataset["question"], dataset["answers"], strict=True)
+        if answers["text"] and answers["text"][0].strip()
+    ]
+
+
+def _question(text: str, asked: str) -> str:
+    return PROMPT.format(context=text.strip(), question=asked.strip())
+
+
 def _usable(model, dataset: Dataset) -> Dataset:
-    """The rows with a question and with answers of SQuAD's form: a dictionary whose `text` is a list of strings."""
     if not is_causal(model):
         raise InputError(f"task question_answering needs a causal language model, {type(model).__name__} is none")
+    dataset = with_answers(dataset)
     lacking = [name for name in TASKS["question_answering"].extra if name not in dataset.column_names]
     if lacking:
         raise InputError(
@@ -96,27 +134,29 @@ def _usable(model, dataset: Dataset) -> Dataset:
     return dataset.select(keep)
 
 
-def _prompts(tokenizer, dataset: Dataset, column: str, context: int) -> tuple[list[str], list[list[int]]]:
+def _prompts(
+    tokenizer, dataset: Dataset, column: str, context: int, prompting: Prompting
+) -> tuple[list[str], list[list[int]]]:
     """Each question's prompt, as text and as token ids, with room for the answer."""
-    questions = [question.strip() for question in dataset["question"]]
+    asked = [question.strip() for question in dataset["question"]]
 
     def render(index: int, text: str) -> list[str]:
-        return [PROMPT.format(context=text, question=questions[index])]
+        return [prompting.prompt(tokenizer, PROMPT.format(context=text, question=asked[index]))]
 
     contexts = [text.strip() for text in dataset[column]]
-    texts, ids = fitted(tokenizer, contexts, render, max(0, context - MAX_NEW_TOKENS))
+    texts, ids = fitted(tokenizer, contexts, render, max(0, context - MAX_NEW_TOKENS), prompting)
     return [render(index, text)[0] for index, text in enumerate(texts)], [strings[0] for strings in ids]
 
 
-def _answers(model, tokenizer, prompts: list[list[int]], number: int) -> list[str]:
+def _answers(model, tokenizer, prefix: SharedPrefix, prompts: list[list[int]], number: int) -> list[str]:
     """The greedy continuation of each prompt of batch `number`, up to a newline, EOS or `MAX_NEW_TOKENS` tokens.
 
     A loop of our own: `generate` would take sampling, penalties and further rules from the checkpoint's configuration.
     """
     ends = _ends(model, tokenizer)
-    inputs = {key: tensor.to(model.device) for key, tensor in pad(prompts, padding_id(tokenizer), left=True).items()}
-    ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    positions, cache = (mask.cumsum(1) - 1).clamp(min=0), None
+    inputs = prefix.inputs(prompts, padding_id(tokenizer), left=True, new=MAX_NEW_TOKENS)
+    ids, mask, cache = inputs["input_ids"], inputs["attention_mask"], inputs.get("past_key_values")
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, prefix.tokens :]
     made: list[list[int]] = [[] for _ in prompts]
     unfinished = set(range(len(prompts)))
     for _ in range(MAX_NEW_TOKENS):

@@ -8,28 +8,30 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, Value
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from avss.data import Example, beginning, by_length, context_of, pad, padding_id
+from avss.data import Example, by_length, context_of, pad, padding_id
 from avss.engine.gold import UNSCORED, is_causal, is_classifier
 from avss.engine.passes import not_finite, require_finite_weights
 from avss.errors import InputError
 from avss.progress import progress
+from avss.pruning import skipping
 from avss.removals import Removals, removing
 from avss.tasks.base import Outcome
 from avss.tasks.labels import class_names, with_classes
-from avss.tasks.prompts import common_prefix, fitted
+from avss.tasks.prompts import PLAIN, Prompting, common_prefix, fitted
+from avss.tasks.shared_prefix import SharedPrefix
 
 PROMPT = "Review: {text}\nSentiment:"
-# The label words, by class.
+# The label words, by class, where the caller names none.
 VERBALIZED = (" negative", " positive")
 
 
-def measure(model, tokenizer, dataset: Dataset, column: str, *, context: int | None, batch_size: int) -> Outcome:
-    """Hits a document, of the model as it is; errors as `measure_each`."""
-    return measure_each(model, tokenizer, dataset, column, context=context, batch_size=batch_size, removed=[[]])[0]
+def measure(model, tokenizer, dataset: Dataset, column: str, **options) -> Outcome:
+    """Hits a document, of the model as it is; options and errors as `measure_each`."""
+    return measure_each(model, tokenizer, dataset, column, removed=[[]], **options)[0]
 
 
 def measure_each(
@@ -41,26 +43,41 @@ def measure_each(
     context: int | None,
     batch_size: int,
     removed: Sequence[Sequence[int]],
+    prompting: Prompting = PLAIN,
+    words: Sequence[str] = VERBALIZED,
     **kept,
 ) -> list[Outcome]:
     """Hits a document, without each of these sets of blocks. kept: `cache` and `key` of `removing`.
+
+    words: the label words, by class, for a causal language model (`label_words`). Where prompts begin alike, each set
+    has its own keys and values of the beginning, and the sets run one by one.
 
     Raises `InputError` for a model that neither classifies nor continues text, for labels that are not its classes
     (`avss.tasks.labels.with_classes`), for a tokenizer that does not tell the label words apart, for logits that are
     not finite, and for sets of blocks as `removing`.
     """
-    dataset, classes, by_name = _labelled(model, dataset, measured=True)
+    dataset, classes, by_name = _labelled(model, dataset, words, measured=True)
     context = context_of(model, tokenizer, context)
     texts = list(dataset[column])
+    if prompting.shares and any(map(len, removed)):
+        options = {"context": context, "batch_size": batch_size, "prompting": prompting, "words": words}
+        outcomes = []
+        for layers in removed:
+            with skipping(model, layers):
+                outcomes.append(measure(model, tokenizer, dataset, column, **options))
+        return outcomes
     with removing(model, removed, **kept) as without:
         if is_classifier(model):
             predicted = _classified(without, tokenizer, texts, context, batch_size)
             protocol = f"argmax of the classification head, texts cut at {context} tokens"
         else:
-            predicted = _verbalized(without, tokenizer, texts, context, batch_size)
+            # The first label wins a tie, as in lm-eval.
+            found = label_likelihoods(without, tokenizer, texts, context, batch_size, prompting, words)
+            predicted = found.argmax(2)
+            shown = [prompting.prompt_and_answer("", label) for label in words]
             protocol = (
-                f"argmax of the log-likelihood of {' or '.join(map(repr, VERBALIZED))} after the prompt {PROMPT!r}, "
-                f"summed over the tokens of the label, {'BOS first' if beginning(tokenizer) else 'no BOS'}, "
+                f"argmax of the log-likelihood of {' or '.join(map(repr, shown))} after the prompt {PROMPT!r}, "
+                f"summed over the tokens of the label, {prompting.described(tokenizer)}, "
                 f"reviews cut at their end so that prompt and label have at most {context} tokens"
             )
     if by_name:
@@ -71,32 +88,77 @@ def measure_each(
     return [Outcome(own, np.ones_like(own), protocol, made, labels) for own, made in zip(hits, predicted, strict=True)]
 
 
-def examples(model, tokenizer, dataset: Dataset, column: str, context: int | None) -> list[Example]:
+def examples(
+    model,
+    tokenizer,
+    dataset: Dataset,
+    column: str,
+    context: int | None,
+    words: Sequence[str] = VERBALIZED,
+    *,
+    prompting: Prompting = PLAIN,
+) -> list[Example]:
     """For a classifier the text and its class, for a causal language model the prompt with the right label word.
 
-    For a causal language model only the tokens of the label word are labelled. Raises `InputError` as `measure`.
+    For a causal language model only the tokens of the label word are labelled. words: as in `measure`. Raises
+    `InputError` as `measure`.
     """
-    dataset, classes, _ = _labelled(model, dataset, measured=False)
+    dataset, classes, _ = _labelled(model, dataset, words, measured=False)
     context = context_of(model, tokenizer, context)
     texts = list(dataset[column])
     if is_classifier(model):
         encoded = tokenizer(texts, truncation=True, max_length=context)["input_ids"]
         return [Example(ids, label) for ids, label in zip(encoded, classes, strict=True) if ids]
     result = []
-    for prompted, label in zip(_prompted(tokenizer, texts, context), classes, strict=True):
+    for prompted, label in zip(_prompted(tokenizer, texts, context, prompting, words), classes, strict=True):
         ids = prompted.sequences[label]
         result.append(Example(ids, [UNSCORED] * prompted.start + ids[prompted.start :]))
     return result
 
 
-def _labelled(model, dataset: Dataset, *, measured: bool) -> tuple[Dataset, list[int], bool]:
+def questions(dataset: Dataset, column: str) -> list[str]:
+    """The plain prompt of each row."""
+    return [PROMPT.format(text=text.strip()) for text in dataset[column]]
+
+
+def solved(dataset: Dataset, column: str, words: Sequence[str] = VERBALIZED) -> list[tuple[str, str]]:
+    """The plain prompt and the label word of each row that has a label. Raises `InputError` as `with_classes`."""
+    labelled, classes, _ = _by_words(dataset, words, measured=False)
+    shown = questions(labelled, column)
+    return [(question, words[each].strip()) for question, each in zip(shown, classes, strict=True)]
+
+
+def label_words(given: Sequence[str]) -> tuple[str, ...]:
+    """Label words as they follow the prompt, by class. Raises `InputError` unless they are two or more, and differ."""
+    words = tuple(str(word).strip() for word in given)
+    if isinstance(given, str) or len(words) < 2 or "" in words or len(set(words)) < len(words):
+        raise InputError(
+            f"label words are {given!r}; give one for each class, in the order of the classes, all different"
+        )
+    return tuple(f" {word}" for word in words)
+
+
+def _labelled(model, dataset: Dataset, words: Sequence[str], *, measured: bool) -> tuple[Dataset, list[int], bool]:
     """The rows with a label, the model's class of each, and whether names decided, as `with_classes`."""
     if not (is_classifier(model) or is_causal(model)):
         raise InputError(
             f"task sentiment needs a classifier or a causal language model, {type(model).__name__} is neither; "
             f"fine-tune one, for instance with recipes/minilm_sst2.py"
         )
-    names = class_names(model) if is_classifier(model) else [word.strip() for word in VERBALIZED]
+    if is_classifier(model):
+        if tuple(words) != VERBALIZED:
+            raise InputError(f"a {type(model).__name__} has a head with classes of its own; leave the label words out")
+        return with_classes(dataset, class_names(model), measured=measured)
+    return _by_words(dataset, words, measured=measured)
+
+
+def _by_words(dataset: Dataset, words: Sequence[str], *, measured: bool) -> tuple[Dataset, list[int], bool]:
+    names = [word.strip() for word in words]
+    feature = dataset.features.get("label")
+    own = feature.names if isinstance(feature, ClassLabel) else names
+    if tuple(words) != VERBALIZED and len(own) == len(names) and set(own) != set(names):
+        # The words stand for the classes of the data in their order, whatever their names there.
+        dataset = dataset.cast_column("label", Value("int64"))
     return with_classes(dataset, names, measured=measured)
 
 
@@ -127,19 +189,19 @@ class _Prompted:
     start: int
 
 
-def _prompted(tokenizer, texts: list[str], context: int) -> list[_Prompted]:
+def _prompted(tokenizer, texts: list[str], context: int, prompting: Prompting, words: Sequence[str]) -> list[_Prompted]:
     def render(index: int, text: str) -> list[str]:
-        prompt = PROMPT.format(text=text)
-        return [prompt, *(prompt + label for label in VERBALIZED)]
+        prompt = prompting.prompt(tokenizer, PROMPT.format(text=text))
+        return [prompt, *(prompting.prompt_and_answer(prompt, label) for label in words)]
 
     result = []
-    for strings in fitted(tokenizer, [text.strip() for text in texts], render, context)[1]:
+    for strings in fitted(tokenizer, [text.strip() for text in texts], render, context, prompting)[1]:
         # A tokenizer may join the end of the prompt and the label, so the start of the label is found from the ids.
         start, sequences = common_prefix(strings), strings[1:]
         tails = [tuple(ids[start:]) for ids in sequences]
         if start == 0 or not all(tails) or len(set(tails)) < len(tails):
             raise InputError(
-                f"task sentiment compares {' and '.join(map(repr, VERBALIZED))} after a prompt, which this tokenizer "
+                f"task sentiment compares {' and '.join(map(repr, words))} after a prompt, which this tokenizer "
                 f"does not tell apart; use the tokenizer of a language model"
             )
         result.append(_Prompted(sequences, start))
@@ -172,13 +234,29 @@ def _passes(documents: list[_Prompted]) -> list[_Pass]:
     return passes
 
 
-def _verbalized(without: Removals, tokenizer, texts: list[str], context: int, batch_size: int) -> NDArray[np.int64]:
-    """The label of each text without each set of blocks, (sets, texts)."""
+def label_likelihoods(
+    without: Removals,
+    tokenizer,
+    texts: list[str],
+    context: int,
+    batch_size: int,
+    prompting: Prompting = PLAIN,
+    words: Sequence[str] = VERBALIZED,
+) -> NDArray[np.float64]:
+    """Log-likelihood in nats of each label after each text without each set of blocks, (sets, texts, labels).
+
+    Summed over the tokens of the label: those after the tokens that the prompt and its labels start with, as lm-eval
+    splits them. Where a tokenizer joins the end of the prompt and the label, the joined token counts.
+    """
     model = without.model
     head = model.get_output_embeddings()
-    documents = _prompted(tokenizer, texts, context)
+    documents = _prompted(tokenizer, texts, context, prompting, words)
     passes = _passes(documents)
-    likelihoods = np.zeros((len(without.masks), len(documents), len(VERBALIZED)))
+    # The first token of a label is predicted from the token before it, which has to run.
+    most = min(document.start for document in documents) - 1 if prompting.shares else 0
+    prefix = SharedPrefix(model, [ran.ids for ran in passes], most)
+    running = prefix if prefix.tokens else without
+    likelihoods = np.zeros((len(without.masks), len(documents), len(words)))
     for batch, chosen in enumerate(progress(by_length(passes, batch_size), "evaluating")):
         rows = [passes[index] for index in chosen]
         # One entry a scored token: the row and position that predict it, the token, and its document and label.
@@ -191,9 +269,8 @@ def _verbalized(without: Removals, tokenizer, texts: list[str], context: int, ba
         ]
         row, position, token, number, label = np.array(scored).T
         # The head runs at these positions only: elsewhere a large vocabulary would fill the memory.
-        kept, position = np.unique(position, return_inverse=True)
-        inputs = pad([ran.ids for ran in rows], padding_id(tokenizer))
-        inputs = {key: tensor.to(model.device) for key, tensor in inputs.items()}
+        kept, position = np.unique(position - prefix.tokens, return_inverse=True)
+        inputs = prefix.inputs([ran.ids for ran in rows], padding_id(tokenizer))
         places = tuple(map(torch.from_numpy, (row, position, token)))
         kept = torch.from_numpy(kept)
         with _entering(head) as entered:
@@ -211,9 +288,9 @@ def _verbalized(without: Removals, tokenizer, texts: list[str], context: int, ba
                 return [nll.tolist()]
 
             told = {"kept": kept, **dict(zip(("row", "position", "token"), places, strict=True))}
-            for index, (nll,) in without.each(inputs, losses, told, logits_to_keep=kept):
+            for index, (nll,) in running.each(inputs, losses, told, logits_to_keep=kept):
                 np.subtract.at(likelihoods[index], (number, label), nll)
-    return likelihoods.argmax(2)
+    return likelihoods
 
 
 @contextmanager

@@ -4,8 +4,12 @@
     {paper}`0.95 <Section 4.1>`                           quoted, with the place where it is printed
 
 `avss.report.cited` describes the addresses, formats and intervals that `number` takes. A reader sees the number;
-its tooltip, also read aloud, has the interval, n, seeds and run, or the place. Builders other than HTML write the
-number alone.
+its tooltip, also read aloud, has the interval, n, seeds and run, or the place. A click opens all of it, with links to
+the files of the run and the citation to copy (`_static/numbers.js`). Builders other than HTML write the number alone.
+
+    :::{measured} reference/hackernews-smollm2/avss/retention
+    Shown where all numbers of these addresses are measured; `not-measured` shows its text in the other case.
+    :::
 
 A decimal (`0.95`, `.5`, `1e-6`) that stands bare in a page, a notebook's Markdown cell, a caption or an alt text is a
 warning, so that it fails a build with `-W`. Allowed are:
@@ -18,18 +22,22 @@ warning, so that it fails a build with `-W`. Allowed are:
   Python, arXiv.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
-from sphinx.util.docutils import ReferenceRole, SphinxRole
+from sphinx.util.docutils import ReferenceRole, SphinxDirective, SphinxRole
 
 from avss.errors import InputError
-from avss.report.cited import spoken
+from avss.report.addresses import Number
+from avss.report.cited import told as told_of
+from avss.report.run_files import lines_of, runs_of
 from avss.report.snapshot import Results
 from avss.store import Store
 
@@ -61,23 +69,56 @@ logger = logging.getLogger(__name__)
 
 
 class told(nodes.inline):
-    """A number with its `basis`."""
+    """A number with its `basis`, and with the `facts` that a click shows."""
 
 
 class NumberRole(SphinxRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         try:
-            text, basis = spoken(self.text, self.env.app.avss_snapshot)
+            text, basis, number = told_of(self.text, self.env.app.avss_snapshot)
         except InputError as error:
             return [_failed(self, str(error))], []
-        return [told(self.rawtext, text, basis=basis)], []
+        facts = {"address": self.text.split()[0]} | (_facts(number, self.env.app) if number else {})
+        return [told(self.rawtext, text, basis=basis, facts=facts)], []
+
+
+def _facts(number: Number, app: Sphinx) -> dict:
+    """What a click shows beside the basis: n, seeds, the interval, and the files and lines of each run."""
+    facts = dict(number.facts or {})
+    if not np.isnan(number.low):
+        facts |= {"low": float(number.low), "high": float(number.high), "kind": number.interval}
+    keys, runs = facts.pop("observations", []), []
+    for name in facts.pop("runs", []):
+        folder = app.avss_runs[name]["folder"]
+        runs.append({"run": name, "folder": folder, "lines": lines_of(Path(app.srcdir) / folder, name, keys)})
+    return facts | {"runs": runs}
 
 
 class PaperRole(ReferenceRole):
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         if not self.has_explicit_title:
             return [_failed(self, f"{self.text!r} needs its place; write {{paper}}`{self.text} <Section 1>`")], []
-        return [told(self.rawtext, self.title, basis=f"as printed in {self.target}")], []
+        return [told(self.rawtext, self.title, basis=f"as printed in {self.target}", facts={"paper": self.target})], []
+
+
+class Measured(SphinxDirective):
+    """Text that holds only where numbers are measured, or, as `not-measured`, only where one of them is not."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        try:
+            snapshot, addresses = self.env.app.avss_snapshot, self.arguments[0].split()
+            numbers = [told_of(f"{address} or not measured", snapshot)[2] for address in addresses]
+        except InputError as error:
+            raise self.error(f"{self.name}: {error}") from None
+        if all(numbers) != (self.name == "measured"):
+            return []
+        made = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, made)
+        return made.children
 
 
 def _failed(role: SphinxRole, message: str) -> nodes.Node:
@@ -163,17 +204,20 @@ def _check(app: Sphinx, document: nodes.document) -> None:
 def _state(app: Sphinx, config) -> None:
     """One snapshot of the results for all pages, which are read again when there are other results than before."""
     app.avss_snapshot = Results(Store(Path(app.srcdir) / RESULTS))
+    app.avss_runs = runs_of(app.avss_snapshot)
     files = [path for folder in (RESULTS, BENCH) for path in (Path(app.srcdir) / folder).rglob("*") if path.is_file()]
     config.avss_results = sorted(f"{path.relative_to(app.srcdir)} {path.stat().st_mtime_ns}" for path in files)
 
 
 def _visit(translator, node: told) -> None:
-    translator.body.append(translator.starttag(node, "span", "", CLASS="told-number", title=node["basis"]))
+    facts = json.dumps(node["facts"] | {"basis": node["basis"], "text": node.astext()}, ensure_ascii=False)
+    given = {"type": "button", "title": node["basis"], "data-number": facts}
+    translator.body.append(translator.starttag(node, "button", "", CLASS="told-number", **given))
 
 
 def _depart(translator, node: told) -> None:
     basis = translator.encode(node["basis"])
-    translator.body.append(f'<span class="visually-hidden"> ({basis})</span></span>')
+    translator.body.append(f'<span class="visually-hidden"> ({basis})</span></button>')
 
 
 def setup(app: Sphinx) -> dict:
@@ -181,6 +225,8 @@ def setup(app: Sphinx) -> dict:
     app.add_node(told, html=(_visit, _depart))
     app.add_role("number", NumberRole())
     app.add_role("paper", PaperRole())
+    app.add_directive("measured", Measured)
+    app.add_directive("not-measured", Measured)
     app.connect("config-inited", _state)
     app.connect("doctree-read", _check)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

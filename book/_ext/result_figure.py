@@ -24,12 +24,12 @@ An image without alt text, whoever drew it, is a warning, so that it fails a bui
 import inspect
 import json
 import os
-import re
 import subprocess
 from functools import partial
 from pathlib import Path
 
 import yaml
+from citing import authors, bibtex_entry, citation, escaped
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
@@ -152,22 +152,18 @@ class ResultFigure(SphinxDirective):
 
     def _bibtex(self, name: str, title: str, runs: list[str], label: str) -> str:
         facts = citation(self.env)
-        authors = [
-            f"{{{author['name']}}}" if "name" in author else f"{author['family-names']}, {author['given-names']}"
-            for author in facts["authors"]
-        ]
         revision = f", revision {self.config.avss_revision}" if self.config.avss_revision else ""
-        base = (self.config.html_baseurl or "").rstrip("/")
+        base = (self.config.html_baseurl or facts.get("url") or "").rstrip("/")
+        published = f"Figure avss.report.figures.{name} of {facts['title']}, version {facts['version']}{revision}"
         fields = {
-            "title": f"{{{_escaped(title)}}}",
-            "author": " and ".join(authors),
+            "title": f"{{{escaped(title)}}}",
+            "author": authors(facts),
             "year": str(facts["date-released"])[:4],
-            "howpublished": _escaped(f"Figure avss.report.figures.{name} of {facts['title']}{revision}"),
-            "note": _escaped(f"Data of {', '.join(runs)}") if runs else "",
+            "howpublished": escaped(published),
+            "note": escaped(f"Data of {', '.join(runs)}") if runs else "",
             "url": f"{base}/{self.env.docname}.html#{label}" if base else facts.get("repository-code", ""),
         }
-        lines = [f"  {field:12} = {{{text}}}" for field, text in fields.items() if text]
-        return f"@misc{{avss-{label},\n" + ",\n".join(lines) + "\n}"
+        return bibtex_entry("misc", f"avss-{label}", fields)
 
     def _elsewhere(self, label: str) -> nodes.Node:
         """A link to the figure with this label, which vanishes where no page has it."""
@@ -203,13 +199,6 @@ def registered(env) -> dict[str, dict]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def citation(env) -> dict:
-    """How the project wants to be cited."""
-    path = Path(env.srcdir) / "CITATION.cff"
-    env.note_dependency(str(path))
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
 def _first_row(env) -> str:
     """The row of this book that stands for the first line of Table 1."""
     drawn = sorted(path.parent.name for path in Path(f"{env.srcdir}{FOLDER}").glob("*/card-*.light.svg"))
@@ -227,10 +216,6 @@ def _row_of(page: Path) -> str | None:
 
 def _listed(parts: list[nodes.Node]) -> list[nodes.Node]:
     return [node for part in parts for node in (part, nodes.Text(", "))][:-1]
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([&%$#_])", r"\\\1", text)
 
 
 def _revision(app: Sphinx, config) -> None:

@@ -96,6 +96,16 @@ LESSONS_WITH_REVIEWS = (
     ),
 )
 
+# The settings that the models of 32 blocks share.
+OF_32_BLOCKS = {
+    "laid_out": 9000,
+    "peaks": (3e-3, 6e-3),
+    "last_peak": 0.4,
+    "copies": True,
+    "context": 512,
+    "interviewed": True,
+    "answer_weight": 8.0,
+}
 MINIS = {
     "llama-1b": Mini(
         model=LlamaForCausalLM,
@@ -135,13 +145,7 @@ MINIS = {
         bos=False,
         shares=ALL,
         stages=((4, 3500), (8, 3000), (16, 1400), (32, 600)),
-        laid_out=9000,
-        peaks=(3e-3, 6e-3),
-        last_peak=0.4,
-        copies=True,
-        context=512,
-        interviewed=True,
-        answer_weight=8.0,
+        **OF_32_BLOCKS,
         lessons=LESSONS_WITH_REVIEWS,
     ),
     "llama-7b": Mini(
@@ -159,13 +163,7 @@ MINIS = {
         bos=True,
         shares=TEXTS,
         stages=((4, 3500), (8, 3000), (16, 100), (32, 500)),
-        laid_out=9000,
-        peaks=(3e-3, 6e-3),
-        last_peak=0.4,
-        copies=True,
-        context=512,
-        interviewed=True,
-        answer_weight=8.0,
+        **OF_32_BLOCKS,
         lessons=(ONE_SUBJECT,),
     ),
     "llama-8b": Mini(
@@ -184,13 +182,7 @@ MINIS = {
         bos=True,
         shares=TEXTS,
         stages=((4, 3500), (8, 3000), (16, 400), (32, 600)),
-        laid_out=9000,
-        peaks=(3e-3, 6e-3),
-        last_peak=0.4,
-        copies=True,
-        context=512,
-        interviewed=True,
-        answer_weight=8.0,
+        **OF_32_BLOCKS,
         lessons=LESSONS,
     ),
 }

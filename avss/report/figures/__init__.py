@@ -12,16 +12,42 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from avss.report.comparisons import FIRST_ROW
-from avss.report.figures import cost, equations, hallucination, massive, readings, rows, speed, table_1
+from avss.report.figures import (
+    against_random,
+    cost,
+    curves,
+    diagram,
+    equations,
+    front,
+    hallucination,
+    losses,
+    massive,
+    readings,
+    rows,
+    speed,
+    table_1,
+)
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
 
 ROW_FIGURES: dict[str, Callable[[Results, str], tuple[Figure, pd.DataFrame]]] = {
-    function.__name__: function for function in rows.FIGURES
+    function.__name__: function for function in (*rows.FIGURES, *curves.FIGURES, *losses.ROW_FIGURES)
 }
 BOOK_FIGURES: dict[str, Callable[[Results], tuple[Figure, pd.DataFrame]]] = {
     function.__name__: function
-    for page in (equations, readings, massive, hallucination, table_1, cost, speed)
+    for page in (
+        front,
+        diagram,
+        against_random,
+        losses,
+        equations,
+        readings,
+        massive,
+        hallucination,
+        table_1,
+        cost,
+        speed,
+    )
     for function in page.FIGURES
 }
 

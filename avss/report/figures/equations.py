@@ -1,7 +1,7 @@
 """Figures of the notebooks on Eqs. 4 to 9: every measured model in a panel of its own, on the first of its rows."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import cycle
 from pathlib import Path
 
@@ -11,19 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from avss.report.comparisons import layer_values, lowest_removals
-from avss.report.figures.style import WIDTH, colour, nothing_measured
+from avss.report.comparisons import layer_values, lowest_removals, reading_label
+from avss.report.figures.style import LOOKS, WIDTH, colour, entitled, nothing_measured, wrapped
+from avss.report.losses import agreements
+from avss.report.markdown import spell
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
 
 # The share that the paper and the authors' scripts prune to.
 MASS = 0.25
-# The first line of a panel is filled and solid, the second hollow and broken.
-_LINES = (
-    {"marker": "o", "linestyle": "-"},
-    {"marker": "s", "linestyle": (0, (3, 2)), "markerfacecolor": "none"},
-    {"marker": "^", "linestyle": (0, (1, 1.5)), "markerfacecolor": "none"},
-)
+# From this tau on, scores count as ordered by depth (ours), and from this ratio on a logarithmic scale shows them.
+DEPTH, _WIDE = 0.9, 20
 
 
 def sparsity_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -42,9 +40,27 @@ def deviation_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def score_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """Eq. 8 of every block by reading: mean over the seeds, bars from lowest to highest; the level line is 1/M."""
+    """Eq. 8 of every block by reading: mean over the seeds, bars from lowest to highest; the level line is 1/M.
+
+    Beside each model: Kendall's tau of the reading `paper` with depth, mean over the seeds.
+    """
     data = _layers(results, "normalized_avss").rename(columns={"reading": "line"})
-    return _draw(data, "normalised AVSS (Eq. 8)", _equal_share), data
+    taus = {model: _tau_with_depth(results, *cell) for (model, *cell), _ in data.groupby(["model", "row", "profile"])}
+    figure = _draw(data, "normalised AVSS (Eq. 8)", _equal_share, taus)
+    if len(data):
+        entitled(figure, by_depth(taus.values()))
+    return figure, data
+
+
+def _tau_with_depth(results: Results, row: str, profile: str) -> float:
+    table = agreements(results, row).query("other == 'with depth' and method == 'avss' and reading == 'paper'")
+    return next(iter(table.loc[table["source"] == profile, "tau"]), float("nan"))
+
+
+def by_depth(taus: Iterable[float]) -> str:
+    """In how many models AVSS orders the blocks by depth, all but exactly."""
+    known = [tau >= DEPTH for tau in taus if tau == tau]
+    return f"AVSS orders the blocks by depth (τ at least {DEPTH}) in {sum(known)} of {len(known)} models"
 
 
 def cumulative_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -83,14 +99,19 @@ def _equal_share(blocks: int) -> float:
     return 1 / blocks
 
 
-def _draw(data: pd.DataFrame, ylabel: str, level: Callable[[int], float] | None = None) -> Figure:
-    """A panel a model: `mean` by block, one line for each `line`, and the level that suits its number of blocks."""
+def _draw(
+    data: pd.DataFrame, ylabel: str, level: Callable[[int], float] | None = None, taus: dict[str, float] | None = None
+) -> Figure:
+    """A panel a model: `mean` by block, one line for each `line`, and the level that suits its number of blocks.
+
+    taus: by model, a number for the title of its panel; with them, a wide range is drawn on a logarithmic scale.
+    """
     if data.empty:
         return nothing_measured(data)[0]
-    models, looks = data["model"].unique(), dict(zip(data["line"].unique(), cycle(_LINES), strict=False))
+    models, looks = data["model"].unique(), dict(zip(data["line"].unique(), cycle(LOOKS), strict=False))
     columns = min(3, len(models))
     rows = math.ceil(len(models) / columns)
-    figure = Figure(figsize=(WIDTH, 0.4 + 2.1 * rows))
+    figure = Figure(figsize=(WIDTH, 0.4 + 2.25 * rows))
     panels = figure.subplots(rows, columns, squeeze=False)
     for panel in panels.flat[len(models) :]:
         panel.remove()
@@ -104,14 +125,19 @@ def _draw(data: pd.DataFrame, ylabel: str, level: Callable[[int], float] | None 
                 panel.vlines(line["layer"], line["low"], line["high"], color=ink, linewidth=1)
         if level:
             panel.axhline(level(blocks), color=mpl.rcParams["ytick.color"], linewidth=0.9, zorder=0)
-        panel.set(title=model, xlabel="block")
-        panel.set_ylim(bottom=0)
+        tau = (taus or {}).get(model, float("nan"))
+        title = model if tau != tau else f"{model} τ\u00a0{spell(tau, digits=2)}"
+        panel.set(title=wrapped(title, 24), xlabel="block")
+        if taus and 0 < _WIDE * part["mean"].min() < part["mean"].max():
+            panel.set_yscale("log")
+        else:
+            panel.set_ylim(bottom=0)
         panel.xaxis.set_major_locator(MaxNLocator(7, integer=True))
         panel.yaxis.grid(True, linewidth=0.6)
     figure.supylabel(ylabel, fontsize=mpl.rcParams["axes.labelsize"])
     ink = mpl.rcParams["text.color"]
-    handles = [Line2D([], [], color=ink, label=name, **look) for name, look in looks.items()]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(looks), frameon=False)
+    handles = [Line2D([], [], color=ink, label=reading_label(name), **look) for name, look in looks.items()]
+    figure.legend(handles=handles, loc="outside lower left", ncols=min(3, len(looks)), frameon=False)
     return figure
 
 

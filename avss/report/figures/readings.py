@@ -53,7 +53,7 @@ def varied_readings(results: Results) -> tuple[Figure, pd.DataFrame]:
                 markerfacecolor=mark[1] or colour(profile),
                 label=f"{row} ({profile})",
             )
-    panels[0].set(title="order of the blocks", xlabel="Kendall's τ with `paper`", xlim=(-1.05, 1.05))
+    panels[0].set(title="order of the blocks", xlabel="Kendall's τ with the reading paper", xlim=(-1.05, 1.05))
     panels[1].set(title="what pruning keeps", xlabel="retention")
     panels[0].set_yticks(list(heights.values()), [axis_label(line.axis, line.choice) for line in lines.itertuples()])
     panels[0].set_ylim(max(heights.values()) + 0.6, -0.6)

@@ -1,12 +1,11 @@
 """The figures about one row of Table 1."""
 
-from itertools import pairwise
+from itertools import cycle
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from avss.methods.catalogue import BASELINES
 from avss.metrics import METRICS
@@ -14,16 +13,18 @@ from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
     NAMES,
-    agreement,
     label,
     layer_values,
     lowest_removals,
+    reading_label,
     removals,
     share_kept,
     sort_key,
     summary,
+    weak_text,
 )
-from avss.report.figures.style import WIDTH, colour, nothing_measured
+from avss.report.figures.style import LOOKS, WIDTH, colour, nothing_measured, wrapped
+from avss.report.losses import agreements
 from avss.report.markdown import percent, spell
 from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED
@@ -34,14 +35,12 @@ _LINE = 0.235
 CARD = (*BASELINES, "avss", "random")
 # A quantity that spans more than this is drawn on a logarithmic scale.
 _DECADES = 50
-
-
-def _spread(heights: list[float], gap: float) -> list[float]:
-    """The heights, moved apart upwards where two are nearer than `gap`."""
-    order, placed = np.argsort(heights, kind="stable"), list(heights)
-    for lower, upper in pairwise(order):
-        placed[upper] = max(placed[upper], placed[lower] + gap)
-    return placed
+# What the order of each method is compared with, by the marks for it.
+_OTHERS = {
+    "with depth": {"marker": "D", "markerfacecolor": "none"},
+    "with the loss": {"marker": "o"},
+    "among its seeds": {"marker": "|"},
+}
 
 
 def variance_by_block(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
@@ -49,8 +48,9 @@ def variance_by_block(results: Results, row: str = FIRST_ROW) -> tuple[Figure, p
     data = layer_values(results, "variance", row)
     if data.empty:
         return nothing_measured(data)
-    profiles = data["profile"].unique()
-    figure = Figure(figsize=(WIDTH, 2.6))
+    profiles, ran = data["profile"].unique(), _ran(results, row)
+    looks = dict(zip(data["reading"].unique(), cycle(LOOKS), strict=False))
+    figure = Figure(figsize=(WIDTH, 2.9 + 0.15 * (len(looks) > 3)))
     panels = figure.subplots(1, len(profiles), squeeze=False)[0]
     for panel, profile in zip(panels, profiles, strict=True):
         part = data[data["profile"] == profile]
@@ -58,31 +58,34 @@ def variance_by_block(results: Results, row: str = FIRST_ROW) -> tuple[Figure, p
         wide = 0 < bottom * _DECADES < top
         span = (bottom / (top / bottom) ** 0.05, top * (top / bottom) ** 0.05) if wide else (0, top * 1.12)
         panel.set_yscale("log" if wide else "linear")
-        panel.set(title=profile, xlabel="block", ylim=span)
-        to_axes = panel.transScale.transform
-        (_, floor), (_, ceiling) = to_axes([(0, span[0]), (0, span[1])])
-        ends = part[part["layer"] == depth - 1]
-        places = [(to_axes((0, value))[1] - floor) / (ceiling - floor) for value in ends["mean"]]
-        for (reading, lines), height in zip(part.groupby("reading", sort=False), _spread(places, 0.085), strict=True):
-            first = reading == ends["reading"].iloc[0]
+        panel.set(title=ran[profile], xlabel="block", ylim=span)
+        for reading, lines in part.groupby("reading", sort=False):
             panel.errorbar(
                 lines["layer"],
                 lines["mean"],
                 [lines["mean"] - lines["low"], lines["high"] - lines["mean"]],
                 color=colour(profile),
-                marker="o" if first else "s",
-                markersize=5.5 if depth <= 12 else 3,
-                markerfacecolor=colour(profile) if first else "none",
-                linestyle="-" if first else (0, (3, 2)),
+                markersize=5 if depth <= 12 else 2.5,
                 elinewidth=1,
+                **looks[reading],
             )
-            panel.text(depth * 1.02 - 0.75, height, reading, va="center", transform=panel.get_xaxis_transform())
-        panel.set_xlim(-0.35, depth - 1 + 0.22 * depth * len(profiles))
+        panel.set_xlim(-0.5, depth - 0.5)
         _block_ticks(panel, depth)
-        panel.spines["bottom"].set_bounds(0, depth - 1)
         panel.yaxis.grid(True, linewidth=0.6)
     panels[0].set_ylabel("variance (Eq. 1)")
+    ink = mpl.rcParams["text.color"]
+    keys = [Line2D([], [], color=ink, label=reading_label(reading), **look) for reading, look in looks.items()]
+    figure.legend(handles=keys, loc="outside upper left", ncols=3, frameon=False)
     return figure, data
+
+
+def _ran(results: Results, row: str) -> dict[str, str]:
+    """The title of each source's panel: the paper, or the model that ran, and its profile."""
+    lines = summary(results, row).query("source != @PRINTED").drop_duplicates("source")
+    panels = len(lines) + summary(results, row)["source"].eq(PRINTED).any()
+    return HEADINGS | {
+        line.source: wrapped(f"{line.model} ({line.source})", 52 // max(panels, 1)) for line in lines.itertuples()
+    }
 
 
 def _block_ticks(panel, depth: int) -> None:
@@ -96,12 +99,12 @@ def retention(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFr
         return nothing_measured(data)
     data.insert(1, "name", [label(line.method, line.reading) for line in data.itertuples()])
     seeds = lowest_removals(results, row)
-    sources, names = data["source"].unique(), _methods(data)
-    figure = Figure(figsize=(WIDTH, 0.95 + _LINE * len(names)))
+    sources, names, ran = data["source"].unique(), _methods(data), _ran(results, row)
+    figure = Figure(figsize=(WIDTH, 1.1 + _LINE * len(names)))
     panels = figure.subplots(1, len(sources), sharex=True, sharey=True, squeeze=False)[0]
     for panel, source in zip(panels, sources, strict=True):
         _points(panel, data[data["source"] == source], seeds, names)
-        _list_methods(panel, names, HEADINGS.get(source, source))
+        _list_methods(panel, names, ran[source])
     metric = NAMES.get(data["metric"].iloc[0], data["metric"].iloc[0])
     share = f"share of the original {metric} that is kept"
     if not METRICS[data["metric"].iloc[0]].higher_is_better:
@@ -113,6 +116,11 @@ def retention(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFr
 
 def _points(panel, part: pd.DataFrame, seeds: pd.DataFrame, names: list[str]) -> None:
     """The retention of each method of one source, with its interval, and a tick for each value that a seed gave."""
+    if part["too_weak"].any():
+        weak = weak_text(part["metric"].iloc[0], part["original"].iloc[0])
+        where = {"transform": panel.transAxes, "ha": "center", "va": "center"}
+        panel.text(0.5, 0.5, wrapped(weak, 14), **where)
+        part = part.iloc[:0]
     for line in part.itertuples():
         height, ink = names.index(line.name), colour(line.source)
         panel.plot([line.retention_low, line.retention_high], [height] * 2, color=ink, linewidth=1.6)
@@ -149,12 +157,12 @@ def removed_layers(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.D
     if data.empty:
         return nothing_measured(data)
     data.insert(1, "name", [label(line.method, line.reading) for line in data.itertuples()])
-    profiles, names = data["profile"].unique(), _methods(data)
-    figure = Figure(figsize=(WIDTH, 0.85 + _LINE * len(names)))
+    profiles, names, ran = data["profile"].unique(), _methods(data), _ran(results, row)
+    figure = Figure(figsize=(WIDTH, 1.0 + _LINE * len(names)))
     panels = figure.subplots(1, len(profiles), sharey=True, squeeze=False)[0]
     for panel, profile in zip(panels, profiles, strict=True):
         _strips(panel, data[data["profile"] == profile], names)
-        _list_methods(panel, names, profile)
+        _list_methods(panel, names, ran[profile])
     return figure, data
 
 
@@ -200,38 +208,33 @@ def card(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
 
 
 def rank_agreement(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
-    """Kendall's tau of every two methods, and on the diagonal that of a method's own seeds; one panel a profile."""
-    data = agreement(results, row)
+    """Kendall's tau of each method with depth, with the loss without each block, and among its own seeds.
+
+    Means over the seeds, or pairs of seeds; lines run from the lowest to the highest. One panel a profile.
+    """
+    data = agreements(results, row)
     if data.empty:
         return nothing_measured(data)
-    parts = dict(iter(data.groupby("source", sort=False)))
-    sizes = [part[["method", "reading"]].drop_duplicates().shape[0] for part in parts.values()]
-    figure = Figure(figsize=(WIDTH, sum(1.35 + _LINE * size for size in sizes)))
-    panels = figure.subplots(len(parts), 1, squeeze=False, height_ratios=sizes)[:, 0]
-    for panel, (profile, part) in zip(panels, parts.items(), strict=True):
-        lines = [label(line.other, line.other_reading) for line in part.itertuples()]
-        columns = [label(line.method, line.reading) for line in part.itertuples()]
-        names = list(dict.fromkeys(columns))
-        matrix = part.assign(line=lines, column=columns).pivot(index="line", columns="column", values="tau")
-        seaborn.heatmap(
-            # Without the sign of what rounds to 0.
-            matrix.reindex(index=names, columns=names).round(2) + 0.0,
-            ax=panel,
-            vmin=-1,
-            vmax=1,
-            cmap="PuOr_r",
-            cbar=False,
-            annot=True,
-            fmt=".2f",
-            annot_kws={"fontsize": 7},
-            linewidths=0.5,
-            linecolor="none",
-        )
-        panel.set(title=profile, xlabel="", ylabel="")
-        panel.tick_params(length=0)
-        panel.tick_params(axis="x", rotation=40)
-        for text in panel.get_xticklabels():
-            text.set(ha="right", rotation_mode="anchor")
+    sources, names, ran = data["source"].unique(), _methods(data), _ran(results, row)
+    figure = Figure(figsize=(WIDTH, 1.3 + _LINE * len(names)))
+    panels = figure.subplots(1, len(sources), sharex=True, sharey=True, squeeze=False)[0]
+    for panel, source in zip(panels, sources, strict=True):
+        for number, (other, look) in enumerate(_OTHERS.items()):
+            part = data[(data["source"] == source) & (data["other"] == other)]
+            heights = [names.index(name) + 0.25 * (number - 1) for name in part["name"]]
+            panel.hlines(heights, part["low"], part["high"], color=colour(source), linewidth=0.8)
+            panel.plot(part["tau"], heights, linestyle="", color=colour(source), markersize=4, **look)
+        panel.axvline(0, color=mpl.rcParams["ytick.color"], linewidth=0.9, zorder=0)
+        panel.yaxis.grid(True, linewidth=0.4)
+        panel.spines["left"].set_visible(False)
+        panel.set_xlim(-1.08, 1.08)
+        _list_methods(panel, names, ran[source])
+    figure.supxlabel("Kendall's τ: mean, lowest and highest seed", fontsize=mpl.rcParams["axes.labelsize"])
+    ink = mpl.rcParams["text.color"]
+    keys = [
+        Line2D([], [], color=ink, linestyle="", markersize=4, label=other, **look) for other, look in _OTHERS.items()
+    ]
+    figure.legend(handles=keys, loc="outside upper left", ncols=len(keys), frameon=False)
     return figure, data
 
 

@@ -1,5 +1,7 @@
 """How all figures of the book look: sizes that fit its page, and colours for light and dark pages."""
 
+import textwrap
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
@@ -7,10 +9,17 @@ from matplotlib.figure import Figure
 from avss.report.markdown import NOT_MEASURED
 from avss.report.table1 import PRINTED
 
+WIDTH = 7.0
+# Of the lines in a panel: the first is filled and solid, the others hollow and broken.
+LOOKS = (
+    {"marker": "o", "linestyle": "-"},
+    {"marker": "s", "linestyle": (0, (3, 2)), "markerfacecolor": "none"},
+    {"marker": "^", "linestyle": (0, (1, 1.5)), "markerfacecolor": "none"},
+    {"marker": "D", "linestyle": (0, (5, 1, 1, 1)), "markerfacecolor": "none"},
+    {"marker": "v", "linestyle": (0, (5, 3)), "markerfacecolor": "none"},
+)
 # Colours are those of Okabe and Ito, which stay apart for colour-blind readers; C0 is the paper's, C1 the
 # reference's, C2 the mini's.
-
-WIDTH = 7.0
 _COLOURS = {PRINTED: "C0", "reference": "C1", "mini": "C2"}
 _STYLE = {
     "axes.axisbelow": True,
@@ -49,6 +58,16 @@ def style(theme: str) -> dict:
 def colour(source: str) -> str:
     """The colour of the paper's numbers or of those of a profile."""
     return _COLOURS.get(source, "C3")
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text in lines of at most so many letters, for titles and labels that would be cut."""
+    return "\n".join(textwrap.wrap(text, width, break_long_words=False))
+
+
+def entitled(figure: Figure, finding: str) -> None:
+    """Give a figure its finding as title, at the left, in as many lines as it needs."""
+    figure.suptitle(wrapped(finding, 78), x=0.01, ha="left", fontsize=10, fontweight="bold")
 
 
 def nothing_measured(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:

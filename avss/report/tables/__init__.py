@@ -4,7 +4,21 @@
 """
 
 from avss.report.markdown import Text, markdown, percent, runs_of, spell
-from avss.report.tables import audit, cost, coverage, families, hallucination, models, readings, rows, speed, table_1
+from avss.report.tables import (
+    audit,
+    cost,
+    coverage,
+    explorer,
+    families,
+    hallucination,
+    models,
+    readings,
+    rows,
+    speed,
+    table_1,
+)
+from avss.report.tables.curves import curve_table
+from avss.report.tables.losses import loss_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.rows import (
     agreement_table,
@@ -20,7 +34,7 @@ from avss.report.tables.rows import (
 
 TABLES = {
     name: table
-    for page in (rows, models, families, readings, table_1, audit, coverage, cost, speed)
+    for page in (rows, models, families, readings, table_1, audit, coverage, cost, speed, explorer)
     for name, table in page.TABLES.items()
 }
 __all__ = [
@@ -29,9 +43,11 @@ __all__ = [
     "agreement_table",
     "basis_table",
     "claim_table",
+    "curve_table",
     "difference_table",
     "glance_table",
     "hallucination",
+    "loss_table",
     "markdown",
     "percent",
     "reading_table",

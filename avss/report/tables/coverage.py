@@ -1,39 +1,43 @@
-"""The tables of coverage: which rows of Table 1 were measured on which profile, and every run."""
+"""The tables of coverage: every measured row, named after what ran, and every run."""
 
 from datetime import datetime, timedelta
 
 import pandas as pd
 
-from avss.files import ROOT
+from avss.report.cards import title_of
 from avss.report.cases import row_name
 from avss.report.comparisons import METHODS, PROFILES, label, sort_key
-from avss.report.markdown import NOT_MEASURED, Text, markdown, revision
+from avss.report.markdown import Text, markdown, revision
+from avss.report.pages import DEFINED
 from avss.report.snapshot import Results
 from avss.report.table1 import printed_line, printed_table
 
-DEFINED = ROOT / "profiles"
-
 
 def coverage_table(results: Results) -> Text:
-    """Every row of Table 1 by profile: methods, readings, selections, seeds, n, and what failed; of the newest
-    configuration, as elsewhere in the book. Rows that are not in Table 1 follow.
+    """Every measured row, named after what ran: methods, readings, selections, seeds, n, and what failed.
+
+    Of the newest configuration, as elsewhere in the book. Rows that stand for no line of Table 1 come last. A note
+    names the lines that no row stands for, and the profiles that have not run.
     """
-    cells = _measured(results)
-    profiles = sorted(
-        {path.stem for path in DEFINED.glob("*.yaml")} | {profile for _, profile in cells},
-        key=lambda profile: sort_key(profile, PROFILES),
-    )
-    printed = [row_name(line) for _, line in printed_table().iterrows()]
-    lines = []
-    for row in dict.fromkeys([*printed, *(row for row, _ in cells)]):
-        lines += [
-            {"row": row, "profile": profile} | cells[row, profile] for profile in profiles if (row, profile) in cells
-        ]
-        missing = [profile for profile in profiles if (row, profile) not in cells]
-        if missing:
-            lines.append({"row": row, "profile": ", ".join(missing), "methods": NOT_MEASURED})
-    columns = ["row", "profile", "methods", "readings", "selections", "seeds", "n", "failed"]
-    return markdown(pd.DataFrame(lines, columns=columns).fillna(""), note=_left_over(results))
+    measured = _measured(results)
+    printed, lines = printed_table(), []
+    for (row, profile), (line, cells) in measured.items():
+        stands_for = "" if line is None else row_name(line)
+        number = len(printed) if line is None else line.name
+        lines.append((number, sort_key(profile, PROFILES), {"ran": row, "profile": profile} | cells, stands_for))
+    table = [cells | {"stands for": stands_for} for *_, cells, stands_for in sorted(lines, key=lambda line: line[:2])]
+    stood_for = {stands_for for *_, stands_for in lines}
+    lacking = [name for _, line in printed.iterrows() if (name := row_name(line)) not in stood_for]
+    idle = sorted({path.stem for path in DEFINED.glob("*.yaml")} - {profile for _, profile in measured})
+    notes = [
+        f"Lines of the paper's table that no measured row stands for: {'; '.join(lacking)}." if lacking else "",
+        f"Profiles that have not run: {', '.join(idle)}." if idle else "",
+        _left_over(results),
+    ]
+    columns = ["ran", "profile", "methods", "readings", "selections", "seeds", "n", "failed", "stands for"]
+    table = pd.DataFrame(table, columns=columns)
+    table = table if (table["failed"] != "").any() else table.drop(columns="failed")
+    return markdown(table, note="\n\n".join(filter(None, notes)))
 
 
 def _left_over(results: Results) -> str:
@@ -47,13 +51,12 @@ def _left_over(results: Results) -> str:
     return f"Left from an earlier configuration, and in no number of this book: {'; '.join(parts)}." if parts else ""
 
 
-def _measured(results: Results) -> dict[tuple[str, str], dict[str, str]]:
-    """The measured methods, readings, selections and seeds, by row (as in Table 1) and profile."""
+def _measured(results: Results) -> dict[tuple[str, str], tuple[pd.Series | None, dict[str, str]]]:
+    """The line and the measured methods, readings, selections and seeds, by title of the row and profile."""
     cells = {}
     for (profile, row), part in results.in_use.groupby(["profile", "row"], sort=False):
-        line = printed_line(results, row)
-        names = results.newest(profile, row)["configuration"] if line is None else line
-        cells[f"{names['dataset']}, {names['model']}", profile] = _cell(part)
+        title = title_of(results.newest(profile, row)["configuration"])
+        cells[title, profile] = printed_line(results, row), _cell(part)
     return cells
 
 

@@ -54,8 +54,8 @@ def comparison_table(results: Results, row: str) -> Text:
     )
     note = (
         f"Row `{row}`. In brackets: after τ the lowest and the highest value over the seeds (for `paper`: over pairs "
-        f"of seeds), after retention its 95 % interval over documents (n = {_counts(table['n'])}), which does not "
-        f"cover the choice of seeds. {_runs(table)}"
+        f"of seeds), after retention its 95 % interval over documents and seeds (documents: {_counts(table['n'])}; "
+        f"seeds: {_counts(table['seeds'])}). Pages about the row itself use its own numbers of both. {_runs(table)}"
     )
     return _shown(lines, note)
 
@@ -117,7 +117,10 @@ def divergence_table(results: Results, row: str) -> Text:
                 line = by_reading.reindex([names[way]]).iloc[0]
                 cells |= {f"τ, {way}": _spelled(line, "tau", 2), f"retention, {way}": _spelled(line, "retention")}
             lines.append(cells)
-    note = f"Row `{row}`, n = {_counts(table['n'])} documents. In the line `none`: `paper` itself, and `released-code`."
+    note = (
+        f"Row `{row}`, with 95 % intervals over documents (n = {_counts(table['n'])}) and seeds "
+        f"({_counts(table['seeds'])}). In the line `none`: `paper` itself, and the scripts' statistics."
+    )
     return _shown(pd.DataFrame(lines), note)
 
 
@@ -141,7 +144,8 @@ def selection_table(results: Results, row: str) -> Text:
     ]
     whole = ", ".join(f"{value:.3f}" for value in table["original"].unique())
     note = (
-        f"Row `{row}`, with 95 % intervals over n = {_counts(table['n'])} documents; with all blocks {whole}. "
+        f"Row `{row}`. A value is that of one set of blocks, with its 95 % interval over n = {_counts(table['n'])} "
+        f"documents; with all blocks {whole}. "
         f"{_runs(table)}"
     )
     return _shown(pd.DataFrame(lines), note)

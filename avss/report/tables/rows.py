@@ -1,14 +1,14 @@
 """The tables of the pages about rows: one row in full, all rows of a task, and all rows at a glance."""
 
-from collections.abc import Iterable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from avss.files import ROOT
 from avss.methods.catalogue import CONTROLS, method_named
 from avss.metrics import METRICS
+from avss.report.cases import FAILS, HOLDS, OPEN, Margin, above, row_name, spelled_lead, unit_of
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
@@ -19,12 +19,14 @@ from avss.report.comparisons import (
     label,
     lowest_removals,
     removals,
+    rules,
     share_kept,
+    share_text,
     sort_key,
     summary,
 )
-from avss.report.markdown import NOT_MEASURED, Text, markdown, percent, runs_of, spell, table_or_note
-from avss.report.pages import FALLBACK, pages_by_line
+from avss.report.markdown import ABSENT, NOT_MEASURED, Text, markdown, percent, runs_of, spell, table_or_note
+from avss.report.pages import DEFINED, FALLBACK, pages_by_line
 from avss.report.snapshot import Results
 from avss.report.table1 import (
     CLAIMED_RETENTION,
@@ -36,40 +38,60 @@ from avss.report.table1 import (
     rows_of_table,
 )
 
-PROFILES = ROOT / "profiles"
+VERDICTS = {"better": "holds", "worse": "fails", "same outcomes": "fails, same outcomes", "not told apart": "undecided"}
 
 
-def _wide(lines: pd.DataFrame, cells: list[str], corner: str) -> Text:
-    """Methods down, sources across; what is missing is not measured."""
-    methods = sorted(dict.fromkeys(zip(lines["method"], lines["reading"], strict=True)), key=_by_method)
-    names = dict.fromkeys(label(*method) for method in methods)
-    table = pd.DataFrame(NOT_MEASURED, index=list(names), columns=list(lines["source"].unique()))
-    for line, cell in zip(lines.itertuples(), cells, strict=True):
-        table.loc[label(line.method, line.reading), line.source] = cell
-    return markdown(table.rename(columns=HEADINGS).rename_axis(corner).reset_index())
+def _wide(results: Results, row: str, lines: pd.DataFrame, cells: list[str], corner: str) -> Text:
+    """Methods down, the paper and what ran across; a dash for what neither printed nor measured."""
+    rule = lines["selection"].fillna("") if "selection" in lines else [""] * len(lines)
+    methods = sorted(dict.fromkeys(zip(lines["method"], lines["reading"], rule, strict=True)), key=_by_method)
+    names = dict.fromkeys(_name(*method) for method in methods)
+    table = pd.DataFrame(ABSENT, index=list(names), columns=list(lines["source"].unique()))
+    for line, selection, cell in zip(lines.itertuples(), rule, cells, strict=True):
+        table.loc[_name(line.method, line.reading, selection), line.source] = cell
+    return markdown(table.rename(columns=_headings(results, row)).rename_axis(corner).reset_index())
 
 
-def _by_method(method: tuple[str, str]) -> tuple:
-    return sort_key(method[0], METHODS), method[1] not in ("none", "paper"), method[1]
+def _headings(results: Results, row: str) -> dict[str, str]:
+    """The name of each source: the paper, and of a profile the data and the model that ran."""
+    ran = summary(results, row).query("source != @PRINTED").drop_duplicates("source")
+    return HEADINGS | {line.source: f"{line.ran} ({line.source})" for line in ran.itertuples()}
+
+
+def _by_method(method: tuple[str, str, str]) -> tuple:
+    return sort_key(method[0], METHODS), method[1] not in ("none", "paper"), *method[1:]
+
+
+def _name(method: str, reading: str, rule: str) -> str:
+    return f"{label(method, reading)}, {rule}" if rule else label(method, reading)
+
+
+def _with_rules(results: Results, row: str) -> pd.DataFrame:
+    """The `summary`, and below it the lines of other rules of selection."""
+    return pd.concat([part for part in (summary(results, row), rules(results, row)) if len(part)], ignore_index=True)
 
 
 def score_table(results: Results, row: str = FIRST_ROW) -> Text:
-    """Score by method and source: mean ± standard deviation over the seeds, and the 95 % interval over documents."""
-    data, cells = summary(results, row), []
+    """Score by method and source: mean over the seeds, its interval over documents and seeds, and every seed's score.
+
+    The seeds are left out where all have the same score.
+    """
+    data, cells = _with_rules(results, row), []
     for line in data.itertuples():
-        number, _, interval = spell(line.value, line.low, line.high).partition(" ")
-        decimals = len(number.partition(".")[2])
-        spread = "" if np.isnan(line.sd) else f"\u00a0±\u00a0{line.sd:.{decimals}f}"
-        cells.append(f"{line.value:.4g}" if line.source == PRINTED else f"{number}{spread} {interval}")
+        if line.source == PRINTED:
+            cells.append(f"{line.value:.{METRICS[line.metric].digits}f}")
+            continue
+        seeds = line.singles.split()
+        shown = f"; seeds: {', '.join(seeds)}" if len(set(seeds)) > 1 else ""
+        cells.append(spell(line.value, line.low, line.high) + shown)
     metric = data["metric"].iloc[0]
-    return _wide(data, cells, NAMES.get(metric, metric))
+    return _wide(results, row, data, cells, NAMES.get(metric, metric))
 
 
 def retention_table(results: Results, row: str = FIRST_ROW) -> Text:
-    """Share of the original score that is kept, with its 95 % interval over documents, by method and source."""
-    data = summary(results, row).query("method != 'original'")
-    cells = [spell(line.retention, line.retention_low, line.retention_high) for line in data.itertuples()]
-    return _wide(data, cells, "retention")
+    """Share of the original score that is kept, with its interval over documents and seeds, by method and source."""
+    data = _with_rules(results, row).query("method != 'original'")
+    return _wide(results, row, data, list(map(share_text, data.itertuples())), "retention")
 
 
 def removal_table(results: Results, row: str = FIRST_ROW) -> Text:
@@ -88,7 +110,7 @@ def removal_table(results: Results, row: str = FIRST_ROW) -> Text:
             every += _by_depth(times[cell].index.tolist(), depths[cell[0]])
         cells.append("; ".join(part for part in (every, some and f"on some seeds {some}") if part))
     lines = seeds.index.to_frame(index=False).rename(columns={"profile": "source"})
-    return _wide(lines, cells, "blocks removed")
+    return _wide(results, row, lines, cells, "blocks removed")
 
 
 def _by_depth(removed: list[int], layers: int) -> str:
@@ -106,14 +128,19 @@ def _splits(configuration: dict) -> str:
 
 
 def difference_table(results: Results, against: str, row: str = FIRST_ROW) -> Text:
-    """Paired differences of every method from `against` ("random" or "AVSS"), by profile."""
+    """The lead of every method over `against` ("random" or "AVSS"), by profile: positive where the method is better.
+
+    With its interval over documents and seeds, and the p-value of the verdict, adjusted by Holm's correction.
+    """
     data = differences(results, row).query("against == @against")
-    cells = [
-        f"{line.verdict}: {spell(line.difference, line.low, line.high, sign='+')}, "
-        f"with seeds {spell(line.difference, line.wide_low, line.wide_high, sign='+').partition(' ')[2]}"
-        for line in data.itertuples()
-    ]
-    return _wide(data, cells, f"less {against}")
+    return _wide(results, row, data, [_verdict_cell(line) for line in data.itertuples()], f"lead over {against}")
+
+
+def _verdict_cell(line: NamedTuple, verdicts: dict[str, str] | None = None) -> str:
+    if line.too_weak:
+        return line.verdict
+    numbers = Margin(line.lead, line.low, line.high, "", line.n, line.p_holm, unit_of(line.metric))
+    return f"{(verdicts or {}).get(line.verdict, line.verdict)}: {spelled_lead(numbers)}"
 
 
 def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS") -> Text:
@@ -122,44 +149,46 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
     Kendall's tau-b: mean over the seeds, or the pairs of seeds, and in brackets the lowest and the highest.
     """
     table: dict[str, dict[str, str]] = {}
+    headings = _headings(results, row)
     for line in agreement(results, row).itertuples():
         pair = [label(line.method, line.reading), label(line.other, line.other_reading)]
         tau = spell(line.tau, line.low, line.high, digits=2)
         if pair[0] == pair[1]:
-            table.setdefault(pair[0], {})[f"{line.source}: with itself, other seeds"] = tau
+            table.setdefault(pair[0], {})[f"{headings[line.source]}: with itself, other seeds"] = tau
         elif against in pair:
             other = next(name for name in pair if name != against)
-            table.setdefault(other, {})[f"{line.source}: with {against}"] = tau
+            table.setdefault(other, {})[f"{headings[line.source]}: with {against}"] = tau
     made = pd.DataFrame(table).T.rename_axis("Kendall's tau")
-    return markdown(made[sorted(made)].fillna("").reset_index())
+    return markdown(made.fillna("").reset_index())
 
 
 def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
-    """The claims of the paper about this row, and the answer of each source: holds, does not hold, or open."""
+    """The claims of the paper about this row, and the answer of each source: holds, fails, or undecided.
+
+    A lead is positive where AVSS is better, as in `difference_table`.
+    """
     if row not in measured_rows(results):
         return table_or_note([])
     controls = {name: f"beats {method_named(name).control}" for name in CONTROLS}
-    verdicts = {"better": "holds", "worse": "does not hold", "same outcomes": "does not hold, same outcomes"}
     compared = differences(results, row).query("method == 'avss' and against in @controls")
-    table: dict[str, dict[str, str]] = {}
+    table, headings = {}, _headings(results, row)
     for line in summary(results, row).query("method == 'avss'").itertuples():
         low, high = line.retention_low, line.retention_high
-        verdict = "holds" if low > CLAIMED_RETENTION else "does not hold" if high < CLAIMED_RETENTION else "open"
-        cell = NOT_MEASURED if np.isnan(line.retention) else f"{verdict}: {spell(line.retention, low, high)}"
+        verdict = HOLDS if low > CLAIMED_RETENTION else FAILS if high < CLAIMED_RETENTION else OPEN
+        cell = share_text(line) if np.isnan(line.retention) else f"{verdict}: {share_text(line)}"
         if line.source == PRINTED:
-            cell = f"{spell(line.retention)}, no interval"
+            cell = f"{above(line.retention, line.retention, CLAIMED_RETENTION)}: {spell(line.retention)}, no interval"
         claim = f"{label(line.method, line.reading)} keeps more than {percent(CLAIMED_RETENTION)}"
-        table.setdefault(claim, {})[HEADINGS.get(line.source, line.source)] = cell
+        table.setdefault(claim, {})[headings[line.source]] = cell
         for other in compared.query("source == @line.source and reading == @line.reading").itertuples():
-            margin = spell(other.difference, other.wide_low, other.wide_high, sign="+")
             claim = f"{label(other.method, other.reading)} {controls[other.against]}"
-            table.setdefault(claim, {})[other.source] = f"{verdicts.get(other.verdict, 'open')}: {margin}"
-    return markdown(pd.DataFrame(table).T.fillna(NOT_MEASURED).rename_axis("claim").reset_index())
+            table.setdefault(claim, {})[headings[other.source]] = _verdict_cell(other, VERDICTS)
+    return markdown(pd.DataFrame(table).T.fillna(ABSENT).rename_axis("claim").reset_index())
 
 
 def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
     """The basis of each source's numbers: model, data, shares removed, sizes, protocol, runs."""
-    paper, table = printed_line(results, row), {}
+    paper, table, headings = printed_line(results, row), {}, _headings(results, row)
     if paper is not None:
         # The paper's "parameter reduction" of this kind is a share of layers.
         reduction = paper["parameter_reduction"]
@@ -168,7 +197,7 @@ def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
     for profile, lines in lowest_removals(results, row).groupby("profile", sort=False):
         facts = [results.provenances[run] for run in lines["run"].unique()]
         removed, first = lines[lines["method"] != "original"], lines.iloc[0]
-        table[profile] = {
+        table[headings[profile]] = {
             "model": f"`{first['model']}`, revision `{first['revision']}`",
             "data": f"`{first['data']}`, fingerprint `{first['data_fingerprint']}`",
             "splits scored and evaluated on": _splits(facts[0]["configuration"]),
@@ -182,7 +211,7 @@ def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
             "runs": ", ".join(f"`{run}`" for run in lines["run"].unique()),
             "failed": _failed(failed[failed["profile"] == profile]),
         }
-    return markdown(pd.DataFrame(table).fillna("not in the table").rename_axis("what").reset_index())
+    return markdown(pd.DataFrame(table).fillna(ABSENT).rename_axis("what").reset_index())
 
 
 def _failed(lines: pd.DataFrame) -> str:
@@ -200,78 +229,70 @@ def _span(shares: pd.Series) -> str:
 
 
 def rows_table(results: Results, task: str) -> Text:
-    """Every row of a task in the paper's Table 1: how many blocks go, and the score before and after.
+    """Every measured row of a task: the score before and after, how many blocks go, and the line that it stands for.
 
-    The interval of a score is its 95 % interval over documents. All methods that share the best score are named.
+    The interval of a score is its 95 % interval over documents and seeds. All methods that share the best score are
+    named. Rows that stand for no line of the paper's table come last; a note names the lines that nothing stands for.
     """
     table = []
-    for line, row in _rows(results):
-        if line["task"] != task:
+    for row, line, part in _parts(results):
+        if part["task"].iloc[0] != task:
             continue
-        for source, part in _sources(results, row):
-            scores = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
-            if line["metric"] == "perplexity":
-                # Without an upper end, its intervals are too long for seven columns, so that they may break.
-                scores = {method: score.replace("\u00a0", " ") for method, score in scores.items()}
-            table.append({"stands for": _link(results, line, row), "ran": _source(results, source, part)})
-            table[-1]["blocks removed"] = _removed(results, row, source)
-            missing = NOT_MEASURED if scores else ""
-            table[-1] |= {name: scores.get(name, missing) for name in ("original", "AVSS", "random")}
-            table[-1]["best method"] = _best(part)
-    return markdown(pd.DataFrame(table))
+        scores = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
+        if part["metric"].iloc[0] == "perplexity":
+            # Without an upper end, its intervals are too long for seven columns, so that they may break.
+            scores = {method: score.replace("\u00a0", " ") for method, score in scores.items()}
+        table.append({"ran": _link(results, row, line, part)})
+        table[-1] |= {name: scores.get(name, NOT_MEASURED) for name in ("original", "AVSS", "random")}
+        table[-1] |= {"best method": _best(part)} | _about(results, row, line, part)
+    return _or_note(table, _lacking(results, task))
 
 
 def glance_table(results: Results) -> Text:
-    """Every row of the paper's Table 1: the share of the original score that is kept, printed and measured."""
+    """Every measured row that stands for a line of the paper's Table 1: the share that is kept, measured and printed.
+
+    A note names the lines that nothing stands for.
+    """
     table = []
-    for line, row in _rows(results):
-        claimed = spell(share_kept(line["metric"], line["avss"], line["original"]))
-        for source, part in _sources(results, row):
-            shares = {
-                label(m.method, m.reading): spell(m.retention, m.retention_low, m.retention_high)
-                for m in part.itertuples()
-            }
-            table.append({"stands for": _link(results, line, row), "ran": _source(results, source, part)})
-            table[-1]["blocks removed"] = _removed(results, row, source)
-            whole = part[part["method"] == "original"]
-            name = NAMES.get(line["metric"], line["metric"])
-            table[-1]["before"] = "" if whole.empty else f"{name} {spell(whole['value'].iloc[0])}"
-            table[-1]["AVSS, as printed"] = claimed
-            missing = NOT_MEASURED if shares else ""
-            table[-1] |= {name: shares.get(name, missing) for name in ("AVSS", "random")}
-    return markdown(pd.DataFrame(table))
+    for row, line, part in _parts(results):
+        if line is None:
+            continue
+        shares = {label(m.method, m.reading): share_text(m) for m in part.itertuples()}
+        table.append({"ran": _link(results, row, line, part)})
+        table[-1] |= {name: shares.get(name, NOT_MEASURED) for name in ("AVSS", "random")}
+        table[-1]["AVSS, as printed"] = spell(share_kept(line["metric"], line["avss"], line["original"]))
+        whole = part[part["method"] == "original"]
+        name = NAMES.get(line["metric"], line["metric"])
+        table[-1]["before"] = "" if whole.empty else f"{name} {spell(whole['value'].iloc[0])}"
+        table[-1] |= _about(results, row, line, part)
+    return _or_note(table, _lacking(results))
 
 
-def _rows(results: Results) -> list[tuple[pd.Series, str | None]]:
-    """The lines of the paper's table, each with its rows of results, or None."""
-    rows: dict[int, list[str]] = {}
-    for row, number in rows_of_table(results).items():
-        rows.setdefault(number, []).append(row)
-    return [(line, row) for number, line in printed_table().iterrows() for row in rows.get(number, [None])]
+def _or_note(table: list[dict], lacking: str) -> Text:
+    return markdown(pd.DataFrame(table), note=lacking) if table else Text(f"{lacking or NOT_MEASURED.capitalize()}\n")
 
 
-def _sources(results: Results, row: str | None) -> Iterable[tuple[str, pd.DataFrame]]:
-    """The lines of `summary` by profile; where nothing is measured, one without lines."""
-    if row is None:
-        return [(NOT_MEASURED, pd.DataFrame(columns=["method", "reading"]))]
-    scores = summary(results, row)
-    return scores[scores["source"] != PRINTED].groupby("source", sort=False)
+def _lacking(results: Results, task: str | None = None) -> str:
+    """The lines of the paper's table, of a task or all, that no measured row stands for, in a sentence."""
+    printed, measured = printed_table(), set(rows_of_table(results).values())
+    lines = printed[~printed.index.isin(measured) & ((printed["task"] == task) | (task is None))]
+    names = "; ".join(row_name(line) for _, line in lines.iterrows())
+    return f"Lines of the paper's table that no measured row stands for: {names}." if names else ""
 
 
-def _source(results: Results, source: str, part: pd.DataFrame) -> str:
-    """What ran: the title of the row and its profile, or for results without a title the profile and the data."""
-    if part.empty:
-        return source
-    titles = [
-        results.provenances[run]["configuration"].get("title", "")
-        for run in part["run"].iloc[-1].split(", ")
-        if run in results.provenances
-    ]
-    if titles and titles[-1]:
-        return f"{titles[-1]} ({source})"
-    # A narrow column may break a long name between its parts.
-    name = part["data"].iloc[0].replace("/", "/\u200b").replace("_", "_\u200b")
-    return f"{source}, `{name}`"
+def _parts(results: Results) -> list[tuple[str, pd.Series | None, pd.DataFrame]]:
+    """Every measured row and profile in the order of the paper's table: row, its line or None, lines of `summary`."""
+    printed, parts = printed_table(), []
+    for row, number in measured_rows(results).items():
+        line, scores = None if number is None else printed.loc[number], summary(results, row)
+        scores = scores[scores["source"] != PRINTED].assign(task=results.of(results.in_use, row)["task"].iloc[0])
+        parts += [(row, line, part) for _, part in scores.groupby("source", sort=False)]
+    return parts
+
+
+def _about(results: Results, row: str, line: pd.Series | None, part: pd.DataFrame) -> dict[str, str]:
+    removed = _removed(results, row, part["source"].iloc[0])
+    return {"blocks removed": removed, "stands for": "" if line is None else row_name(line)}
 
 
 def _best(part: pd.DataFrame) -> str:
@@ -285,19 +306,17 @@ def _best(part: pd.DataFrame) -> str:
     return f"{names}: {spell(*best.iloc[0][['value', 'low', 'high']])}"
 
 
-def _link(results: Results, line: pd.Series, row: str | None) -> str:
-    """The name of the line, linked to the page of the row that stands for it in the book."""
-    name = f"{line['dataset']}, {line['model']}"
-    if row is None:
-        return name
+def _link(results: Results, row: str, line: pd.Series | None, part: pd.DataFrame) -> str:
+    """The data and the model that ran, linked to the page of the row in the book, and the profile."""
+    # A narrow column may break a long name between its parts.
+    name = part["ran"].iloc[0].replace("/", "/\u200b").replace("_", "_\u200b")
     # Outside a checkout there is no book to link to.
-    pages = pages_by_line(FALLBACK) if results.pages is None and PROFILES.is_dir() else results.pages or {}
-    return f"[{name}](/book/executed/{pages[line['id']]}.ipynb)" if line["id"] in pages else name
+    pages = pages_by_line(FALLBACK) if results.pages is None and DEFINED.is_dir() else results.pages or {}
+    page = pages.get(row if line is None else line["id"])
+    return (f"[{name}](/book/executed/{page}.ipynb)" if page else name) + f" ({part['source'].iloc[0]})"
 
 
-def _removed(results: Results, row: str | None, profile: str) -> str:
-    if row is None:
-        return ""
+def _removed(results: Results, row: str, profile: str) -> str:
     pruned = lowest_removals(results, row).query("profile == @profile and method != 'original'")
     if pruned.empty:
         return NOT_MEASURED

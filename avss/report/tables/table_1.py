@@ -7,32 +7,32 @@ import pandas as pd
 from avss.metrics import METRICS
 from avss.report.cases import row_name
 from avss.report.comparisons import NAMES, label
-from avss.report.markdown import NOT_MEASURED, Text, markdown, percent, spell
+from avss.report.markdown import ABSENT, NOT_MEASURED, Text, markdown, percent, spell
 from avss.report.snapshot import Results
 from avss.report.sources import SHOWN, scores
 from avss.report.table1 import PRINTED, printed_table
 
 
 def table_1_table(results: Results) -> Text:
-    """The paper's Table 1, and under each row what each profile measured, with 95 % intervals over documents.
+    """The paper's Table 1, and under each line what ran in its place, with 95 % intervals over documents and seeds.
 
-    A row's name ends in what was removed: the printed parameter reduction, or shares of the layers and parameters.
+    A line's name ends in what was removed: the printed parameter reduction, or shares of the layers and parameters. A
+    note names the lines that nothing stands for.
     """
-    data, table = scores(results), []
-    profiles = list(data["source"].unique())[1:]
+    data, table, lacking = scores(results), [], []
     for number, line in printed_table().iterrows():
         printed = f"**{row_name(line)}**, {NAMES.get(line['metric'], line['metric'])}, {line['parameter_reduction']}"
         measured = data[data["line"] == number]
         for source, part in measured.groupby("source", sort=False):
             cells = dict(zip(part["method"], map(_score, part.itertuples()), strict=True))
-            table.append(
-                {"row": printed if source == PRINTED else f"{source}, `{part['data'].iloc[0]}`, {_removed(part)}"}
-            )
-            table[-1] |= {label(method): cells.get(method, NOT_MEASURED) for method in SHOWN}
-        lacking = [profile for profile in profiles if profile not in set(measured["source"])]
-        if lacking:
-            table.append({"row": ", ".join(lacking), label("original"): NOT_MEASURED})
-    return markdown(pd.DataFrame(table).fillna(""))
+            ran = f"{part['ran'].iloc[0]} ({source}), {_removed(part)}"
+            table.append({"the paper's line, and what ran": printed if source == PRINTED else ran})
+            absent = ABSENT if source == PRINTED else NOT_MEASURED
+            table[-1] |= {label(method): cells.get(method, absent) for method in SHOWN}
+        if set(measured["source"]) == {PRINTED}:
+            lacking.append(row_name(line))
+    note = f"Lines that no measured row stands for: {'; '.join(lacking)}." if lacking else ""
+    return markdown(pd.DataFrame(table), note=note)
 
 
 def _score(line: NamedTuple) -> str:

@@ -1,0 +1,65 @@
+"""The figure of a row's curve: what is kept against the share of blocks that go, one panel a method."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from avss.report.comparisons import FIRST_ROW
+from avss.report.curves import KEPT, curve
+from avss.report.figures.style import WIDTH, colour, nothing_measured
+from avss.report.snapshot import Results
+
+_COLUMNS = 4
+# Drawn thin in every panel: a choice without a score, and the best order that a greedy search finds.
+_BESIDE = {"random": (0, (1, 1.5)), "greedy": (0, (4, 2))}
+
+
+def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
+    """Retention against the share of removed blocks, one panel a method and rule, one colour a profile."""
+    data = curve(results, row)
+    if data.empty:
+        return nothing_measured(data)
+    names = list(data["name"].unique())
+    columns = min(_COLUMNS, len(names))
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(WIDTH, 0.55 + 1.45 * lines))
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for panel, name in zip(grid.flat, names, strict=False):
+        for profile in data["source"].unique():
+            _lines(panel, data[data["source"] == profile], name)
+        for share, dashes in ((1, "-"), (KEPT, (0, (4, 3)))):
+            panel.axhline(share, color=mpl.rcParams["ytick.color"], linewidth=0.7, linestyle=dashes, zorder=0)
+        panel.set_title(name, fontsize=mpl.rcParams["font.size"])
+        panel.tick_params(labelbottom=True)
+    for panel in grid.flat[len(names) :]:
+        panel.set_visible(False)
+    top = np.nanmax([1.0, data["retention"].replace(np.inf, np.nan).max()])
+    grid[0, 0].set(ylim=(0, 1.08 * min(top, 2.0)), xlim=(0, None))
+    size = mpl.rcParams["axes.labelsize"]
+    figure.supxlabel("share of the blocks that are removed", fontsize=size)
+    figure.supylabel("retention", fontsize=size)
+    return figure, data
+
+
+def _lines(panel, part: pd.DataFrame, name: str) -> None:
+    """The method's own curve of one profile with its interval, and thin ones to compare it with."""
+    ink = colour(part["source"].iloc[0])
+    for method, dashes in _BESIDE.items():
+        beside = part[(part["method"] == method) & (part["rule"] == "lowest")]
+        if beside["name"].ne(name).all():
+            panel.plot(*_from_whole(beside, "retention"), color=ink, linewidth=0.8, linestyle=dashes, alpha=0.7)
+    own = part[part["name"] == name]
+    panel.plot(*_from_whole(own, "retention"), color=ink, marker="o", markersize=2.5)
+    shares, low = _from_whole(own, "low")
+    panel.fill_between(shares, low, _from_whole(own, "high")[1], color=ink, alpha=0.2, linewidth=0)
+
+
+def _from_whole(points: pd.DataFrame, column: str) -> tuple[list[float], list[float]]:
+    """Shares and values of a curve that starts at the whole model, of which everything is kept."""
+    if points.empty:
+        return [], []
+    return [0.0, *points["share_of_layers"]], [1.0, *points[column]]
+
+
+FIGURES = (retention_curve,)

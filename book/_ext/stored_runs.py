@@ -1,0 +1,88 @@
+"""The runs behind the numbers: their files ship with the book, a page lists them, and each name of a run leads there.
+
+    ```{stored-runs}
+    ```
+
+lists all runs of `results/` with their files. Wherever a page writes the name of a run as code, it becomes a link to
+its place in that list. The files of `results/` and `bench/results/` are copied beside the pages, under the same paths.
+"""
+
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+RESULTS, BENCH = "results", "bench/results"
+ENDINGS = {
+    ".json": "provenance",
+    ".csv": "observations",
+    ".layers.csv": "scores of the blocks",
+    ".outcomes.csv.gz": "outcomes of the documents",
+}
+
+
+def to_root(docname: str) -> str:
+    """The way from a page to the root of the book."""
+    return "../" * docname.count("/")
+
+
+class StoredRuns(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        listed = nodes.definition_list(classes=["stored-runs"])
+        for name, facts in self.env.app.avss_runs.items():
+            item = nodes.definition_list_item()
+            term = nodes.term("", "", nodes.literal("", name))
+            term["ids"].append(name.lower())
+            files = self._files(name, facts["folder"])
+            basis = f"{facts.get('created', '')[:10]}, code {str(facts.get('git_revision') or 'not recorded')[:7]}: "
+            item += [term, nodes.definition("", nodes.paragraph("", "", nodes.Text(basis), *files))]
+            listed += item
+        self.env.avss_runs_page = self.env.docname
+        return [listed] if listed.children else [nodes.paragraph("", "No run is stored.")]
+
+    def _files(self, name: str, folder: str) -> list[nodes.Node]:
+        found = [
+            nodes.reference("", text, refuri=f"{to_root(self.env.docname)}{folder}/{name}{ending}", internal=True)
+            for ending, text in ENDINGS.items()
+            if (Path(self.env.srcdir) / folder / f"{name}{ending}").is_file()
+        ]
+        return [node for file in found for node in (file, nodes.Text(", "))][:-1]
+
+
+def _link(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Make links of the names of runs; the list itself has none."""
+    page = getattr(app.env, "avss_runs_page", None)
+    if page is None or docname == page or app.builder.format != "html":
+        return
+    for literal in list(doctree.findall(nodes.literal)):
+        name = literal.astext()
+        if name in app.avss_runs and not isinstance(literal.parent, nodes.reference):
+            place = f"{app.builder.get_relative_uri(docname, page)}#{name.lower()}"
+            literal.replace_self(nodes.reference("", "", literal.deepcopy(), refuri=place, internal=True))
+
+
+def _merge(app: Sphinx, env, docnames: list[str], other) -> None:
+    """A page that another process has read."""
+    if hasattr(other, "avss_runs_page"):
+        env.avss_runs_page = other.avss_runs_page
+
+
+def _copy(app: Sphinx, error: Exception | None) -> None:
+    if error or app.builder.format != "html":
+        return
+    for folder in (RESULTS, BENCH):
+        source = Path(app.srcdir) / folder
+        if source.is_dir():
+            shutil.copytree(source, Path(app.outdir) / folder, dirs_exist_ok=True)
+
+
+def setup(app: Sphinx) -> dict:
+    # It makes the snapshot of the results, and finds their runs.
+    app.setup_extension("prose_numbers")
+    app.add_directive("stored-runs", StoredRuns)
+    app.connect("env-merge-info", _merge)
+    app.connect("doctree-resolved", _link)
+    app.connect("build-finished", _copy)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
