@@ -1,6 +1,6 @@
-"""The likelihoods of label words against those of lm-eval 0.4.13, recorded, as it does not install beside our pins.
+"""The likelihoods of label words against recorded ones of lm-eval 0.4.13, which the tests do not need to run.
 
-They were made in an environment of its own (`pip install --no-deps lm-eval==0.4.13` and what it imports) by
+These were made in an environment of its own (`pip install --no-deps lm-eval==0.4.13` and what it imports) by
 
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
