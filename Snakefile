@@ -71,11 +71,11 @@ FIRST_RUN = ROWS[ROW_PAGES["sentiment"]].run
 NEEDED = {page: [run, FIRST_RUN] if page in EQUATIONS else [run] for page, run in PAGES.items()}
 FAILED = [page for page, runs in NEEDED.items() if SHOW_FAILED and not all(Path(run).is_file() for run in runs)]
 EXECUTED = [page for page in PAGES if page not in FAILED]
-FIGURES = [f"book/executed/figures/{row}" for page, row in ROW_PAGES.items() if page in EXECUTED]
+FIGURE_ROWS = [row for page, row in ROW_PAGES.items() if page in EXECUTED]
+FIGURES = [f"book/executed/figures/{row}" for row in FIGURE_ROWS]
 TABLES = expand("book/executed/figures/{table}.md", table=tables.TABLES)
 # Of each task, the rows that have pages of their own.
 CARDS = {task: [row for page, row in ROW_PAGES.items() if ROWS[row].task == task and page != task] for task in TASKS}
-DONE = "; echo \"{output}: $SECONDS s\""
 
 shell.prefix("set -euo pipefail; export PATH=$PWD/.venv/bin:$PATH; ")
 
@@ -191,18 +191,20 @@ if FAILED:
             Path(output[0]).write_text(cards.page_of_failure(title, not_executed(page)))
 
 
+# One job for all rows: importing the libraries takes longer than drawing the figures of a row.
 rule figures:
     input:
         code=REPORT,
-        results=lambda wildcards: results(wildcards.row),
+        results=results(),
         table="avss/report/table1.csv",
-        run=lambda wildcards: ROWS[wildcards.row].run,
+        runs=[ROWS[row].run for row in FIGURE_ROWS],
     output:
-        directory("book/executed/figures/{row}"),
-    wildcard_constraints:
-        row=one_of(ROWS),
+        [directory(folder) for folder in FIGURES],
+    params:
+        rows=FIGURE_ROWS,
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures {wildcards.row}" + DONE
+        "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures {params.rows:q}"
+        "; echo \"the figures of all rows: $SECONDS s\""
 
 
 rule tables:
