@@ -146,7 +146,7 @@ def test_the_findings_follow_from_the_shipped_data():
         assert f"rank {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}, better" in text
         # The third one.
         assert chooser["method"] != "avss" or min(ranks) > 1
-    assert "in 5 of 5 sizes; block_influence" in text
+    assert "in 5 of 5 sizes; block influence" in text
 
 
 def test_avss_removes_early_blocks_of_each_decoder_and_the_first_seven_of_smollm2():

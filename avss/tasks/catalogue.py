@@ -38,7 +38,7 @@ class Task:
     context: int
     windows: bool = False
     generated: int = 0
-    prompted: bool = True
+    prompted: bool = False
 
     @property
     def _module(self) -> ModuleType:
@@ -100,16 +100,18 @@ class Task:
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("sentiment", "accuracy", ("sentence", "text", "review"), ("label",), context=128),
-        Task("question_answering", "f1", ("context",), ("question", "answers"), context=512, generated=32),
+        Task("sentiment", "accuracy", ("sentence", "text", "review"), ("label",), context=128, prompted=True),
         Task(
-            "language_modeling",
-            "perplexity",
-            ("text", "content", "sentence", "title"),
-            (),
+            "question_answering",
+            "f1",
+            ("context",),
+            ("question", "answers"),
             context=512,
-            windows=True,
-            prompted=False,
+            generated=32,
+            prompted=True,
+        ),
+        Task(
+            "language_modeling", "perplexity", ("text", "content", "sentence", "title"), (), context=512, windows=True
         ),
     )
 }

@@ -21,7 +21,7 @@ SITES = {
 def residual_stream(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Block i between its input and its output, with its two branches and the five sites. It shows no result."""
     ink = mpl.rcParams["text.color"]
-    _, blue, orange, _ = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+    _, blue, orange, *_ = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
     # Small, so that its letters stay legible on a phone.
     figure = Figure(figsize=(5.9, 2.45))
     panel = figure.subplots()
