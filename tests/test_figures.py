@@ -48,12 +48,9 @@ def test_figures_load_without_torch_and_transformers():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
 
 
-def test_everything_is_rendered_twice_with_the_same_bytes(store, tmp_path):
-    first, second = (render(Results(store), tmp_path / name) for name in ("one", "two"))
-    assert [path.name for path in first] == [path.name for path in second]
-    for one, two in zip(first, second, strict=True):
-        assert one.read_bytes() == two.read_bytes(), one.name
-    names = {str(path.relative_to(tmp_path / "one")) for path in first}
+def test_every_figure_and_table_has_its_files(store, tmp_path):
+    # That the bytes are the same each time is tested with `make figures`.
+    names = {str(path.relative_to(tmp_path)) for path in render(Results(store), tmp_path)}
     endings = ("light.svg", "dark.svg", "pdf", "csv")
     row = comparisons.FIRST_ROW
     assert {f"{row}/{name}-{row}.{ending}" for name in figures.ROW_FIGURES for ending in endings} <= names
