@@ -45,7 +45,16 @@ def test_models_that_others_trained_come_first_and_real_text_goes_before_made_up
     assert list(dict.fromkeys(data["row"])) == ["one", "two"]
 
 
-def test_a_measurement_without_losses_of_blocks_is_left_out(store):
+def test_a_measurement_without_losses_of_blocks_has_no_shades(store):
+    fill(store, "mini", removed={cell: sets for cell, sets in LEFT_OUT.items() if cell[0] != "leave_one_out"})
+    with mpl.rc_context(style("light")):
+        figure, data = front(Results(store))
+    assert set(data["quantity"]) == {"removed", "share kept"}
+    strip = [patch for patch in figure.axes[0].patches if patch.get_facecolor()[3] not in (0, 0.55)]
+    assert strip == []
+
+
+def test_a_measurement_without_the_shares_that_are_compared_is_left_out(store):
     fill(store, "mini")
     figure, data = drawn("front", Results(store), "", "light")
     assert data.empty

@@ -27,7 +27,7 @@ COLUMNS = ["model", "dataset", "profile", "row", "method", "seed", "block", "qua
 
 
 def _shown(results: Results) -> list[tuple[str, str]]:
-    """The measurements of real text that have all that the figure draws, else those of any text; by model."""
+    """The measurements of real text whose shares the figure can draw, else those of any text; by model."""
     for group in ("reference", "all"):
         found = [pair for pair in measurements(results, group) if _complete(results, *pair)]
         if found:
@@ -36,8 +36,6 @@ def _shown(results: Results) -> list[tuple[str, str]]:
 
 
 def _complete(results: Results, profile: str, row: str) -> bool:
-    if layer_scores(results, row, profile, TRUTH, "none").empty:
-        return False
     try:
         return all(of_row(f"{profile}/{row}/{method}/retention", results) for method, _ in COMPARED)
     except NotMeasured:
@@ -55,7 +53,7 @@ def front(results: Results) -> tuple[Figure, pd.DataFrame]:
     Right: the share of the score that AVSS, block influence and each seed of a random choice keep.
 
     A block is outlined where AVSS removes it on at least half of the seeds. A strip is white at no loss, and darkest at
-    its own highest.
+    its own highest; it has no shades where leave-one-out has not run.
     """
     pairs = _shown(results)
     if not pairs:
@@ -122,17 +120,20 @@ def _measurement(results: Results, profile: str, row: str, names: dict) -> list[
     """The lines of the data about one measurement."""
     known = names["model"], names["dataset"], profile, row
     losses = layer_scores(results, row, profile, TRUTH, "none")
-    run = ", ".join(observations(results, row, profile, TRUTH, "none")["run"].unique())
-    lines = [
-        (*known, TRUTH, "mean", block, "loss without the block", value, run) for block, value in losses.mean().items()
-    ]
+    lines = []
+    if not losses.empty:
+        run = ", ".join(observations(results, row, profile, TRUTH, "none")["run"].unique())
+        lines = [
+            (*known, TRUTH, "mean", block, "loss without the block", value, run)
+            for block, value in losses.mean().items()
+        ]
     for method, reading in COMPARED:
         table = observations(results, row, profile, method, reading)
         if method == "avss":
             gone = table["removed"].str.split("+").explode().astype(int).value_counts()
             lines += [
                 (*known, method, "share", block, "removed", gone.get(block, 0) / len(table), table["run"].iloc[0])
-                for block in losses.columns
+                for block in range(int(table["layers"].iloc[0]))
             ]
         kept = intervals.retention(
             table["metric"].iloc[0], table["value"].to_numpy(float), table["original"].to_numpy()
@@ -154,8 +155,9 @@ def _colours() -> dict[str, str]:
 def _strip(panel, part: pd.DataFrame, height: int) -> None:
     losses = part[part["quantity"] == "loss without the block"]["value"].to_numpy(float)
     gone = part[part["quantity"] == "removed"]["value"].to_numpy(float)
+    losses = losses if len(losses) else np.zeros(len(gone))
     shades = np.clip(losses, 0, None) / max(losses.max(), np.finfo(float).tiny)
-    each, ink, faint = 1 / len(losses), mpl.rcParams["text.color"], mpl.rcParams["grid.color"]
+    each, ink, faint = 1 / len(gone), mpl.rcParams["text.color"], mpl.rcParams["grid.color"]
     for block, (shade, share) in enumerate(zip(shades, gone, strict=True)):
         place, size = (block * each + 0.08 * each, height - 0.36), (0.84 * each, 0.72)
         panel.add_patch(Rectangle(place, *size, facecolor=faint, alpha=0.55, edgecolor="none"))
