@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from pybtex.database import parse_file
 
 from avss.runs.profile import load_profile
 from avss.tasks import TASKS
@@ -108,3 +109,11 @@ def test_one_runs_alone_in_its_own_folder_as_jupyter_does_and_from_anywhere(tmp_
     assert all(cell["execution_count"] for cell in cells)
     assert any(cell["outputs"] for cell in cells)
     assert not (ROOT / "notebooks/results").exists()
+
+
+def test_every_citation_has_its_entry():
+    entries = parse_file(ROOT / "book/references.bib").entries
+    pages = [*ROOT.glob("book/*.md"), *ROOT.glob("book/shared/*.md"), *ROOT.glob("notebooks/*.ipynb")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    cited = {key.strip() for keys in re.findall(r"\{cite:\w+\}`([^`]+)`", text) for key in keys.split(",")}
+    assert cited <= set(entries)
