@@ -42,7 +42,7 @@ def ran(tmp_path_factory) -> tuple[Path, list[str]]:
 
 def test_the_commands_of_the_readme_write_their_files(ran):
     folder, _ = ran
-    assert [command.split()[1] for command in COMMANDS] == ["score", "prune", "evaluate"]
+    assert [command.split()[1] for command in COMMANDS] == ["score", "check", "prune", "evaluate"]
     assert (folder / "scores.csv").is_file()
     assert (folder / "pruned/config.json").is_file()
     assert json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["value"] > 0.9
