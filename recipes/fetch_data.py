@@ -13,23 +13,27 @@ licences, which `LICENCES` names.
 import argparse
 import gzip
 import hashlib
+import http.client
 import io
-import json
 import sys
-import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote
 
 from data_formats import (
+    LEFT_OUT_STORIES,
     LEFT_OUT_TRAIN,
     LEFT_OUT_VALIDATION,
+    TITLES,
     annotated_comments,
     cut_off,
     explorer,
+    fitted,
+    line_of,
     mixed_comments,
     options,
     sampled_paragraphs,
@@ -61,13 +65,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Made:
-    """A file of the data. rows: function of the sources' contents; None: the content itself. sha256: of its text."""
+    """A file of the data. rows: function of the sources' contents; None: the content itself. sha256: of its text.
+
+    parts: digests as `fitted` takes them, where the sources hold a few rows that the stored results did not have.
+    """
 
     file: str
     sha256: str
     sources: tuple[Source, ...]
     rows: Callable[..., Iterable[dict]] | None = None
     training: bool = False
+    parts: str = ""
 
 
 def _several(repository: str, commit: str, paths: Sequence[str], blobs: Sequence[str | None] = ()) -> tuple:
@@ -96,6 +104,16 @@ _GPT2 = Source(
     "encoder.json",
     "1f1d9aaca301414e7f6c9396df506798ff4eb9a6",
 )
+
+
+def _passages(split: str, sha256: str, place: tuple[str, str, str], blobs: Sequence[str], left_out: str) -> Made:
+    """A split of the passages of The Pile. place: repository, commit, and what the names of its arrays begin with."""
+    repository, commit, name = place
+    paths = [f"datasets/{name}_{part}.npy" for part in ("preprefix", "prefix", "suffix")]
+    sources = (*_several(repository, commit, paths, blobs), _GPT2)
+    return Made(f"pile_extraction/{split}.jsonl.gz", sha256, sources, partial(windows, left_out=left_out))
+
+
 _SQUAD_PREFIX = Source(
     "ermeba/jupiter_bert",
     "b893930d074202676d18923297ac38122dc623b8",
@@ -140,12 +158,14 @@ FILES = (
             [path for _, path in _ANNOTATED],
         ),
         partial(annotated_comments, rounds=tuple(name for name, _ in _ANNOTATED)),
+        parts="986e5c66",
     ),
     Made(
         "hackernews/comments_no_commas.jsonl.gz",
         "f79233a6a7609ee1d9256d7697c8fd4660686b927d7e3235e20ef73f87c6a4f7",
         (_COMMENTS,),
         partial(mixed_comments, titles=False),
+        parts="f79233a6",
     ),
     Made(
         "hackernews/titles_no_commas.jsonl.gz",
@@ -153,49 +173,36 @@ FILES = (
         (_COMMENTS,),
         partial(mixed_comments, titles=True),
         training=True,
+        parts=TITLES,
     ),
     Made(
         "hackernews/stories.jsonl.gz",
         "fe2eb5c841b4e680e697866c34e3afc594ff9665431c7c1249ef58dcf60cff44",
         (Source(*_LESSONS, "hn_stories.csv", "2981da24e37405f353fd963d1bf5eefe024a1ec6"),),
-        stories,
+        partial(stories, left_out=LEFT_OUT_STORIES),
         training=True,
     ),
-    Made(
-        "pile_extraction/train.jsonl.gz",
+    _passages(
+        "train",
         "f20a0376b2ee5a65b3efbe2d119da5b5fa5dadc1563f1b3172f35f4ad7a955ee",
+        ("ethz-privsec/lm-extraction-benchmark-data", "5a3286942710076d56024cfdb296f7c585cd2b7c", "train"),
         (
-            *_several(
-                "ethz-privsec/lm-extraction-benchmark-data",
-                "5a3286942710076d56024cfdb296f7c585cd2b7c",
-                [f"datasets/train_{part}.npy" for part in ("preprefix", "prefix", "suffix")],
-                [
-                    "2a95d96684202c4f1e732dd28d9415ab9edd4926",
-                    "3efd09bc375f80330271c81cdc6c4acdb8412416",
-                    "12d31f44919b4b0f549c6c418928b8114bd41d3e",
-                ],
-            ),
-            _GPT2,
+            "2a95d96684202c4f1e732dd28d9415ab9edd4926",
+            "3efd09bc375f80330271c81cdc6c4acdb8412416",
+            "12d31f44919b4b0f549c6c418928b8114bd41d3e",
         ),
-        partial(windows, left_out=LEFT_OUT_TRAIN),
+        LEFT_OUT_TRAIN,
     ),
-    Made(
-        "pile_extraction/validation.jsonl.gz",
+    _passages(
+        "validation",
         "3821046696542ce0ecac61457b574617712cc047ca74f954eb51088e2da7463a",
+        ("google-research/lm-extraction-benchmark", "e191cd813090137b53dc6f0543b2edfec6f89a44", "val"),
         (
-            *_several(
-                "google-research/lm-extraction-benchmark",
-                "e191cd813090137b53dc6f0543b2edfec6f89a44",
-                [f"datasets/val_{part}.npy" for part in ("preprefix", "prefix", "suffix")],
-                [
-                    "86d7f345996dcdecd8c9b067f212f5f793b253ee",
-                    "ab299e3aacb3f5a88a28e27bcdf124de7e3b57f0",
-                    "2e629b3b4a0e14134baefccc9d703c5cd6757989",
-                ],
-            ),
-            _GPT2,
+            "86d7f345996dcdecd8c9b067f212f5f793b253ee",
+            "ab299e3aacb3f5a88a28e27bcdf124de7e3b57f0",
+            "2e629b3b4a0e14134baefccc9d703c5cd6757989",
         ),
-        partial(windows, left_out=LEFT_OUT_VALIDATION),
+        LEFT_OUT_VALIDATION,
     ),
     Made(
         "squad/validation.jsonl.gz",
@@ -250,6 +257,7 @@ FILES = (
 )
 
 
+@cache
 def fetched(source: Source, base: str) -> bytes:
     """The content of a source. Raises `OSError` where it cannot be had, and `ValueError` where it is another file."""
     with urllib.request.urlopen(source.address(base), timeout=PATIENCE) as answer:
@@ -264,7 +272,8 @@ def text_of(made: Made, contents: Sequence[bytes]) -> bytes:
     """The text of the file, one JSON object a line, or the source as it is."""
     if made.rows is None:
         return b"".join(contents)
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made.rows(*contents)).encode()
+    rows = list(made.rows(*contents))
+    return fitted(rows, made.parts) if made.parts else b"".join(map(line_of, rows))
 
 
 def compressed(text: bytes) -> bytes:
@@ -280,7 +289,7 @@ def is_there(made: Made, folder: Path) -> bool:
     path = folder / made.file
     try:
         return path.is_file() and hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() == made.sha256
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return False
 
 
@@ -288,7 +297,7 @@ def make(made: Made, folder: Path, base: str) -> str | None:
     """Write one file. Returns why it could not be made, or None."""
     try:
         text = text_of(made, [fetched(source, base) for source in made.sources])
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         return f"{made.file} (cannot be fetched: {' '.join(str(error).split())})"
     except (ValueError, KeyError, IndexError) as error:
         return f"{made.file} ({' '.join(str(error).split())})"

@@ -3,7 +3,8 @@
     .venv/bin/python recipes/hallucination.py models/smollm2-135m
     .venv/bin/python recipes/hallucination.py mini/llama-8b --sets microworld/answers --pairs 60
 
-Needs AVSS_DATA for the five sets (the book's page "Run it again" lists their files). What is stored is not computed
+Needs AVSS_DATA for the five sets, which `recipes/fetch_data.py` does not fetch; `avss.hallucination.pairs.SETS` names
+their files, and `load_pairs` their columns. What is stored is not computed
 again, so a killed run continues with the stage that it was in. A set takes minutes on one core.
 """
 

@@ -1,7 +1,7 @@
 """Layer Shapley values of a decoder, and its scores without each block, on three tasks of real text.
 
     .venv/bin/python recipes/smollm2.py                         # models/smollm2-135m
-    .venv/bin/python recipes/shapley.py                         # all three, in a quarter of an hour of one core
+    .venv/bin/python recipes/shapley.py                         # all three
     .venv/bin/python recipes/shapley.py sst2 --model FOLDER
 
 AVSS_DATA is the folder of the data, as for the profile `reference`. For each task it writes three files to
@@ -73,21 +73,22 @@ def run(name: str, model, tokenizer, checkpoint: str, out: Path) -> None:
     """Score one task and write its files."""
     part, started = PARTS[name], time.perf_counter()
     facts = provenance("cpu", "float32") | {"created": now()}
-    resumed = CACHE.is_dir()
+    cache = CACHE / name
+    resumed = cache.is_dir()
 
     def batches(rows: Dataset, batch_size: int) -> list[dict]:
         return avss.task_batches(model, tokenizer, part.task, rows, context=part.context, batch_size=batch_size)
 
     # Each document draws coalitions of its own, so its value has the chance of the estimator in it.
     text = batches(rows_of(part, part.split, part.documents), 1)
-    found = avss.score(model, text, "shapley", estimator="kernel", target=0.05, budget=BUDGET, cache=CACHE)
+    found = avss.score(model, text, "shapley", estimator="kernel", target=0.05, budget=BUDGET, cache=cache)
     seconds = time.perf_counter() - started
     tested = rows_of(part, part.split, part.removed)
     if part.task == "sentiment":
-        removals = hits_without_each(model, tokenizer, tested, context=part.context, batch_size=8, cache=CACHE)
+        removals = hits_without_each(model, tokenizer, tested, context=part.context, batch_size=8, cache=cache)
     else:
         others = batches(rows_of(part, part.others, LEARNT), 32)
-        removals = likelihood_without_each(model, batches(tested, 8), others, CACHE)
+        removals = likelihood_without_each(model, batches(tested, 8), others, cache)
     facts |= {
         "task": part.task,
         "data": part.data,
@@ -108,7 +109,7 @@ def run(name: str, model, tokenizer, checkpoint: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     digest = write_documents(out / f"{name}.documents.csv.gz", found.by_document, found.scored, **asdict(removals))
     for method in OTHERS:
-        options = {"cache": CACHE} if method == "leave_one_out" else {}
+        options = {"cache": cache} if method == "leave_one_out" else {}
         found.table.insert(len(found.table.columns) - 1, method, avss.score(model, text, method, **options).values)
     found.save(out / f"{name}.csv", **facts, sha256_of_documents=digest)
     error = found.table["standard_error"].max() / abs(found.values).max()
@@ -117,9 +118,7 @@ def run(name: str, model, tokenizer, checkpoint: str, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "parts", nargs="*", choices=[*PARTS, []], default=[*PARTS], metavar="PART", help=", ".join(PARTS)
-    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--out", type=Path, default=Path("results/shapley"))
     parser.add_argument("--threads", type=int, default=1)

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +53,36 @@ def test_titles_and_comments_of_one_file_are_told_apart_and_lose_their_markup():
     assert comment == {"row": 2, "score": 0, "text": 'See http://x.org "now"\n\nSo ' + "w" * 90}
 
 
-def test_headlines_without_a_title_are_left_out():
-    content = b"2011-11-09T21:56:22Z,1,x.org,One\n2012,3,,\n2013,5,,Two\n"
-    assert [(row["row"], row["domain"], row["title"]) for row in data_formats.stories(content)] == [
-        (0, "x.org", "One"),
-        (2, None, "Two"),
-    ]
+def test_headlines_without_a_title_are_left_out_and_so_are_named_rows():
+    content = b"2011-11-09T21:56:22Z,1,x.org,One\n2012,3,,\n2013,5,,Two\n2014,7,,Three\n"
+    rows = data_formats.stories(content, left_out="3")
+    assert [(row["row"], row["domain"], row["title"]) for row in rows] == [(0, "x.org", "One"), (2, None, "Two")]
+
+
+def digest(rows: list) -> str:
+    return hashlib.sha256(b"".join(map(data_formats.line_of, rows))).hexdigest()[:8]
+
+
+@pytest.mark.parametrize("gone", [0, 2, 3])
+def test_a_row_that_the_stored_results_lack_is_found_by_the_digest(gone):
+    """Parts of the same comment are numbered without a gap."""
+    rows = [{"id": item, "part": part, "text": f"{item}{part}"} for item, part in ((1, 0), (1, 1), (1, 2), (2, 0))]
+    kept = [row | {"part": row["part"] - (row["id"] == 1 and place > gone)} for place, row in enumerate(rows)]
+    del kept[gone]
+    if gone == 3:
+        kept = rows[:3]
+    expected = b"".join(map(data_formats.line_of, kept))
+    assert data_formats.fitted(rows, digest(kept)) == expected
+    assert data_formats.fitted(kept, digest(kept)) == expected
+    with pytest.raises(ValueError, match="others than those of the stored results"):
+        data_formats.fitted(rows, digest(rows[:1]))
+
+
+def test_each_thousand_rows_may_lack_one():
+    rows = [{"row": number, "text": str(number)} for number in (0, 1, 999, 1000, 1500, 1999, 2001)]
+    first, second, third = [rows[0], rows[2]], [rows[3], rows[5]], [rows[6]]
+    lines = data_formats.fitted(rows, " ".join(map(digest, (first, second, third))))
+    assert lines == b"".join(map(data_formats.line_of, [*first, *second, *third]))
 
 
 def test_windows_of_tokens_become_text_and_broken_characters_are_marked():
@@ -182,5 +205,3 @@ def test_every_file_of_the_reference_rows_is_fetched():
         for split in (row.calibration, row.evaluation):
             assert f"{folder}/{split}.jsonl.gz" in here, row.id
     assert len({made.sha256 for made in fetch_data.FILES}) == len(fetch_data.FILES)
-    partials = [made.rows for made in fetch_data.FILES if isinstance(made.rows, partial)]
-    assert all(callable(made.func) for made in partials)
