@@ -42,7 +42,7 @@ class Check:
     """The facts about one model on one text, for M blocks.
 
     table: one line a block: `block`, the scores by their names, `first_token` (the share of the block's sum of squared
-    deviations, Eq. 1, that is gone without the first token of each document) and, where it was measured,
+    deviations, Eq. 1, that the first tokens of the documents make up) and, where it was measured,
     `leave_one_out` in nats. removed: by score, the blocks that it would remove, lowest first. tau_depth, tau_influence:
     Kendall's tau of AVSS with the depth and with block influence. tau_losses: by score, its tau with the loss without
     each block; None where that was not measured. documents, tokens: the text. recommended: the name of a score.
@@ -133,7 +133,7 @@ def _in_one_pass(model: nn.Module, text: list[dict], count: int) -> tuple[dict[s
     statistics, turned = Statistics(model, READINGS), block_influence.watcher(model)
     relative, angles = update_norm.watcher(model), angular.LastTokens(model, count)
     watch(model, text, [statistics, turned, relative, angles])
-    all_tokens, after_first = statistics.moments()
+    kept = all_tokens, after_first = statistics.moments()
     scores = (
         from_moments(all_tokens, READINGS[0]),
         block_influence.scores_of(turned),
@@ -145,7 +145,10 @@ def _in_one_pass(model: nn.Module, text: list[dict], count: int) -> tuple[dict[s
     sums = np.array([[each.variance() * each.elements for each in layers] for layers in (all_tokens, after_first)])
     if not sums[0].all():
         raise InputError(f"all activations of block {int(sums[0].argmin())} are equal; check its weights")
-    return dict(zip(COMPARED, scores, strict=True)), np.clip(1 - sums[1] / sums[0], 0, 1)
+    means = [np.array([np.average(each.mean, weights=each.count) for each in layers]) for layers in kept]
+    # The deviations of the others are from the mean of all.
+    others = sums[1] + after_first[0].elements * (means[1] - means[0]) ** 2
+    return dict(zip(COMPARED, scores, strict=True)), np.clip(1 - others / sums[0], 0, 1)
 
 
 def judged(scores: dict[str, LayerScores], share: np.ndarray, losses: LayerScores | None, count: int) -> Check:

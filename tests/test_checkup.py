@@ -41,8 +41,12 @@ def first_token_shares(model, batches) -> list[float]:
                 state = (output[0] if isinstance(output, tuple) else output).double().reshape(int(mask.sum()), -1)
                 whole.append(state), rest.append(state[1:])
             [handle.remove() for handle in handles]
-    squares = [[float(((a := torch.cat(part)) - a.mean()).square().sum()) for part in pair] for pair in kept]
-    return [1 - rest / whole for whole, rest in squares]
+    shares = []
+    for whole, rest in kept:
+        mean = torch.cat(whole).mean()
+        others, everything = (float((torch.cat(part) - mean).square().sum()) for part in (rest, whole))
+        shares.append(1 - others / everything)
+    return shares
 
 
 @pytest.fixture(scope="module")

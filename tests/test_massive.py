@@ -69,6 +69,22 @@ def test_facts_do_not_depend_on_how_documents_are_batched():
     np.testing.assert_allclose(together.to_numpy(float), apart.to_numpy(float), rtol=1e-5)
 
 
+def test_a_document_of_one_token_counts_with_others_and_is_an_error_alone():
+    model, batch = tiny("llama"), ragged((9, 1))
+    assert massive_activations(model, [batch])["documents"].tolist() == [2] * 4
+    with pytest.raises(InputError, match="no document has a second token"):
+        massive_activations(model, [ragged((1, 1))])
+
+
+def test_a_block_without_any_spread_is_an_error():
+    model = tiny("llama")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    with pytest.raises(InputError, match="all activations of block 0 are equal"):
+        massive_activations(model, [ragged()])
+
+
 def test_activations_that_are_not_finite_are_an_error():
     model = tiny("llama")
     with torch.no_grad():

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from avss.architectures import blocks_of
-from avss.engine.modes import evaluating
-from avss.engine.observe import hooked
-from avss.engine.passes import counted, passes, require_finite, uncached
+from avss.engine.passes import counted, require_finite
+from avss.engine.watching import watch
+from avss.errors import InputError
 from avss.reading import Reading
 
 AFTER_FIRST = Reading(tokens="after_first")
@@ -31,67 +31,86 @@ def massive_activations(model: nn.Module, batches: Iterable[dict]) -> pd.DataFra
     - `variance`: Eq. 1 over all tokens. `share_of_first`: the first tokens' share of its sum of squared deviations.
     - `share_of_feature`: the share that `feature` alone makes up, at the first tokens alone.
 
-    All sums are float64. Raises `InputError` for batches that cannot be used and activations that are not finite.
+    All sums are float64. Raises `InputError` for batches that cannot be used, activations that are not finite,
+    documents of one token alone, and a block whose activations are all equal.
     """
-    layers = [_Layer() for _ in blocks_of(model)]
-    masks: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
+    seen = _Blocks(model)
+    watch(model, batches, [seen])
+    return seen.table()
 
-    def receive(layer: int, activation: Tensor, base: Tensor | None) -> None:
-        layers[layer].add(activation, *(mask.to(activation.device) for mask in masks))
 
-    with evaluating(model), hooked(model, "block_output", receive):
-        for number, inputs, real, _ in passes(model, batches, "looking for massive activations"):
-            masks = real, real & ~counted(real, AFTER_FIRST)
-            model.base_model(**inputs, **uncached(model))
-            require_finite([[float(layer.largest)] for layer in layers], "activations", number, model)
-    return pd.DataFrame([{"layer": index} | layer.line() for index, layer in enumerate(layers)])
+class _Blocks:
+    """Sums and largest values of every block while batches go by; a watcher. Tensors stay on the block's device."""
+
+    def __init__(self, model: nn.Module):
+        self.model, self.layers = model, [_Layer() for _ in blocks_of(model)]
+        self.number, self.real = 0, torch.empty(0, dtype=torch.bool)
+
+    def begin(self, number: int, mask: Tensor) -> None:
+        self.number, self.real = number, mask
+        self.first = mask & ~counted(mask, AFTER_FIRST)
+
+    def receive(self, block: int, entering: Tensor, leaving: Tensor) -> None:
+        self.layers[block].add(leaving, self.real.to(leaving.device), self.first.to(leaving.device))
+
+    def end(self) -> None:
+        # The check is free on a CPU. On an accelerator it would wait for the device.
+        if self.layers[0].top.device.type == "cpu":
+            self._require_finite()
+
+    def _require_finite(self) -> None:
+        largest = [[float(layer.top.max())] for layer in self.layers]
+        require_finite(largest, "activations", self.number, self.model)
+
+    def table(self) -> pd.DataFrame:
+        self._require_finite()
+        return pd.DataFrame([{"layer": index} | layer.line(index) for index, layer in enumerate(self.layers)])
 
 
 class _Layer:
-    """Sums of one block while batches go by. first, after: count, sum and sum of squares of each feature, (3, F)."""
+    """One block. sums: count, sum and sum of squares of each feature, of first tokens and of others, (2, 3, F). top:
+    the largest abs(a) of each feature, (F,)."""
 
     def __init__(self):
-        self.largest, self.feature, self.documents, self.at_first = torch.tensor(0.0), 0, 0, 0
-        self.first: Tensor | None = None
-        self.after: Tensor | None = None
+        self.sums, self.top, self.documents, self.at_first = (torch.tensor(0.0, dtype=torch.float64) for _ in range(4))
 
     def add(self, activation: Tensor, real: Tensor, first: Tensor) -> None:
-        values = activation.double()
-        size = values.abs().masked_fill(~real[..., None], 0)
-        by_token = size.amax(2)
-        self.documents += int(real.any(1).sum())
-        self.at_first += int((first.gather(1, by_token.argmax(1, keepdim=True)) & real.any(1, keepdim=True)).sum())
-        # NaN is larger than any number to `amax` and fails the comparison, so it is looked for by itself.
-        top = by_token.max()
-        if not bool(top <= self.largest):
-            self.largest, self.feature = top, int(size.amax((0, 1)).argmax())
-        parts = [_sums(values[chosen]) for chosen in (first, real & ~first)]
-        known = (self.first, self.after)
-        self.first, self.after = (new if old is None else old + new for old, new in zip(known, parts, strict=True))
+        values = activation.double().masked_fill(~real[..., None], 0)
+        rows, chosen = values.flatten(0, 1), torch.stack([first, real & ~first]).flatten(1).double()
+        counts = chosen.sum(1, keepdim=True).expand(-1, rows.shape[1])
+        self.sums = self.sums + torch.stack([counts, chosen @ rows, chosen @ rows.square()], 1)
+        size = values.abs()
+        self.top = torch.maximum(self.top, size.amax((0, 1)))
+        there = real.any(1, keepdim=True)
+        self.documents = self.documents + there.sum()
+        self.at_first = self.at_first + (first.gather(1, size.amax(2).argmax(1, keepdim=True)) & there).sum()
 
-    def line(self) -> dict:
-        total = self.first + self.after
-        count, sums, squares = total.sum(1).tolist()
-        variance = squares / count - (sums / count) ** 2
-        deviations = _deviations(self.first, sums / count)
-        after_count, after_sum, after_squares = self.after.sum(1).tolist()
-        spread = max(after_squares / after_count - (after_sum / after_count) ** 2, 0.0) if after_count else 0.0
-        whole = variance * count
+    def line(self, index: int) -> dict:
+        """Raises `InputError` where nothing but first tokens was seen, or nothing but one value."""
+        (first, after), top = self.sums.cpu(), self.top.cpu()
+        mean, variance = _moments(first + after)
+        if not after[0].sum():
+            raise InputError("no document has a second token, so there are first tokens alone; give longer documents")
+        if not variance > 0:
+            raise InputError(f"all activations of block {index} are equal; check its weights")
+        feature, deviations = int(top.argmax()), _deviations(first, mean)
+        whole = variance * float((first + after)[0].sum())
         return {
-            "documents": self.documents,
-            "largest": float(self.largest),
-            "feature": self.feature,
-            "at_first": self.at_first / self.documents,
-            "std_after_first": spread**0.5,
+            "documents": int(self.documents),
+            "largest": float(top[feature]),
+            "feature": feature,
+            "at_first": float(self.at_first / self.documents),
+            "std_after_first": _moments(after)[1] ** 0.5,
             "variance": variance,
-            "share_of_first": float(deviations.sum()) / whole if whole else 0.0,
-            "share_of_feature": float(deviations[self.feature]) / whole if whole else 0.0,
+            "share_of_first": float(deviations.sum()) / whole,
+            "share_of_feature": float(deviations[feature]) / whole,
         }
 
 
-def _sums(rows: Tensor) -> Tensor:
-    """Count, sum and sum of squares of each feature, (3, F), of rows (N, F)."""
-    return torch.stack([torch.full_like(rows[:0].sum(0), len(rows)), rows.sum(0), rows.square().sum(0)])
+def _moments(sums: Tensor) -> tuple[float, float]:
+    """Mean and variance over all features of these sums, (3, F)."""
+    count, total, squares = sums.sum(1).tolist()
+    return total / count, max(squares / count - (total / count) ** 2, 0.0)
 
 
 def _deviations(sums: Tensor, mean: float) -> Tensor:
