@@ -138,6 +138,12 @@ def test_a_state_of_another_training_is_refused(tmp_path):
     heal(tiny("llama"), word_tokenizer(), PAIRS, [1], SHORT, state=tmp_path)
     with pytest.raises(avss.InputError, match="other settings"):
         heal(tiny("llama"), word_tokenizer(), PAIRS, [2], SHORT, state=tmp_path)
+    other = tiny("llama")
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    for model, pairs in ((other, PAIRS), (tiny("llama"), PAIRS[::-1])):
+        with pytest.raises(avss.InputError, match="other settings"):
+            heal(model, word_tokenizer(), pairs, [1], SHORT, state=tmp_path)
     (tmp_path / healing.STATE).write_bytes(b"no")
     with pytest.raises(avss.InputError, match="holds no state"):
         heal(tiny("llama"), word_tokenizer(), PAIRS, [1], SHORT, state=tmp_path)

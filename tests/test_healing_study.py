@@ -1,12 +1,14 @@
 """Healing against its controls: the same budget for all, outcomes a question, and nothing trained twice."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 import avss
 from avss.hallucination.healing import Recipe
 from avss.report import tables
+from avss.report.hallucination import healed
 from avss.report.snapshot import Results
 from avss.runs import healing
 from avss.runs.healing import Study, run_study, trainings_of
@@ -63,6 +65,15 @@ def test_a_killed_study_trains_what_is_missing_and_its_table_pairs_questions(dat
     for name in ("highest", "lowest", "random", "all", "likelihood"):
         assert f"| {name} |" in table
     assert "nan" not in table
+    # Another study of the same sets takes the place of the first.
+    longer = replace(RECIPE, steps=3)
+    assert run_study(*arguments[:-1], longer) == 7
+    shown = healed(Results(Store(tmp_path / "results")))
+    keys = store.asked_for("tiny", "healing")
+    told = {name: values for name, (values, _) in store.outcomes("tiny", "healing").items()}
+    newest = [list(values) for name, values in told.items() if json.loads(name)[0] in keys]
+    assert len(told) == 2 * len(newest)
+    assert sorted(shown["value"]) == sorted(value for values in newest for value in values)
 
 
 def test_nothing_healed_is_said(tmp_path):

@@ -26,7 +26,8 @@ from avss.engine.passes import logits_of, uncached
 from avss.errors import InputError, look_up
 from avss.files import write_whole
 from avss.hallucination.encoding import encoded
-from avss.hallucination.pairs import Pair
+from avss.hallucination.pairs import Pair, digest
+from avss.identity import weights_digest
 
 STATE = "healing.safetensors"
 
@@ -107,12 +108,13 @@ def heal(
     config = LoraConfig(
         task_type="CAUSAL_LM", r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules=_linear_maps(model, layers)
     )
+    # All that decides the training, so that no state of another one is continued.
+    facts = asdict(recipe) | {"layers": sorted(layers), "pairs": digest(pairs), "weights": weights_digest(model)}
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         healed = get_peft_model(model, config)
     trained = {name: each for name, each in healed.named_parameters() if each.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=recipe.learning_rate, weight_decay=0.0)
-    facts = asdict(recipe) | {"layers": sorted(layers), "pairs": len(pairs)}
     losses = _resumed(state, trained, optimizer, facts)
     # No dropout: then the losses depend on nothing but the state.
     healed.eval()

@@ -5,9 +5,10 @@ The splits for scoring, training and test share no question, in one set or acros
 """
 
 import hashlib
+import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -95,6 +96,11 @@ SETS: Mapping[str, Source] = {
     "sciq": Source("SciQ", "sciq/test.jsonl.gz", _sciq),
     "wikiqa": Source("WikiQA", "wikiqa/test.jsonl.gz", _wikiqa),
 }
+
+
+def digest(pairs: Sequence[Pair]) -> str:
+    """Twelve hexadecimal digits that stand for the content of these pairs, in their order."""
+    return hashlib.sha256(json.dumps([asdict(pair) for pair in pairs]).encode()).hexdigest()[:12]
 
 
 def load_pairs(name: str = EMBEDDED, split: str | None = None, size: int | None = None, seed: int = 0) -> list[Pair]:

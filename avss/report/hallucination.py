@@ -68,12 +68,16 @@ def sums(results: Results) -> dict[tuple[str, str], PairSums]:
 def healed(results: Results) -> pd.DataFrame:
     """One line a question of each training: `model`, `set`, `control`, `seed`, `metric`, `question`, `value`.
 
-    control: as in `avss.runs.healing`, random layers as `random` with the draw as their seed.
+    Only what the newest study asks for. control: as in `avss.runs.healing`, random layers as `random` with the draw as
+    their seed.
     """
     store, lines = Store(results.store.root / HEALING), []
     for model in sorted(path.name for path in store.root.glob("*") if path.is_dir()):
+        asked = store.asked_for(model, HEALING)
         for name, (values, _) in store.outcomes(model, HEALING).items():
-            found, control, seed, metric = json.loads(name)
+            key, found, control, seed, metric = json.loads(name)
+            if key not in asked:
+                continue
             known = {"model": model, "set": found, "control": control.split("-")[0], "seed": seed, "metric": metric}
             lines += [known | {"question": place, "value": value} for place, value in enumerate(values)]
     return pd.DataFrame(lines, columns=["model", "set", "control", "seed", "metric", "question", "value"])

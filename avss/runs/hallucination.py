@@ -4,8 +4,6 @@ Observations and scores of layers are stored as those of any row. Beside them `<
 question (`avss.hallucination.ratios.PairSums`), from which intervals, nulls and agreement follow without a model.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +18,7 @@ from avss.data import context_of
 from avss.files import write_whole
 from avss.hallucination.answers import calibration_error, read_answers
 from avss.hallucination.encoding import WITHOUT_CONTEXT, context_for, pair_batches
-from avss.hallucination.pairs import SETS, Pair, load_pairs
+from avss.hallucination.pairs import SETS, Pair, digest, load_pairs
 from avss.hallucination.probe import probe
 from avss.hallucination.ratios import QUANTITIES, SUM_COLUMNS, PairSums
 from avss.hallucination.scores import eavss
@@ -73,7 +71,7 @@ def run_set(
     """
     given = _Set(model, tokenizer, name, load_pairs(name, "scoring", plan.pairs, plan.seed), plan)
     row, revision = _row(name), revision_of(model, tokenizer)
-    facts = {"protocol": PROTOCOL, "revision": revision, "data": _digest(given.pairs), **asdict(plan)}
+    facts = {"protocol": PROTOCOL, "revision": revision, "data": digest(given.pairs), **asdict(plan)}
     keys = {stage: key_of(stage=stage, **facts) for stage in STAGES}
     finished = store.finished(label, row)
     missing = [stage for stage in stages or STAGES if _key(keys[stage], FIRST[stage]) not in finished]
@@ -115,10 +113,6 @@ def _row(name: str) -> str:
 
 def _key(stage: str, metric: str) -> str:
     return key_of(stage=stage, metric=metric)
-
-
-def _digest(pairs: list[Pair]) -> str:
-    return hashlib.sha256(json.dumps([asdict(pair) for pair in pairs]).encode()).hexdigest()[:12]
 
 
 def _told() -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from avss.hallucination.answers import Answers, read_answers
 from avss.hallucination.encoding import pair_batches
 from avss.hallucination.healing import Recipe, chosen_layers, heal
-from avss.hallucination.pairs import Pair, load_pairs
+from avss.hallucination.pairs import Pair, digest, load_pairs
 from avss.hallucination.scores import eavss
 from avss.identity import revision_of
 from avss.runs.provenance import now, provenance
@@ -67,7 +67,8 @@ def run_study(
     revision, union = revision_of(model, tokenizer), _union(parts["scoring"])
     batches = pair_batches(model, tokenizer, union, context=recipe.context)
     scores = eavss(model, *batches, study.reading)
-    facts = {"protocol": PROTOCOL, "revision": revision, "sets": study.sets, "pairs": study.pairs}
+    data = digest([pair for split in parts.values() for pair in _union(split)])
+    facts = {"protocol": PROTOCOL, "revision": revision, "sets": study.sets, "data": data}
     trainings = trainings_of(scores.values, study, recipe)
     keys = [key_of(**facts, **asdict(each)) for each in trainings]
     finished = store.finished(label, ROW)
@@ -76,7 +77,8 @@ def run_study(
         return 0
     described = provenance(str(model.device), str(model.dtype).removeprefix("torch."))
     told = {"configuration": asdict(study), "recipe": asdict(recipe), "protocol": TOLD}
-    run = store.start(label, ROW, now(), described | told)
+    asked = [_key(key, name) for key in keys for name in study.sets]
+    run = store.start(label, ROW, now(), described | told | {"asked": asked})
     for key, training in missing:
         losses = []
         if training.layers:
@@ -89,7 +91,7 @@ def run_study(
         run.describe(losses={**run.provenance.get("losses", {}), _name(training): losses[:: max(1, len(losses) // 20)]})
         for name, pairs in parts["test"].items():
             answers = read_answers(model, tokenizer, pairs, context=recipe.context, states=False)
-            _keep(run, training, name, answers, {"key": _key(key, name), "profile": label, "revision": revision})
+            _keep(run, key, training, name, answers, {"profile": label, "revision": revision})
     run.describe(finished=now())
     return len(missing)
 
@@ -120,15 +122,18 @@ def _name(training: Training) -> str:
     return f"{training.control}/{training.recipe.seed}"
 
 
-def _keep(run: Run, training: Training, name: str, answers: Answers, known: dict) -> None:
-    """One observation of the mean margin, and the margin and MC1 of every question."""
+def _keep(run: Run, key: str, training: Training, name: str, answers: Answers, known: dict) -> None:
+    """One observation of the mean margin, and the margin and MC1 of every question, under the key of all of them."""
+    key = _key(key, name)
     for metric in METRICS:
         values = getattr(answers, metric)
-        run.add_outcome(json.dumps([name, training.control, training.recipe.seed, metric]), values, [1] * len(values))
+        told = json.dumps([key, name, training.control, training.recipe.seed, metric])
+        run.add_outcome(told, values, [1] * len(values))
     run.add(
         [
             known
             | {
+                "key": key,
                 "row": ROW,
                 "task": "hallucination",
                 "dataset": name,
