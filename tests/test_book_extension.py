@@ -1,5 +1,6 @@
 """The book's own roles, directives and checks, in small books that Sphinx builds with its warnings collected."""
 
+import gzip
 import html
 import inspect
 import io
@@ -224,7 +225,8 @@ def test_a_figure_comes_with_its_files_its_function_and_its_citation(good):
     for theme in ("light", "dark"):
         assert f'<img alt="Bars." class="only-{theme}" src="_images/{stem}.{theme}.svg"' in page
     for ending in ("light.svg", "dark.svg", "pdf", "csv"):
-        link = re.search(rf'href="(_downloads/\w+/{stem}\.{ending})"', page)[1]
+        folder = "_images" if ending.endswith("svg") else r"_downloads/\w+"
+        link = re.search(rf'href="({folder}/{stem}\.{ending})"', page)[1]
         assert (good.folder / "_build/html" / link).read_text() == f"<svg>{FIRST_ROW}/{stem}.{ending}</svg>"
     lines, first = inspect.getsourcelines(figures.ROW_FIGURES["retention"])
     place = re.escape(f"avss/report/figures/rows.py#L{first}-L{first + len(lines) - 1}")
@@ -242,9 +244,13 @@ def test_the_name_of_a_run_leads_to_its_files(good):
     [(target, run)] = set(re.findall(r'href="runs\.html#([\w-]+)"><code[^>]*><span class="pre">([^<]+)', page))
     assert f'id="{target}"' in listed
     for ending in (".json", ".csv", ".layers.csv", ".outcomes.csv.gz"):
-        link = re.search(rf'href="([^"]*{re.escape(run + ending)})"', listed)[1]
-        shipped, stored = good.folder / "_build/html" / link, good.folder / link
-        assert shipped.read_bytes() == stored.read_bytes()
+        link = re.search(rf'href="([^"]*{re.escape(run + ending)}(?:\.gz)?)"', listed)[1]
+        shipped, stored = good.folder / "_build/html" / link, good.folder / link.removesuffix(".layers.csv.gz")
+        if link.endswith(".layers.csv.gz"):
+            stored = stored.with_name(f"{stored.name}.layers.csv")
+            assert gzip.decompress(shipped.read_bytes()) == stored.read_bytes()
+        else:
+            assert shipped.read_bytes() == stored.read_bytes()
 
 
 def test_the_book_is_cited_as_its_citation_file_says(good):

@@ -38,6 +38,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from stored_runs import to_root
 
 from avss.errors import InputError
 from avss.report.comparisons import FIRST_ROW, lowest_removals
@@ -112,7 +113,7 @@ class ResultFigure(SphinxDirective):
         return parsed[0]
 
     def _legend(self, name: str, entry: dict, row: str | None, stem: str, label: str) -> list[nodes.Node]:
-        files = [self._download(f"{stem}.{ending}", nodes.Text(text)) for ending, text in _FILES.items()]
+        files = [self._file(f"{stem}.{ending}", nodes.Text(text)) for ending, text in _FILES.items()]
         drawn = [nodes.Text("Drawn by "), self._function(name, entry["kind"])]
         if self.config.avss_revision:
             drawn += [nodes.Text(" at revision "), nodes.literal("", self.config.avss_revision)]
@@ -130,6 +131,13 @@ class ResultFigure(SphinxDirective):
             nodes.paragraph("", "", *drawn, nodes.Text(", from "), *_listed(data)),
             cite,
         ]
+
+    def _file(self, target: str, text: nodes.Text) -> nodes.Node:
+        """The page shows the drawings, so they are in the book without another copy."""
+        if not target.endswith(".svg"):
+            return self._download(target, text)
+        place = f"{to_root(self.env.docname)}_images/{Path(target).name}"
+        return nodes.reference("", "", text, refuri=place, internal=True)
 
     def _download(self, target: str, *children: nodes.Node) -> nodes.Node:
         return addnodes.download_reference(

@@ -4,7 +4,8 @@
     ```
 
 lists all runs of `results/` with their files. Wherever a page writes the name of a run as code, it becomes a link to
-its place in that list. The files of `results/` and `bench/results/` are copied beside the pages, under the same paths.
+its place in that list. The files of `results/` and `bench/results/` are copied beside the pages, under the same paths;
+the scores of the blocks are compressed.
 """
 
 import shutil
@@ -14,6 +15,9 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from avss.files import write_whole
+from avss.records import gzipped
+
 RESULTS, BENCH = "results", "bench/results"
 ENDINGS = {
     ".json": "provenance",
@@ -21,6 +25,10 @@ ENDINGS = {
     ".layers.csv": "scores of the blocks",
     ".outcomes.csv.gz": "outcomes of the documents",
 }
+
+
+# Of every block, method, reading and seed: they ship compressed.
+LARGE = ".layers.csv"
 
 
 def to_root(docname: str) -> str:
@@ -44,9 +52,10 @@ class StoredRuns(SphinxDirective):
 
     def _files(self, name: str, folder: str) -> list[nodes.Node]:
         found = [
-            nodes.reference("", text, refuri=f"{to_root(self.env.docname)}{folder}/{name}{ending}", internal=True)
+            nodes.reference("", text, refuri=f"{to_root(self.env.docname)}{folder}/{shipped}", internal=True)
             for ending, text in ENDINGS.items()
             if (Path(self.env.srcdir) / folder / f"{name}{ending}").is_file()
+            for shipped in [f"{name}{ending}.gz" if ending == LARGE else f"{name}{ending}"]
         ]
         return [node for file in found for node in (file, nodes.Text(", "))][:-1]
 
@@ -75,7 +84,13 @@ def _copy(app: Sphinx, error: Exception | None) -> None:
     for folder in (RESULTS, BENCH):
         source = Path(app.srcdir) / folder
         if source.is_dir():
-            shutil.copytree(source, Path(app.outdir) / folder, dirs_exist_ok=True)
+            target = Path(app.outdir) / folder
+            # A run that is stored no more is not shipped any more.
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns(f"*{LARGE}"))
+            for path in source.rglob(f"*{LARGE}"):
+                packed = target / path.relative_to(source).with_name(f"{path.name}.gz")
+                write_whole(packed, gzipped(path.read_text(encoding="utf-8")))
 
 
 def setup(app: Sphinx) -> dict:
