@@ -208,7 +208,8 @@ def method_options(texts: list[str], method: Method, seed: int) -> dict:
 def check_positive(name: str, number: float) -> None:
     """Raises `InputError` unless the number of this option is positive and finite."""
     if not (number > 0 and math.isfinite(number)):
-        raise InputError(f"{name} is {number}; give at least 1")
+        least = "at least 1" if isinstance(number, int) else "a number above 0"
+        raise InputError(f"{name} is {number}; give {least}")
 
 
 def check_numbers(arguments: argparse.Namespace) -> None:

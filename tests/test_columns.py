@@ -55,6 +55,11 @@ def test_labels_may_be_in_any_column():
         avss.evaluate(model, tokenizer, "sentiment", rows, label_column="score")
 
 
+def test_labels_may_lie_inside_of_the_column_that_they_replace():
+    rows = Dataset.from_list([{"sentence": text, "label": {"value": i % 2}} for i, text in enumerate(SENTENCES)])
+    assert labelled_by(rows, "label.value")["label"][:] == [i % 2 for i in range(len(SENTENCES))]
+
+
 OPINIONS = ["The film is old.", "The tower is in Rome.", "Where is the film", "The bell rang at noon", "Rome is old"]
 
 

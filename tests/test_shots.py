@@ -241,6 +241,20 @@ def test_what_cannot_be_asked_so_is_one_line(family, task, options, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"context": ["A text."], "answers": [{"text": ["A"]}]}, "question is missing"),
+        ({"context": ["A text."], "question": [None], "answers": [{"text": ["A"]}]}, "no usable rows: none has a"),
+        ({"context": ["A text."], "question": ["Who?"], "answers": [None]}, "no usable rows: none has a question"),
+    ],
+)
+def test_solved_questions_without_the_form_of_squad_are_one_line(rows, message):
+    given = {"shots": 1, "shots_from": Dataset.from_dict(rows)}
+    with pytest.raises(InputError, match=message):
+        avss.evaluate(tiny("llama"), prompt_tokenizer(), "question_answering", squad(ASKED[:1]), **given)
+
+
 def test_a_template_that_refuses_is_one_line():
     tokenizer = prompt_tokenizer()
     tokenizer.chat_template = "{{ raise_exception('roles must\nalternate') }}"

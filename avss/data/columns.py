@@ -93,9 +93,9 @@ def labelled_by(dataset: Dataset, column: str, name: str = "data") -> Dataset:
         raise InputError(f"{name} has no column {column} to take labels from; it has {listed(dataset)}")
     if column == "label":
         return dataset
+    # Read first, as the labels may lie inside of the column that goes.
+    values = None if column in dataset.column_names else values_at(dataset, column)
     if "label" in dataset.column_names:
         dataset = dataset.remove_columns("label")
-    if column in dataset.column_names:
-        # Renamed and not copied, so that the names of its classes stay.
-        return dataset.rename_column(column, "label")
-    return dataset.add_column("label", values_at(dataset, column))
+    # Renamed and not copied, so that the names of its classes stay.
+    return dataset.rename_column(column, "label") if values is None else dataset.add_column("label", values)

@@ -43,7 +43,7 @@ def read_files(name: str, files: Sequence[Path]) -> Dataset:
             )
     try:
         return Dataset(tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive"))
-    except (pa.ArrowException, ValueError, TypeError, NotImplementedError) as error:
+    except (pa.ArrowException, ValueError, TypeError) as error:
         names = ", ".join(path.name for path in files)
         raise InputError(
             f"data {name}: {names} cannot be read ({_first_line(error)}); give columns of text, numbers or lists"

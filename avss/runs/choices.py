@@ -36,6 +36,8 @@ class Choices:
             return make()
         choice = _read(self._path(key))
         if choice is None:
+            if self._path(key).exists():
+                warnings.warn(f"choice {self._path(key)} is damaged; its layers are scored again", stacklevel=2)
             choice = make()
             content = asdict(choice)
             try:

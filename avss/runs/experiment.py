@@ -37,11 +37,10 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
     """Compute what is missing of a row and add it to the store; return the number of observations added.
 
     coalitions: folder in which losses under layer masks, and the layers that a cell chose before it is evaluated, are
-    kept (None: they are not). The store learns which
-    observations this configuration asks for, also where none is missing. A cell that fails is stored with its reason,
-    and the next run tries it again. Raises `InputError` for a missing package, model, licence or data set
-    (`avss.runs.preflight`) before any download, for a model or data that cannot be loaded, and where the whole model
-    cannot be evaluated.
+    kept (None: they are not). The store learns which observations this configuration asks for, also where none is
+    missing. A cell that fails is stored with its reason, and the next run tries it again. Raises `InputError` for a
+    missing package, model, licence or data set (`avss.runs.preflight`) before any download, for a model or data that
+    cannot be loaded, and where the whole model cannot be evaluated.
     """
     began = time.monotonic()
     context = loaded(row, coalitions)
@@ -181,8 +180,10 @@ class _Evaluation:
         measure = self._measured_by(self.context.task.measure_each, removed=new, **kept)
         try:
             outcomes = self.context.batches.run("evaluation", measure)
-        except (InputError, RuntimeError):
+        except (InputError, RuntimeError) as error:
             # One set is enough to fail them all.
+            reason = " ".join(str(error).split())
+            warnings.warn(f"{len(new)} sets of layers run one by one, as together they failed: {reason}", stacklevel=2)
             return
         for removed, outcome in zip(new, outcomes, strict=True):
             if _finite(outcome):
@@ -213,7 +214,10 @@ def _finite(outcome: Outcome) -> bool:
 
 
 class _Scoring:
-    """The layers that each cell chooses. The points of a curve are chosen by the same scores, which are made once."""
+    """The layers that each cell chooses. The points of a curve are chosen by the same scores, which are made once.
+
+    A method with a window has scores of its own for each point, as the window is as long as the layers that go.
+    """
 
     def __init__(self, context: Context):
         self.context, self.of, self.made = context, None, {}

@@ -8,7 +8,6 @@ scored in other documents and nothing else. `avss.report.cornerstones` compares 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -20,7 +19,8 @@ from avss.architectures import blocks_of
 from avss.engine.ablation import Ablation, ablate
 from avss.engine.gold import UNSCORED, is_classifier, labels_of
 from avss.errors import InputError
-from avss.tasks.labelled import task_batches
+from avss.tasks.catalogue import task_named
+from avss.tasks.labelled import rows_for
 from avss.tasks.sentiment import VERBALIZED
 
 
@@ -80,24 +80,17 @@ def hits_without_each(
 ) -> WithoutEach:
     """Whether the label that is most likely without each block is the right one, in the task `sentiment`.
 
-    rows: with a text column of that task and classes from 0 in the column `label`. The label words of a causal language
-    model are as long as each other in its tokens, so that their likelihoods are of the same prompts. Raises
-    `InputError` where they are not, and as `avss.task_batches` and `ablate` do.
+    rows: with a text column of that task and its labels, as `avss.evaluate` takes them. Raises `InputError` as the task
+    does.
     """
+    task = task_named("sentiment")
+    rows, column, _ = rows_for(task.columns, rows, None, None, None, 0, "evaluation")
+    sets = [[], *([block] for block in range(len(blocks_of(model))))]
+    shape = {"context": context or task.context, "batch_size": batch_size}
+    found = task.measure_each(model, tokenizer, rows, column, **shape, removed=sets, cache=cache, key=task.name)
+    hits = np.stack([outcome.numerator for outcome in found])
     classes = model.config.num_labels if is_classifier(model) else len(VERBALIZED)
-
-    def shown(labels: list[int]) -> list[dict[str, Tensor]]:
-        relabelled = rows.remove_columns("label").add_column("label", labels)
-        return task_batches(model, tokenizer, "sentiment", relabelled, context=context, batch_size=batch_size)
-
-    right, guesses = shown(list(rows["label"])), [shown([label] * len(rows)) for label in range(classes)]
-    masks = [[batch["attention_mask"] for batch in each] for each in (right, *guesses)]
-    if any(len(a) != len(b) or not all(map(torch.equal, a, b)) for a, b in pairwise(masks)):
-        raise InputError("the label words differ in length in this tokenizer, so their prompts cannot be matched")
-    losses = np.stack([_without_each(model, each, cache).loss for each in guesses])
-    gold = np.concatenate([_class_of(batch, each) for batch, *each in zip(right, *guesses, strict=True)])
-    hits = (losses.argmin(0) == gold).astype(np.float64)
-    return WithoutEach("accuracy", hits[0], hits[1:], np.full(len(gold), 1 / classes), np.ones(len(gold)))
+    return WithoutEach("accuracy", hits[0], hits[1:], np.full(hits.shape[1], 1 / classes), np.ones(hits.shape[1]))
 
 
 def _without_each(model: nn.Module, batches: list[dict], cache) -> Ablation:
@@ -109,10 +102,3 @@ def _without_each(model: nn.Module, batches: list[dict], cache) -> Ablation:
 def _scored(model: nn.Module, batch: dict) -> Tensor:
     """The tokens that are predicted, (B, T - 1), -100 where nothing is."""
     return labels_of(model, batch)[:, 1:].cpu()
-
-
-def _class_of(right: dict, guesses: list[dict]) -> NDArray[np.int64]:
-    """The class whose label is the right one, for each document of a batch, (B,)."""
-    labels = right["labels"].reshape(len(right["labels"]), -1)
-    same = [(guess["labels"].reshape(labels.shape) == labels).all(1).numpy() for guess in guesses]
-    return np.stack(same).argmax(0)

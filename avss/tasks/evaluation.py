@@ -38,7 +38,7 @@ def evaluate(
     window has, solved examples among them. shots: solved examples before each question, drawn by seed 0 from the rows
     of `shots_from` (a Dataset, or a split of `data`; None: the usual one for calibration) that are not evaluated
     themselves. prompt: `plain`, or `chat` for the tokenizer's own template.
-    window has. label_column: the column of the labels, by default `label`. label_words: the words that stand for the
+    label_column: the column of the labels, by default `label`. label_words: the words that stand for the
     classes, in their order, where a causal language model judges sentiment (None: negative, positive).
 
     Returns `task`, `metric`, `value`, `n` (documents), `low` and `high` (95 % bootstrap interval over documents),

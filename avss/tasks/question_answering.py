@@ -93,7 +93,7 @@ def solved(dataset: Dataset, column: str) -> list[tuple[str, str]]:
 
     Raises `InputError` for data without the columns of SQuAD, or without a row of its form.
     """
-    dataset = with_answers(dataset)
+    dataset = _asked(dataset)
     return [
         (_question(text, asked), answers["text"][0].strip())
         for text, asked, answers in zip(dataset[column], dataset["question"], dataset["answers"], strict=True)
@@ -108,6 +108,11 @@ def _question(text: str, asked: str) -> str:
 def _usable(model, dataset: Dataset) -> Dataset:
     if not is_causal(model):
         raise InputError(f"task question_answering needs a causal language model, {type(model).__name__} is none")
+    return _asked(dataset)
+
+
+def _asked(dataset: Dataset) -> Dataset:
+    """The rows with a question and answers of SQuAD's form. Raises `InputError` where there is none."""
     dataset = with_answers(dataset)
     lacking = [name for name in TASKS["question_answering"].extra if name not in dataset.column_names]
     if lacking:
