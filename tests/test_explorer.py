@@ -94,12 +94,12 @@ def test_measured_sets_are_those_of_the_row_alone(tmp_path):
     store = Store(tmp_path)
     fill(store, "mini")
     fill(store, "mini", **PERPLEXITY_ROW)
-    found = explorer.measured(Results(store), "sst2-distilbert")
+    found = explorer.measured(Results(store), "mini", "sst2-distilbert")
     assert set(found) == {"1", "2", "5"}
     assert found["5"]["value"] == 0.5
     assert found["5"]["kept"] == pytest.approx(0.5 / 0.9)
     assert found["5"]["metric"] == "accuracy"
-    assert explorer.measured(Results(store), PERPLEXITY_ROW["row"])["5"]["kept"] < 1
+    assert explorer.measured(Results(store), "mini", PERPLEXITY_ROW["row"])["5"]["kept"] < 1
 
 
 def test_nothing_stored_is_an_empty_page(tmp_path):
@@ -123,6 +123,8 @@ def test_the_script_assigns_the_data_to_a_constant():
     data = json.loads(text)
     assert len(data["models"]) >= 3
     assert len(data["subsets"][0]["measured"]) == 62
+    # The curve of the decoder's row removed two, four and eight blocks.
+    assert {name.count("+") + 1 for name in data["models"][1]["measured"]} == {2, 4, 8}
     # The whole set of the smallest model is measured, so that the two instruments agree.
     assert data["models"][0]["measured"].keys() >= data["subsets"][0]["measured"].keys()
 
@@ -143,10 +145,10 @@ def test_the_findings_follow_from_the_shipped_data():
             chosen = "+".join(map(str, sorted(np.argsort(chooser["scores"])[:size])))
             scores = [one["value"] for name, one in row["measured"].items() if name.count("+") == size - 1]
             ranks.append(1 + sum(score > row["measured"][chosen]["value"] for score in scores))
-        assert f"rank {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}, better" in text
+        assert f"rank {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}, whose whole interval" in text
         # The third one.
         assert chooser["method"] != "avss" or min(ranks) > 1
-    assert "in 5 of 5 sizes; block influence" in text
+    assert "in 3 of 5 sizes; block influence" in text
 
 
 def test_avss_removes_early_blocks_of_each_decoder_and_the_first_seven_of_smollm2():

@@ -97,10 +97,10 @@ def test_the_title_names_the_best_score_of_one_pass():
     """CIM runs the model without blocks, and `last` is a control."""
     data = lines(avss=[0.1, 0.2, 0.3], block_influence=[0.5, 0.7, 0.9], cim=[0.9] * 3, last=[1.0] * 3)
     assert losses.finding(data) == (
-        "Of the scores that need one pass, block influence orders the blocks most like the loss "
-        "(median τ over 3 rows: 0.70; AVSS: 0.20)"
+        "Of the scores that need one pass, block influence has the highest median τ with the loss "
+        "(over 3 rows: 0.70; AVSS: 0.20)"
     )
-    assert losses.finding(lines(avss=[0.1])).endswith("(median τ over 1 rows: 0.10)")
+    assert losses.finding(lines(avss=[0.1])).endswith("(over 1 row: 0.10)")
 
 
 def test_avss_less_random_is_the_difference_of_the_shares_that_they_keep(results):

@@ -173,8 +173,10 @@ def _blocks(results: Results, row: str, line: dict) -> Number:
 
 
 def _seed(fold):
-    def of_seeds(results: Results, row: str, line: dict) -> Number:
-        """The share kept on the seed on which it is lowest, or highest."""
+    def of_seeds(results: Results, row: str, line: dict) -> Number | None:
+        """The share kept on the seed on which it is lowest, or highest; None for an original too weak to judge."""
+        if line["too_weak"]:
+            return None
         table = observations(results, row, line["source"], line["method"], line["reading"])
         shares = intervals.retention(line["metric"], table["value"].to_numpy(float), table["original"].to_numpy(float))
         return Number(fold(shares), ".3f", _source(line, "retention"), facts=_facts(results, row, line))

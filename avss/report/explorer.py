@@ -38,7 +38,10 @@ def data(results: Results) -> dict:
         tried = {text: one for row in sets if row["row"] == facts["row"] for text, one in row["measured"].items()}
         shown = {name: facts[name] for name in _FACTS} | {"tokens": _tokens(facts["statistics"])}
         shown["remove"] = _removes(results, facts["row"])
-        models.append(shown | {"statistics": facts["statistics"], "measured": tried | measured(results, facts["row"])})
+        models.append(
+            shown
+            | {"statistics": facts["statistics"], "measured": tried | measured(results, facts["profile"], facts["row"])}
+        )
     return {
         "epsilons": EPSILONS,
         "first_bin": FIRST_BIN,
@@ -54,10 +57,11 @@ def script(results: Results) -> str:
     return f"const {CONSTANT} = {json.dumps(data(results), separators=(',', ':'), allow_nan=False)};\n"
 
 
-def measured(results: Results, row: str) -> dict[str, dict]:
-    """The removals that runs of this row measured, by set; those of the newest run where several did."""
-    table = results.in_use
-    return _removals(table[(table["row"] == row) & (table["status"] == "ok")])
+def measured(results: Results, profile: str, row: str) -> dict[str, dict]:
+    """The removals that runs of this row measured, also for a curve, by set; where several did, those of the last."""
+    table = pd.concat([results.curves, results.in_use])
+    mine = (table["profile"] == profile) & (table["row"] == row) & (table["status"] == "ok")
+    return _removals(table[mine])
 
 
 def subsets(results: Results) -> list[dict]:

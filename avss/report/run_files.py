@@ -5,21 +5,22 @@ from functools import cache
 from pathlib import Path
 
 from avss.report.snapshot import Results
+from avss.store import Store
 
 # The folder of the results, as it lies in the repository and in the book.
 FOLDER = "results"
 
 
 def runs_of(results: Results) -> dict[str, dict]:
-    """The provenance of every run, also of those that vary the reading or the rule, with its `folder` in the book."""
-    found = {}
-    for store in (results, results.readings, results.selections):
-        if not store.store.root.is_dir():
-            continue
-        inside = store.store.root.relative_to(results.store.root)
-        for name, facts in store.provenances.items():
-            found[name] = facts | {"folder": str(Path(FOLDER, inside, facts["profile"], facts["row"]))}
-    return found
+    """The provenance of every run, also of those in stores inside the main one, with its `folder` in the book."""
+    root = results.store.root
+    # A run lies in <profile>/<row>/ of its store, and a store is the main one or a folder inside it.
+    stores = {path.parents[2] for path in root.glob("**/*/*/*.json") if path.parents[2].is_relative_to(root)}
+    return {
+        facts["run"]: facts | {"folder": str(Path(FOLDER, place.relative_to(root), facts["profile"], facts["row"]))}
+        for place in sorted(stores)
+        for facts in Store(place).provenances("*", "*")
+    }
 
 
 @cache

@@ -58,15 +58,18 @@ def loss_prediction(results: Results) -> tuple[Figure, pd.DataFrame]:
 def finding(data: pd.DataFrame) -> str:
     """Of the scores that need one pass, the one with the highest median tau over the rows, and AVSS."""
     medians = data.groupby(["method", "name"], sort=False)["tau"].median().reset_index()
-    cheap = medians[medians["method"].map(_needs_one_pass)]
     rows = len(data[["source", "row"]].drop_duplicates())
+    over = f"over {rows} row{'' if rows == 1 else 's'}"
+    # Medians over different rows cannot be compared.
+    everywhere = data.groupby(["method", "name"], sort=False).size().reset_index(drop=True) == rows
+    cheap = medians[medians["method"].map(_needs_one_pass) & everywhere]
     if cheap.empty:
-        return f"Kendall's τ of the scores with the loss without each block, over {rows} rows"
+        return f"Kendall's τ of the scores with the loss without each block, {over}"
     best, own = cheap.loc[cheap["tau"].idxmax()], medians[medians["name"] == "AVSS"]["tau"]
     others = "" if best["name"] == "AVSS" or own.empty else f"; AVSS: {spell(own.item(), digits=2)}"
     return (
-        f"Of the scores that need one pass, {best['name']} orders the blocks most like the loss "
-        f"(median τ over {rows} rows: {spell(best['tau'], digits=2)}{others})"
+        f"Of the scores that need one pass, {best['name']} has the highest median τ with the loss "
+        f"({over}: {spell(best['tau'], digits=2)}{others})"
     )
 
 

@@ -106,14 +106,14 @@ def _choosers(row: dict) -> str:
         ranks, above = [], 0
         for size in sizes:
             blocks = selection.lowest(chooser["scores"], size)
-            own = row["measured"]["+".join(map(str, sorted(blocks)))]["value"]
-            better = [value > own if higher else value < own for value in by_size[size]]
+            own = row["measured"]["+".join(map(str, sorted(blocks)))]
+            better = [value > own["value"] if higher else value < own["value"] for value in by_size[size]]
             ranks.append(1 + sum(better))
             mean = np.mean(by_size[size])
-            above += own > mean if higher else own < mean
+            above += own["low"] > mean if higher else own["high"] < mean
         told.append(
-            f"{label(chooser['method'])} chooses the sets of rank {_listed(ranks)}, better than the average set of its "
-            f"size in {above} of {len(ranks)} sizes"
+            f"{label(chooser['method'])} chooses the sets of rank {_listed(ranks)}, whose whole interval is better "
+            f"than the average set of their size in {above} of {len(ranks)} sizes"
         )
     counts = _listed(len(by_size[size]) for size in sizes)
     blocks = selection.lowest(row["choosers"][0]["scores"], 2)

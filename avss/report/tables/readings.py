@@ -118,8 +118,9 @@ def divergence_table(results: Results, row: str) -> Text:
                 cells |= {f"τ, {way}": _spelled(line, "tau", 2), f"retention, {way}": _spelled(line, "retention")}
             lines.append(cells)
     note = (
-        f"Row `{row}`, with 95 % intervals over documents (n = {_counts(table['n'])}) and seeds "
-        f"({_counts(table['seeds'])}). In the line `none`: `paper` itself, and the scripts' statistics."
+        f"Row `{row}`. In brackets: after τ the lowest and the highest seed, after retention its 95 % interval over "
+        f"documents (n = {_counts(table['n'])}) and seeds ({_counts(table['seeds'])}). In the line `none`: `paper` "
+        "itself, and the scripts' statistics."
     )
     return _shown(pd.DataFrame(lines), note)
 
