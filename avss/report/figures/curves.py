@@ -6,9 +6,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from avss.report.comparisons import FIRST_ROW
-from avss.report.curves import KEPT, curve
+from avss.report.curves import curve
 from avss.report.figures.style import WIDTH, colour, nothing_measured
 from avss.report.snapshot import Results
+from avss.report.table1 import CLAIMED_RETENTION
 
 _COLUMNS = 4
 # Drawn thin in every panel: a choice without a score, and the best order that a greedy search finds.
@@ -16,8 +17,12 @@ _BESIDE = {"random": (0, (1, 1.5)), "greedy": (0, (4, 2))}
 
 
 def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
-    """Retention against the share of removed blocks, one panel a method and rule, one colour a profile."""
+    """Retention against the share of removed blocks, one panel a method and rule, one colour a profile.
+
+    A profile whose original is too weak to judge has no line.
+    """
     data = curve(results, row)
+    data = data[~data["too_weak"].astype(bool)].reset_index(drop=True)
     if data.empty:
         return nothing_measured(data)
     names = list(data["name"].unique())
@@ -28,7 +33,7 @@ def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.
     for panel, name in zip(grid.flat, names, strict=False):
         for profile in data["source"].unique():
             _lines(panel, data[data["source"] == profile], name)
-        for share, dashes in ((1, "-"), (KEPT, (0, (4, 3)))):
+        for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
             panel.axhline(share, color=mpl.rcParams["ytick.color"], linewidth=0.7, linestyle=dashes, zorder=0)
         panel.set_title(name, fontsize=mpl.rcParams["font.size"])
         panel.tick_params(labelbottom=True)
