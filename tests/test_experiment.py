@@ -448,7 +448,7 @@ def test_what_was_scored_before_a_kill_is_not_scored_again(row, tmp_path, monkey
     monkeypatch.setattr(experiment, "score", counted)
     store, whole = Store(tmp_path / "results"), Store(tmp_path / "whole")
     with monkeypatch.context() as dying:
-        dying.setattr(experiment._Evaluation, "together", killed)
+        dying.setattr(experiment.Evaluation, "together", killed)
         with pytest.raises(KeyboardInterrupt):
             run_row(row, "p", store, coalitions)
     assert len(store.observations()) == 0

@@ -1,22 +1,30 @@
 """The curve of a row: how much of the original score is kept at each number of removed blocks, by method and rule.
 
+And what compensation adds: the same sets of blocks with and without it.
+
 Pure functions of the results, without torch. Means, shares and intervals are those of `avss.intervals.Seeds`, as on all
 other pages.
 """
 
-from collections.abc import Iterator
 from functools import cache
 
+import numpy as np
 import pandas as pd
 
+from avss.intervals import Estimate
 from avss.report.comparisons import FIRST_ROW, METHODS, PROFILES, ProfileLines, label, sort_key
 from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION
-from avss.store import CURVE
+from avss.store import COMPENSATED, CURVE, layers_of
 
 COLUMNS = (
     *("source", "method", "reading", "rule", "name", "blocks", "removed", "share_of_layers", "share_of_parameters"),
     *("metric", "original", "too_weak", "retention", "low", "high", "seeds", "n", "run"),
+)
+TWINS = (
+    *("source", "method", "reading", "rule", "name", "blocks", "removed", "share_of_layers", "metric", "original"),
+    *("too_weak", "plain", "plain_low", "plain_high", "retention", "low", "high", "gain", "gain_low", "gain_high"),
+    *("of_row", "seeds", "n", "run"),
 )
 _POINT = ["method", "reading", "rule", "removed_blocks"]
 
@@ -30,7 +38,8 @@ def curve(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     row's own share are part of its curve. Empty where no profile has a curve, or the whole model was not measured.
     """
     lines = []
-    for kept, table in _profiles(results, results.curves, row):
+    for kept, table in _profiles(results, row):
+        table = table[~table["compensated"]]
         with_curve = table.loc[table["selection"].str.startswith(CURVE), ["method", "reading"]].drop_duplicates()
         for (method, reading, rule, removed), part in table.merge(with_curve).groupby(_POINT, sort=False):
             found = kept.line(method, reading, part)
@@ -43,24 +52,60 @@ def curve(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     return pd.DataFrame(sorted(lines, key=_rank), columns=list(COLUMNS))
 
 
-def _profiles(results: Results, points: pd.DataFrame, row: str) -> Iterator[tuple[ProfileLines, pd.DataFrame]]:
-    """Each profile that has some of these points of the row and an original: its outcomes, and its observations.
+@cache
+def compensation(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
+    """One line for each profile, method, reading, rule and number of removed blocks that was also compensated.
 
-    The observations are those of the row's own share and the points, by the rules that take a number of blocks, once.
+    plain, retention: what is kept without and with compensation of the same sets of blocks, means over the seeds that
+    have both. gain: their difference, in shares of the original; its interval is paired over documents and seeds. All
+    are nan where the original is `too_weak` to judge. of_row: so many blocks go as the row itself says. Empty where
+    nothing was compensated.
     """
+    lines = []
+    for kept, table in _profiles(results, row):
+        pairs = table[~table["compensated"]].merge(
+            table[table["compensated"]], on=[*_POINT, "seed"], suffixes=("", "_compensated")
+        )
+        for (method, reading, rule, removed), part in pairs.groupby(_POINT, sort=False):
+            own = part.assign(coalition=part["coalition_compensated"], run=part["run_compensated"])
+            plain, found, gain = kept.line(method, reading, part), kept.line(method, reading, own), Estimate(np.nan)
+            if not kept.too_weak:
+                gain = kept.of(own).kept_beside(kept.of(part), kept.original)
+            lines.append(
+                found
+                | {"rule": rule, "name": _name(method, reading, rule), "removed": removed}
+                | {"plain": plain["retention"], "low": found["retention_low"], "high": found["retention_high"]}
+                | {"plain_low": plain["retention_low"], "plain_high": plain["retention_high"]}
+                | dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
+                | {"blocks": int(part["layers"].iloc[0])}
+                | {"of_row": not part["selection_compensated"].str.startswith(COMPENSATED + CURVE).any()}
+            )
+    return pd.DataFrame(sorted(lines, key=_rank), columns=list(TWINS))
+
+
+@cache
+def _profiles(results: Results, row: str) -> list[tuple[ProfileLines, pd.DataFrame]]:
+    """Each profile that has a curve or compensation in this row, and an original: its outcomes, and its observations.
+
+    The observations are those of the row's own share and of its curve, by the rules that take a number of blocks. What
+    stands twice, as the row's own share on its curve, comes once.
+    """
+    found, points = [], pd.concat([results.curves, results.compensated])
     for (profile, name), own in results.of(points, row).groupby(["profile", "row"], sort=False):
         asked = results.in_use[(results.in_use["profile"] == profile) & (results.in_use["row"] == name)]
         table = pd.concat([asked, own], ignore_index=True)
         table = table[table["status"] == "ok"]
         if not (table["method"] == "original").any():
             continue
-        kept = ProfileLines(results, profile, table)
+        kept, chosen = ProfileLines(results, profile, table), table["selection"]
         table = table.assign(
-            rule=table["selection"].str.removeprefix(CURVE).str.extract(r"^(\w+)", expand=False),
-            removed_blocks=table["removed"].map(lambda layers: 0 if layers == "none" else 1 + layers.count("+")),
+            compensated=chosen.str.startswith(COMPENSATED),
+            rule=chosen.str.removeprefix(COMPENSATED).str.removeprefix(CURVE).str.extract(r"^(\w+)", expand=False),
+            removed_blocks=[len(layers_of(removed)) for removed in table["removed"]],
         )
         table = table[table["rule"].isin(["lowest", "iterative"])]
-        yield kept, table.drop_duplicates([*_POINT, "seed"])
+        found.append((kept, table.drop_duplicates([*_POINT, "seed", "compensated"])))
+    return found
 
 
 def _name(method: str, reading: str, rule: str) -> str:

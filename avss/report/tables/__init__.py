@@ -17,7 +17,7 @@ from avss.report.tables import (
     speed,
     table_1,
 )
-from avss.report.tables.curves import curve_table
+from avss.report.tables.curves import compensation_table, curve_table
 from avss.report.tables.losses import loss_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.rows import (
@@ -43,6 +43,7 @@ __all__ = [
     "agreement_table",
     "basis_table",
     "claim_table",
+    "compensation_table",
     "curve_table",
     "difference_table",
     "glance_table",
