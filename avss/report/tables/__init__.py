@@ -10,6 +10,7 @@ from avss.report.tables import (
     coverage,
     explorer,
     families,
+    generations,
     hallucination,
     models,
     readings,
@@ -34,7 +35,7 @@ from avss.report.tables.rows import (
 
 TABLES = {
     name: table
-    for page in (rows, models, families, readings, table_1, audit, coverage, cost, speed, explorer)
+    for page in (rows, models, families, readings, table_1, audit, coverage, cost, speed, explorer, generations)
     for name, table in page.TABLES.items()
 }
 __all__ = [
