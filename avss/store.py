@@ -132,6 +132,10 @@ class Run:
         self.provenance |= facts
         write_whole(self.folder / f"{self.name}.json", json.dumps(self.provenance, indent=1) + "\n")
 
+    def discard(self) -> None:
+        """Remove a run that has nothing to tell. It must have no tables."""
+        (self.folder / f"{self.name}.json").unlink()
+
 
 @dataclass(frozen=True)
 class Store:
