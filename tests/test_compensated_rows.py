@@ -72,11 +72,9 @@ def test_every_removal_of_a_number_of_blocks_has_a_twin_that_lost_the_same_block
     assert run_row(row, "p", plain, None) == 0
 
 
-@pytest.mark.parametrize(
-    ("family", "task"), [("llama", "question_answering"), ("gpt2", "language_modeling"), ("bert", "sentiment")]
-)
+@pytest.mark.parametrize(("family", "task"), [("llama", "question_answering"), ("bert", "sentiment")])
 def test_the_score_of_a_twin_is_that_of_the_folded_model(saved, tmp_path, family, task):
-    row = row_of(tmp_path / "data", saved(family), task=task, methods=("random",), curve=(3,))
+    row = row_of(tmp_path / "data", saved(family), task=task, methods=("random",), curve=(3,), seeds=1)
     if task == "question_answering":
         for split in ("train", "validation"):
             texts = [" ".join(WORDS[(i * j + 5) % 13] for j in range(1, 9)) for i in range(6)]
@@ -94,7 +92,7 @@ def test_the_score_of_a_twin_is_that_of_the_folded_model(saved, tmp_path, family
     store = Store(tmp_path / "results")
     run_row(row, "p", store, None)
     twins = Results(store).compensated
-    assert len(twins) == 2 * 2
+    assert len(twins) == 2
     context, outcomes = loaded(row, None), store.outcomes("p", "r")
     for line in twins.drop_duplicates("removed").itertuples():
         model, tokenizer = load_model(row.checkpoint)

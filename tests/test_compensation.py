@@ -144,7 +144,7 @@ def test_plain_weights_equal_a_hook_at_each_cut(family, removed):
         assert apart(without, expected) > 1e-4 or removed == [3]
 
 
-@pytest.mark.parametrize("removed", REMOVED)
+@pytest.mark.parametrize("removed", [[1, 2], [0, 2], [0, 1, 3]])
 def test_skipping_with_scales_is_the_compensated_model_and_leaves_nothing(family, removed):
     model, batch = unit_sized(family), ragged(seed=5)
     weights, plain = copy.deepcopy(model.state_dict()), logits(model, batch)

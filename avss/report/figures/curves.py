@@ -20,7 +20,8 @@ _POINT, _KEPT = ["source", "name", "removed"], ["retention", "low", "high"]
 def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """Retention against the share of removed blocks, one panel a method and rule, one colour a profile.
 
-    A profile whose original is too weak to judge has no line. Hollow marks are the same removals with compensation.
+    A profile whose original is too weak to judge has no line. Hollow squares are the same removals with
+    compensation.
     """
     twins = compensation(results, row).rename(columns={name: f"compensated_{name}" for name in _KEPT})
     data = curve(results, row).merge(twins[[*_POINT, *(f"compensated_{name}" for name in _KEPT)]], "left", on=_POINT)
@@ -58,14 +59,8 @@ def _lines(panel, part: pd.DataFrame, name: str) -> None:
             panel.plot(*_from_whole(beside, "retention"), color=ink, linewidth=0.8, linestyle=dashes, alpha=0.7)
     own = part[part["name"] == name]
     panel.plot(*_from_whole(own, "retention"), color=ink, marker="o", markersize=2.5)
-    panel.plot(
-        own["share_of_layers"],
-        own["compensated_retention"],
-        "o--",
-        color=ink,
-        **{"linewidth": 0.8, "markersize": 4.5},
-        markerfacecolor="none",
-    )
+    hollow = {"markerfacecolor": "none", "markersize": 6, "markeredgewidth": 0.8}
+    panel.plot(own["share_of_layers"], own["compensated_retention"], "s", color=ink, **hollow)
     shares, low = _from_whole(own, "low")
     panel.fill_between(shares, low, _from_whole(own, "high")[1], color=ink, alpha=0.2, linewidth=0)
 
