@@ -71,6 +71,20 @@ def test_a_file_holds_the_texts_and_no_word_of_the_data(row, tmp_path):
         assert kept["texts"]["0+2"] == tokenizer.decode(slow(model, ids, 32), skip_special_tokens=True)
 
 
+def test_what_a_model_copies_from_a_hidden_prompt_is_left_out():
+    tokenizer = word_tokenizer()
+    words = "good bad fine poor a the film was not very row"
+    ids, hidden = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in (words, "row fine poor a the film")
+    )
+    assert running.text_of(tokenizer, ids, []) == words
+    assert running.text_of(tokenizer, ids, hidden) == "good bad[…]was not very row"
+    assert running.text_of(tokenizer, ids, hidden[:4]) == words, "three in a row are chance"
+    assert running.text_of(tokenizer, ids[:2], hidden) == "good bad"
+    assert running.text_of(tokenizer, hidden, hidden) == "[…]"
+    assert running.text_of(tokenizer, [], hidden) == ""
+
+
 def test_a_killed_run_continues_and_another_model_begins_anew(row, saved, tmp_path, monkeypatch):
     path, made = tmp_path / "r.json", []
 

@@ -1,13 +1,16 @@
 """The text that a row's model writes, whole and without sets of blocks, after one fixed prompt of its data.
 
 The prompt is that of the first usable row of the evaluation split, chosen by this rule and not by taste. A file keeps
-what the model wrote, and of the prompt its place and its digest; the prompt itself where the data are embedded.
+what the model wrote, and of the prompt its place and its digest; the prompt itself where the data are embedded. Where
+they are not, tokens that a model copies from the prompt are left out, because they are data too.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -35,6 +38,8 @@ NEW_TOKENS = 32
 # Of a document that asks no question, so many first tokens are the prompt.
 BEGINNING = 32
 EMBEDDED = "microworld/"
+# So many tokens in a row that stand in the prompt too are a copy, and this stands for them.
+COPIED, OMITTED = 4, "[…]"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,10 @@ def write_generations(row: Row, profile: str, sets: Iterable[str], path: Path) -
     if not is_causal(model):
         raise InputError(f"row {row.id}: a {type(model).__name__} generates no text; take a row of a decoder")
     prompt, revision = prompt_of(row, model, tokenizer), revision_of(model, tokenizer)
-    key = key_of(protocol=PROTOCOL, model=revision, dtype=row.dtype, ids=prompt.ids, new=NEW_TOKENS)
+    embedded = row.data.startswith(EMBEDDED)
+    hidden = [] if embedded else prompt.ids
+    decided = {"model": revision, "dtype": row.dtype, "ids": prompt.ids, "new": NEW_TOKENS}
+    key = key_of(protocol=PROTOCOL, **decided, **({} if embedded else {"copied": COPIED}))
     kept = read_json(path, ("key", "texts")) if path.is_file() else {}
     texts = kept["texts"] if kept.get("key") == key else {}
     missing = [name for name in dict.fromkeys(sets) if name not in texts]
@@ -75,7 +83,7 @@ def write_generations(row: Row, profile: str, sets: Iterable[str], path: Path) -
         "split": row.evaluation,
         "index": prompt.index,
         "prompt_sha256": hashlib.sha256(prompt.text.encode()).hexdigest(),
-        "prompt": tokenizer.decode(prompt.ids, skip_special_tokens=True) if row.data.startswith(EMBEDDED) else None,
+        "prompt": tokenizer.decode(prompt.ids, skip_special_tokens=True) if embedded else None,
         "prompt_tokens": len(prompt.ids),
         "new_tokens": NEW_TOKENS,
         "protocol": "first usable row of the split, greedy decoding, to EOS or the most new tokens",
@@ -84,7 +92,7 @@ def write_generations(row: Row, profile: str, sets: Iterable[str], path: Path) -
     }
     for name in progress(missing, row.id):
         with skipping(model, layers_of(name)):
-            texts[name] = tokenizer.decode(continuation(model, tokenizer, prompt.ids), skip_special_tokens=True)
+            texts[name] = text_of(tokenizer, continuation(model, tokenizer, prompt.ids), hidden)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(facts | {"texts": texts}, indent=1, ensure_ascii=False) + "\n")
     return len(missing)
@@ -130,3 +138,17 @@ def continuation(model: nn.Module, tokenizer, ids: list[int], new: int = NEW_TOK
             given = [token]
     require_finite_weights(model)
     return made
+
+
+def text_of(tokenizer, made: list[int], hidden: list[int]) -> str:
+    """The text of these tokens, with `OMITTED` for each run of at least `COPIED` that stands in `hidden` as well."""
+    runs = {tuple(hidden[start : start + COPIED]) for start in range(len(hidden) - COPIED + 1)}
+    copied = [False] * len(made)
+    for start in range(len(made) - COPIED + 1):
+        if tuple(made[start : start + COPIED]) in runs:
+            copied[start : start + COPIED] = [True] * COPIED
+    parts = []
+    for omitted, group in groupby(zip(copied, made, strict=True), key=itemgetter(0)):
+        tokens = [token for _, token in group]
+        parts.append(OMITTED if omitted else tokenizer.decode(tokens, skip_special_tokens=True))
+    return "".join(parts)
