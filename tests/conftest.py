@@ -180,14 +180,15 @@ def word_tokenizer(bos: bool = False) -> hf.PreTrainedTokenizerFast:
     )
 
 
+def save(folder: Path, family: str, seed: int = 0, bos: bool = False) -> Path:
+    """Save a tiny model of a family with its tokenizer in a folder of its own inside this one, and return that."""
+    folder = folder / f"{family}-model"
+    tiny(family, seed).save_pretrained(folder)
+    word_tokenizer(bos).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def saved(tmp_path):
     """A function that saves a tiny model of a family with its tokenizer and returns the folder."""
-
-    def save(family: str, seed: int = 0, bos: bool = False) -> Path:
-        folder = tmp_path / f"{family}-model"
-        tiny(family, seed).save_pretrained(folder)
-        word_tokenizer(bos).save_pretrained(folder)
-        return folder
-
-    return save
+    return functools.partial(save, tmp_path)
