@@ -36,7 +36,7 @@ test: .venv/.ready
 
 # Faults injected on purpose, with their counts for the book. AVSS_FAULTS=quick runs a short part and keeps the counts.
 faults: .venv/.ready
-	AVSS_FAULTS_OUT=$(if $(AVSS_FAULTS),,bench/results/faults.json) $(BIN)/python -m pytest --timeout 1800 tests/faults
+	AVSS_FAULTS_OUT=$(if $(AVSS_FAULTS),,bench/results/faults.json) $(BIN)/python -m pytest --timeout 7200 tests/faults
 
 # All figures and tables from results/ alone, in an environment without torch.
 DRAWING := matplotlib numpy pandas pydantic pyyaml scipy seaborn
