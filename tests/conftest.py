@@ -1,6 +1,7 @@
 """Tiny models of the real classes, one a family, and the real data and weights where they are at hand."""
 
 import functools
+import gc
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -96,6 +97,14 @@ def labelled(family: str, batch: dict[str, torch.Tensor], seed: int = 0) -> dict
         return batch
     generator = torch.Generator().manual_seed(seed)
     return batch | {"labels": torch.randint(2, (len(batch["input_ids"]),), generator=generator)}
+
+
+@pytest.fixture
+def young():
+    """Garbage collections in the test look at what it makes, and not for seconds at all that others made before."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 class Planted(NamedTuple):
