@@ -65,6 +65,7 @@ def test_the_facts_are_those_of_the_separate_scores(checked):
     assert (checked.documents, checked.tokens) == (alone.documents, alone.tokens)
     assert checked.tau_depth == pytest.approx(slow_tau(table["avss"], range(4)))
     assert checked.tau_influence == pytest.approx(slow_tau(table["avss"], table["block_influence"]))
+    assert set(checked.tau_losses) == set(checkup.COMPARED)
     for method, tau in checked.tau_losses.items():
         assert tau == pytest.approx(slow_tau(table[method], table["leave_one_out"]))
     np.testing.assert_allclose(table["first_token"], first_token_shares(model, batches), rtol=1e-4)
