@@ -5,10 +5,8 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 
@@ -25,11 +23,10 @@ from avss.runs import context, experiment
 from avss.runs.cells import cells
 from avss.runs.experiment import run_row
 from avss.runs.profile import Row
-from avss.store import Store
+from avss.store import Run, Store
 from avss.tasks import sentiment
 from tests.conftest import SENTENCES, WORDS, save
-
-ROOT = Path(__file__).parent.parent
+from tests.killing import forked
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +44,12 @@ def row(tmp_path_factory) -> Row:
         ]
         (data / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
     return Row("r", "sentiment", str(save(folder, "bert")), str(data), remove=1, seeds=3, samples=10)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch) -> None:
+    """By default a row keeps losses and choices below the current folder, where the next run would find them."""
+    monkeypatch.chdir(tmp_path)
 
 
 def stored(row: Row, folder: Path) -> Store:
@@ -200,34 +203,26 @@ def test_a_cell_that_fails_is_a_row_with_its_reason_and_is_tried_again(row, tmp_
     assert sorted((tmp_path / "results").rglob("*")) == files
 
 
-CHILD = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from avss.runs.experiment import run_row
-from avss.runs.profile import Row
-from avss.store import Run, Store
-import json, time
-add = Run.add
-def slow_add(self, *rest):
-    add(self, *rest)
-    print("added", flush=True)
-    time.sleep(0.05)
-Run.add = slow_add
-run_row(Row(**json.loads(sys.argv[1])), "p", Store(Path(sys.argv[2])))
-"""
-
-
 def test_a_killed_run_resumes_and_no_row_is_lost_or_doubled(row, measured, tmp_path):
-    root = tmp_path / "results"
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, json.dumps(asdict(row)), str(root)], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    root, (reading, writing) = tmp_path / "results", os.pipe()
+
+    def begin() -> None:
+        def slowly(self, *rest):
+            add(self, *rest)
+            os.write(writing, b"+")
+            time.sleep(0.05)
+
+        # Threads of the parent are not there in a fork.
+        torch.set_num_threads(1)
+        add, Run.add = Run.add, slowly
+
+    child = forked(lambda: run_row(row, "p", Store(root)), begin)
+    os.close(writing)
     for _ in range(4):
-        child.stdout.readline()
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+        assert os.read(reading, 1) == b"+"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reading)
     store = Store(root)
     survived = store.observations()
     assert 4 <= len(survived) < len(cells(row))
