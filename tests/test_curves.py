@@ -28,6 +28,7 @@ from avss.runs.profile import Row, load_profile
 from avss.store import Store, key_of
 from tests.conftest import COMMON, WORDS, ragged
 from tests.stores import fill
+from tests.test_removals import prefixes
 
 
 @pytest.fixture
@@ -116,11 +117,14 @@ def test_a_curve_of_fifteen_points_and_ten_scores_costs_at_most_six_tenths_of_si
     scores = [depth, -depth, *(-depth + 4 * generator.normal(size=blocks) for _ in range(3))]
     scores += [generator.normal(size=blocks) for _ in range(5)]
     removed = [sorted(selection.lowest(score, k)) for score in scores for k in points]
-    with removing(model, removed) as without:
+    assert prefixes(removed, blocks) <= 0.6 * sum(blocks - len(gone) for gone in removed)
+    # The walk runs as many blocks as there are beginnings: here those of fourteen sets, each as if it ran alone.
+    some = removed[::11]
+    with removing(model, some) as without:
         found = dict(without.each(batch, lambda logits: [logits.flatten().tolist()]))
-    assert without.block_forwards <= 0.6 * sum(blocks - len(gone) for gone in removed)
-    for index in range(0, len(removed), 11):
-        with torch.no_grad(), skipping(model, removed[index]):
+    assert without.block_forwards == prefixes(some, blocks)
+    for index, gone in enumerate(some):
+        with torch.no_grad(), skipping(model, gone):
             expected = logits_of(model, batch).flatten().tolist()
         np.testing.assert_allclose(found[index][0], expected, rtol=1e-12)
 
@@ -179,7 +183,7 @@ def test_a_curve_holds_the_mean_retention_of_the_seeds_and_its_interval(tmp_path
     two = found.query("name == 'AVSS' and removed == 2").iloc[0]
     assert two["retention"] == pytest.approx(mean)
     assert two["seeds"] == 2
-    assert two["low"] < min(shares) <= mean <= max(shares) < two["high"] or metric == "perplexity"
+    assert two["low"] < min(shares) <= mean <= max(shares) < two["high"]
     # Seeds that chose the same layers leave the documents alone to vary.
     drawn = [intervals.resampled(metric, *outcome(metric, gone)) for gone in ("1+2", "none")]
     same = found.query("name == 'random' and removed == 2").iloc[0]
