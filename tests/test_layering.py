@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "methods": ("ground", "facts", "paper", "engine"),
     "tasks": ("ground", "facts", "paper", "engine", "removal", "data"),
     "hallucination": ("ground", "facts", "paper", "engine", "data", "tasks"),
+    "recovery": ("ground", "engine", "data"),
     "runs": (
         "ground",
         "facts",
@@ -62,6 +63,7 @@ MAY_IMPORT = {
         "methods",
         "tasks",
         "hallucination",
+        "recovery",
     ),
     "report": ("ground", "facts", "paper", "mini", "runs.profile", "runs.provenance"),
     "command": (
@@ -77,6 +79,7 @@ MAY_IMPORT = {
         "tasks",
         "runs",
         "hallucination",
+        "recovery",
     ),
 }
 WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.cells", "runs.provenance")

@@ -41,7 +41,7 @@ def train_adapters(
 
     The adapters are put into `model` itself, and nothing else is trained. loss_of: takes the model with its adapters
     and the number of the step, from 0, and gives a scalar that depends on nothing else. facts: all that decides the
-    losses beside the arguments here, as JSON holds it. state: a folder in which adapters, optimiser and losses are
+    losses besides the arguments here, as JSON holds it. state: a folder in which adapters, optimiser and losses are
     kept, in one file, after every `every` steps and the last one. The next run goes on from there and has exactly the
     same losses. watch: called with the model and the number of steps made, before the first and after each; a step is
     watched before it is kept, so that none is left out after a kill. Raises `InputError` for layers that the model does
@@ -67,7 +67,9 @@ def train_adapters(
         **{"steps": steps, "rank": rank, "learning_rate": learning_rate, "seed": seed},
         **{"layers": sorted(layers), "weights": weights_digest(model)},
     }
-    config = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules=maps)
+    # A Conv1D of transformers holds its matrix the other way round.
+    turned = all(isinstance(model.get_submodule(name), Conv1D) for name in maps)
+    config = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules=maps, fan_in_fan_out=turned)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         trained = get_peft_model(model, config)
