@@ -187,6 +187,7 @@ def test_after_an_error_the_model_is_as_it_was():
         (lambda: recover(pruned(), word_tokenizer(), TEXTS, Recipe(rank=0)), "rank of the recipe is 0"),
         (lambda: recover(pruned(), word_tokenizer(), TEXTS, Recipe(temperature=0)), "temperature of the recipe is 0"),
         (lambda: recover(pruned(), word_tokenizer(), TEXTS, Recipe(learning_rate=math.nan)), "learning_rate of the"),
+        (lambda: recover(pruned(), word_tokenizer(), TEXTS, Recipe(context=65)), "is 65 tokens and the model has 64"),
         (lambda: recover(tiny("bert"), word_tokenizer(), TEXTS, SHORT), "is none; load one"),
         (lambda: recover(pruned(), word_tokenizer(), TEXTS, Recipe("distillation")), "needs the whole model"),
         (lambda: recover(pruned(), word_tokenizer(), TEXTS, SHORT, teacher=tiny("llama")), "has no teacher"),

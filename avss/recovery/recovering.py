@@ -90,14 +90,15 @@ def recover(
     documents, on none of which the model should be measured afterwards (`avss.recovery.text.without_shared`). teacher:
     the whole model, for distillation. state, every, watch: as `avss.engine.training.train_adapters` takes them. Raises
     `InputError` for an unknown objective, a model that is no causal language model, a teacher that is missing, not
-    asked for, or of another class or vocabulary, numbers of the recipe below 1, and as `windows` and `train_adapters`.
+    asked for, or of another class or vocabulary, numbers of the recipe below 1, a context above the positions of the
+    model, and as `windows` and `train_adapters`.
     """
     recipe, model = recipe or Recipe(), unwrapped(model)
     check_recipe(recipe)
     if not is_causal(model):
         raise InputError(f"healing needs a causal language model, {type(model).__name__} is none; load one")
     teacher = _checked_teacher(recipe, model, teacher)
-    text = windows(tokenizer, texts, context_of(model, tokenizer, recipe.context))
+    text = text_of(model, tokenizer, texts, recipe)
 
     def loss(student: nn.Module, step: int) -> Tensor:
         ids = sent(text[drawn(len(text), recipe.seed, step, recipe.windows)], device_of(student))
@@ -139,6 +140,16 @@ def check_recipe(recipe: Recipe) -> None:
     for name in ("learning_rate", "temperature"):
         if not getattr(recipe, name) > 0:
             raise InputError(f"{name} of the recipe is {getattr(recipe, name)}; give a number above 0")
+
+
+def text_of(model: nn.Module, tokenizer, texts: Sequence[str], recipe: Recipe) -> Tensor:
+    """The windows that the recipe is trained on, (W, context) int64. Raises `InputError` as `recover`."""
+    most = context_of(model, tokenizer, recipe.context)
+    if most < recipe.context:
+        raise InputError(
+            f"context of the recipe is {recipe.context} tokens and the model has {most}; give at most those"
+        )
+    return windows(tokenizer, texts, recipe.context)
 
 
 def digest(text: Tensor) -> str:
