@@ -1,10 +1,11 @@
 """Training of LoRA adapters on named layers: one loop over any loss, which a killed run continues exactly.
 
-LoRA is that of Hu et al. 2022 (arXiv 2106.09685) in all linear maps of the layers, with alpha = 2 x rank. The optimiser
+LoRA is that of Hu et al. 2021 (arXiv 2106.09685) in all linear maps of the layers, with alpha = 2 x rank. The optimiser
 is AdamW at a constant rate without weight decay, and gradients are clipped at norm 1. There is no dropout.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -70,7 +71,9 @@ def train_adapters(
     # A Conv1D of transformers holds its matrix the other way round.
     turned = all(isinstance(model.get_submodule(name), Conv1D) for name in maps)
     config = LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules=maps, fan_in_fan_out=turned)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # peft asks by a name that transformers is about to drop.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         torch.manual_seed(seed)
         trained = get_peft_model(model, config)
     weights = {name: each for name, each in trained.named_parameters() if each.requires_grad}
