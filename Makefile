@@ -1,6 +1,7 @@
 # `make book` and `make test`, each with all its own set-up in .venv; `make faults` injects faults; `make figures`, in an
 # environment without torch.
 #   make book PROFILE=reference      runs the rows of profiles/reference.yaml in place of those of profiles/mini.yaml
+#   make book FRESH=1                computes every row anew as well, and compares it with results/; FRESH="ID ID": these
 #   make row ROW=ID PROFILE=my.yaml  runs one row and leaves its executed page; PROFILE is a name or a file
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ CORES ?= 2
 BIN := .venv/bin
 
 # Values reach the shell as variables, never as text of a command.
-export PROFILE ROW
+export PROFILE ROW FRESH
 
 .PHONY: book row test faults
 .DELETE_ON_ERROR:
@@ -20,10 +21,11 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources gpu=1 --nolock --reru
 # What fails stops nothing else. The book is then built with a page that says why in place of each notebook that failed,
 # and the command fails all the same.
 book: .venv/.ready
-	@$(SNAKEMAKE) --keep-going --config "profile=$$PROFILE" || { \
+	@$(SNAKEMAKE) --keep-going --config "profile=$$PROFILE" "fresh=$$FRESH" || { \
 	  $(SNAKEMAKE) --config "profile=$$PROFILE" failed=shown && \
 	    echo "Notebooks failed, see above; the rest of the book is in _build/html/index.html" >&2; exit 1; }
 	@echo "The book is in _build/html/index.html"
+	@test -z "$$FRESH" || $(BIN)/python -m avss.report.agreement build/fresh/results results --rows "$$FRESH"
 
 row: .venv/.ready
 	@$(SNAKEMAKE) --config "profile=$$PROFILE" "row=$$ROW" -- one

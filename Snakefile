@@ -2,7 +2,8 @@
 # executor plugin) the same file runs on a cluster, one papermill job a row.
 #
 # config: profile=NAME runs profiles/NAME.yaml (default: mini). failed=shown leaves out the notebooks that did not run
-# to their end: a page in place of each says why.
+# to their end: a page in place of each says why. fresh=1 also computes every row anew in a store of its own, and
+# fresh="ID ID" these rows alone.
 
 import re
 from pathlib import Path
@@ -21,6 +22,10 @@ except InputError as error:
 ROW = str(config.get("row", next(iter(ROWS))))
 if ROW not in ROWS:
     raise SystemExit(f"profile {PROFILE} has no row {ROW!r}; give ROW one of {', '.join(ROWS)}")
+FRESH = str(config.get("fresh") or "").split()
+AGAIN = list(ROWS) if FRESH == ["1"] else FRESH
+if not set(AGAIN) <= set(ROWS):
+    raise SystemExit(f"profile {PROFILE} has no row {' '.join(FRESH)!r}; give FRESH 1, or some of {', '.join(ROWS)}")
 
 
 def files(*patterns):
@@ -86,6 +91,7 @@ localrules: all, one, page, task_page, row_page, contents, cards, figures, table
 rule all:
     input:
         "_build/html/index.html",
+        [f"build/fresh/done/{row}" for row in AGAIN],
 
 
 # The page of one row alone: --config row=ID.
@@ -120,6 +126,26 @@ rule row:
     run:
         parameters = {"profile": input.profile, "row": wildcards.row}
         execute(input.notebook, output[0], log[0], parameters, params.title, threads)
+
+
+# The row from nothing, to be compared with what is stored.
+rule again:
+    input:
+        profile=lambda wildcards: str(ROWS[wildcards.row].source),
+        code=CODE,
+        weights=lambda wildcards: ROWS[wildcards.row].weights(),
+    output:
+        touch("build/fresh/done/{row}"),
+    threads: 1
+    wildcard_constraints:
+        row=one_of(ROWS),
+    resources:
+        gpu=lambda wildcards: int(ROWS[wildcards.row].row.dtype != "float32"),
+    run:
+        from avss.runs.again import run_again
+
+        entry = ROWS[wildcards.row]
+        run_again(entry.row, entry.profile, "build/fresh/results", threads)
 
 
 rule equation:

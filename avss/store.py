@@ -132,6 +132,10 @@ class Run:
         self.provenance |= facts
         write_whole(self.folder / f"{self.name}.json", json.dumps(self.provenance, indent=1) + "\n")
 
+    def discard(self) -> None:
+        """Remove a run that has nothing to tell. It must have no tables."""
+        (self.folder / f"{self.name}.json").unlink()
+
 
 @dataclass(frozen=True)
 class Store:
@@ -201,8 +205,9 @@ class Store:
 
         All others are left over from an earlier configuration, model, data set or protocol.
         """
-        runs = self.provenances(profile, row)
-        return set(runs[-1].get("asked", ())) if runs else set()
+        # Other runs may keep measurements of their own beside those of a row.
+        asked = [run["asked"] for run in self.provenances(profile, row) if "asked" in run]
+        return set(asked[-1]) if asked else set()
 
     def layers(self, profile: str = "*", row: str = "*") -> pd.DataFrame:
         """The scores of every layer, in long form, with the profile; lines of all runs, told apart by `run`."""

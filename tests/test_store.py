@@ -176,6 +176,8 @@ def test_the_newest_run_is_known_although_the_clock_was_set_back(tmp_path):
     store = Store(tmp_path)
     for created, keys in (("2026-01-02T03:04:05Z", ["a"]), ("2020-01-01T00:00:00Z", ["b"])):
         store.start("p", "r", created, {"asked": keys})
+    # A run that keeps measurements of its own beside those of the row asks for nothing.
+    store.start("p", "r", "2026-01-03T03:04:05Z", {})
     assert store.asked_for("p", "r") == {"b"}
     assert store.asked_for("p", "other") == set()
 

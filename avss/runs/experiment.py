@@ -47,13 +47,18 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
     keys = {context.key(cell): cell for cell in cells(row)}
     finished = store.finished(profile, row.id)
     missing = [cell for key, cell in keys.items() if key not in finished]
-    if not missing and store.asked_for(profile, row.id) == set(keys):
+    changed = store.asked_for(profile, row.id) != set(keys)
+    if not missing and not changed:
         return 0
     run = store.start(profile, row.id, now(), facts_of(context) | {"asked": list(keys)})
     if missing:
         _measure(context, missing, run, store)
-    run.describe(seconds=round(time.monotonic() - began, 1), finished=now())
-    return len(missing)
+    if changed or run.observations or run.outcomes:
+        run.describe(seconds=round(time.monotonic() - began, 1), finished=now())
+    else:
+        # All that was missing failed again for the reason that is stored.
+        run.discard()
+    return len(run.observations)
 
 
 def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> None:
@@ -64,6 +69,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
         if earlier.get("pinned") == context.pinned and "protocol" in earlier:
             run.describe(protocol=earlier["protocol"])
     evaluate = _Evaluation(context, run, store.outcomes(profile, row.id))
+    stored = store.observations(profile, row.id).set_index("key")["status"]
     try:
         original = f"{intervals.value(context.task.metric, *evaluate([])):.9g}"
     except InputError as error:
@@ -71,15 +77,21 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
         raise
     kept, scoring, waiting = Choices(context.coalitions), _Scoring(context), []
 
+    def keep_failure(observation: dict) -> None:
+        # Stored once, however often it is tried again.
+        if stored.get(observation["key"]) != observation["status"]:
+            run.add([observation])
+
     def store_all() -> None:
         evaluate.together([choice.removed for _, choice in waiting])
         for cell, choice in waiting:
             described = _described(context, cell, profile) | {"original": original}
             try:
-                measured, layers = _measured(context, evaluate, choice), choice.layers
+                measured = _measured(context, evaluate, choice)
             except (InputError, RuntimeError) as error:
-                measured, layers = _failed(error), []
-            run.add([described | measured], layers)
+                keep_failure(described | _failed(error))
+            else:
+                run.add([described | measured], choice.layers)
             kept.forget(described["key"])
         waiting.clear()
 
@@ -88,7 +100,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
             waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: scoring(cell))))
         # Torch raises RuntimeErrors for operations that it cannot do; other cells may not need them.
         except (InputError, RuntimeError) as error:
-            run.add([_described(context, cell, profile) | {"original": original} | _failed(error)])
+            keep_failure(_described(context, cell, profile) | {"original": original} | _failed(error))
         if len(evaluate.new(choice.removed for _, choice in waiting)) >= TOGETHER:
             store_all()
     store_all()
