@@ -96,7 +96,7 @@ def test_nothing_that_is_measured_was_trained_on(row, store, into, monkeypatch):
         runs = [" ".join(words[start : start + 13]) for start in range(len(words) - 12)]
         assert runs
         assert not [run for run in runs if run in measured]
-    facts = into.provenances("p", "r")[-1]["training"]
+    facts = into.provenances("p", "r")[-1]["trained_on"]
     assert list(facts.values())[1:] == [20, 2]
 
 
@@ -134,6 +134,28 @@ def test_a_killed_study_goes_on_and_trains_nothing_twice(row, store, into, tmp_p
     names = into.observations()["coalition"]
     outcomes = into.outcomes("p", "r")
     assert all(np.isfinite(outcomes[name][0]).all() for name in names)
+
+
+def test_a_training_that_fails_is_stored_with_its_reason(row, store, into, monkeypatch):
+    study, recover = Study(("last", "random"), ("next_token",), points=2), recovery.recover
+
+    def failing(model, *arguments, watch, **options):
+        def stopped(model, step):
+            watch(model, step)
+            if step == 2 and watch.args[3] == ["last"]:
+                raise avss.InputError("the loss of step 2 is nan")
+
+        return recover(model, *arguments, watch=stopped, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "recover", failing)
+        assert run_study(row, "p", store, into, study, RECIPE) == 2
+    table = into.observations()
+    told = table.loc[table["method"] == "last", "status"].tolist()
+    assert told == ["ok", "ok", "failed: the loss of step 2 is nan"]
+    assert (table.loc[table["method"] == "random", "status"] == "ok").all()
+    assert run_study(row, "p", store, into, study, RECIPE) == 1
+    assert (into.observations()["status"] == "ok").all()
 
 
 def test_fewer_documents_are_measured_anew(row, store, into):

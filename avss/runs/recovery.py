@@ -109,9 +109,9 @@ def run_study(
     """Train what is missing and add its measurements to `into`; return how many trainings were made.
 
     store: the row's own results. recipe: its objective is replaced by each of the study's. states: a folder in which
-    trainings are kept for a run that was killed. Raises `InputError` as `removed_by`, `recover` and
-    `avss.runs.experiment.run_row`, for text of which nothing is left to train on, and for a row whose stored results
-    are of another model.
+    trainings are kept for a run that was killed. A training that fails is stored with its reason, and tried again by
+    the next run. Raises `InputError` as `removed_by` and `avss.runs.experiment.run_row`, for a recipe that no training
+    can have, for text of which nothing is left to train on, and for a row whose stored results are of another model.
     """
     for objective in study.objectives:
         check_recipe(replace(recipe, objective=objective))
@@ -144,10 +144,15 @@ def run_study(
             prune(model, layers)
         scores = [score for score in study.scores if removed[score] == layers]
         watch = partial(keeper.watch, training, own, layers, scores, after)
-        teacher = context.model if own.objective == DISTILLATION else None
-        _, losses = recover(
-            model, context.tokenizer, prepared.texts, own, teacher=teacher, state=folder, every=EVERY, watch=watch
-        )
+        options = {"teacher": context.model} if own.objective == DISTILLATION else {}
+        try:
+            _, losses = recover(
+                model, context.tokenizer, prepared.texts, own, state=folder, every=EVERY, watch=watch, **options
+            )
+        except InputError as error:
+            # Such as a loss that is not finite; other choices of blocks may not have it.
+            keeper.fail(training, own, layers, scores, after, error)
+            continue
         name = f"{own.objective}/{layers_text(layers)}"
         run.describe(losses={**run.provenance.get("losses", {}), name: losses[:: max(1, len(losses) // 20)]})
         if folder:
@@ -210,7 +215,7 @@ def _facts(prepared: Prepared, study: Study, recipe: Recipe) -> dict:
         "configuration": asdict(context.row),
         "study": asdict(study),
         "recipe": told,
-        "training": {
+        "trained_on": {
             "windows": prepared.trained_on,
             "documents": len(prepared.texts),
             "left out, as they share 13 words in a row with evaluated text": prepared.left_out,
@@ -223,8 +228,23 @@ class _Keeper:
     """Measures a model on its way and adds what it finds to the run, once for each model and number of steps."""
 
     def __init__(self, prepared: Prepared, run: Run, profile: str, known: dict, finished: set[str]):
-        self.prepared, self.run, self.profile, self.known, self.finished = prepared, run, profile, known, finished
+        self.prepared, self.run, self.profile, self.known = prepared, run, profile, known
         self.mine: set[str] = set()
+        self.added = set(finished)
+
+    def fail(
+        self, training: str, recipe: Recipe, layers: list[int], scores: list[str], after, error: InputError
+    ) -> None:
+        """Add what the training was not measured at, with the reason."""
+        self.run.add(
+            [
+                self._described(training, recipe, layers, score, step)
+                | {"status": f"failed: {' '.join(str(error).split())}"}
+                for step in after
+                for score in scores
+                if _key(training, score, step) not in self.added
+            ]
+        )
 
     def watch(
         self,
@@ -236,7 +256,7 @@ class _Keeper:
         model: nn.Module,
         step: int,
     ) -> None:
-        if step not in after or all(_key(training, score, step) in self.finished for score in scores):
+        if step not in after or all(_key(training, score, step) in self.added for score in scores):
             return
         # Before the first step no objective has done anything.
         coalition = f"{training}-{step}" if step else f"{self.prepared.pinned}-{layers_text(layers)}"
@@ -246,12 +266,21 @@ class _Keeper:
         if coalition not in self.mine:
             self.run.add_outcome(coalition, *self.known[coalition])
             self.mine.add(coalition)
-        self.run.add([self._observation(training, recipe, layers, score, step, coalition) for score in scores])
-
-    def _observation(self, training, recipe: Recipe, layers: list[int], score: str, step: int, coalition: str) -> dict:
-        context, metric = self.prepared.context, self.prepared.context.task.metric
-        row, outcome = context.row, self.known[coalition]
+        metric, outcome = self.prepared.context.task.metric, self.known[coalition]
         low, high = intervals.interval(metric, *outcome)
+        measured = {
+            "coalition": coalition,
+            "value": f"{intervals.value(metric, *outcome):.9g}",
+            "low": f"{low:.9g}",
+            "high": f"{high:.9g}",
+            "status": "ok",
+        }
+        self.run.add([self._described(training, recipe, layers, score, step) | measured for score in scores])
+        self.added |= {_key(training, score, step) for score in scores}
+
+    def _described(self, training: str, recipe: Recipe, layers: list[int], score: str, step: int) -> dict:
+        """The columns of an observation that are known before it is measured."""
+        context, row = self.prepared.context, self.prepared.context.row
         return {
             "key": _key(training, score, step),
             "profile": self.profile,
@@ -266,16 +295,11 @@ class _Keeper:
             "reading": "paper" if score == "avss" else "none",
             "selection": f"{recipe.objective}({recipe.tokens(step)})",
             "removed": layers_text(layers),
-            "coalition": coalition,
             "layers": context.layers,
             "share_of_layers": f"{len(layers) / context.layers:.6f}",
             "share_of_parameters": f"{parameter_share(context.model, layers):.6f}",
             "seed": recipe.seed,
             "samples": len(self.prepared.texts),
-            "metric": metric,
-            "value": f"{intervals.value(metric, *outcome):.9g}",
-            "low": f"{low:.9g}",
-            "high": f"{high:.9g}",
+            "metric": context.task.metric,
             "n": len(self.prepared.evaluation),
-            "status": "ok",
         }
