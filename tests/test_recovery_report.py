@@ -1,5 +1,7 @@
 """What is told of healing: shares against the tokens seen, from stored outcomes alone."""
 
+from pathlib import Path
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from avss import intervals
 from avss.report import figures, tables
 from avss.report.figures.recovery import recovery
 from avss.report.figures.style import style
+from avss.report.pages import results_beside, rows_of_book
 from avss.report.recovery import finding, last_less_random, recovered
 from avss.report.snapshot import Results
 from avss.store import Store
@@ -89,6 +92,16 @@ def test_the_table_pairs_each_score_with_random(results):
     assert cells(table, "mini | next token | whole model")[2:4] == ["none", "1.65"]
     assert cells(table, "mini | next token | block influence")[-2].startswith("+0.0")
     assert cells(table, "mini | next token | random")[-2] == "–"
+
+
+def test_a_page_depends_on_what_was_healed(results):
+    entry = next(entry for entry in rows_of_book("mini").values() if entry.row.stands_for == ROW)
+    row, root = entry.row, results.store.root
+    facts = {"configuration": {"id": row.id, "stands_for": ROW}, "asked": []}
+    Store(root).start("mini", row.id, "2026-01-01T00:00:00Z", facts)
+    Store(root / "recovery").start("mini", row.id, "2026-01-01T00:00:00Z", facts)
+    folders = {str(Path(path).parent.relative_to(root)) for path in results_beside(entry, root)}
+    assert folders == {f"mini/{row.id}", f"recovery/mini/{row.id}", f"recovery/mini/{ROW}"}
 
 
 def test_nothing_healed_is_said(tmp_path):
