@@ -16,6 +16,7 @@ from avss.report.snapshot import Results
 from avss.store import Store
 from tests.stores import PERPLEXITY_ROW, cells
 
+ROOT = Path(__file__).parent.parent
 ROW, DOCUMENTS = PERPLEXITY_ROW["row"], 40
 # Mean losses in nats before, half way and after, of the whole model and without what each score removed.
 LOSSES = {
@@ -102,6 +103,25 @@ def test_a_page_depends_on_what_was_healed(results):
     Store(root / "recovery").start("mini", row.id, "2026-01-01T00:00:00Z", facts)
     folders = {str(Path(path).parent.relative_to(root)) for path in results_beside(entry, root)}
     assert folders == {f"mini/{row.id}", f"recovery/mini/{row.id}", f"recovery/mini/{ROW}"}
+
+
+def test_committed_results_are_complete_and_start_where_the_rows_end():
+    store, checked = Store(ROOT / "results"), 0
+    inner = Store(store.root / "recovery")
+    for profile, row in inner.observations()[["profile", "row"]].drop_duplicates().itertuples(index=False, name=None):
+        table, rest = inner.observations(profile, row), store.observations(profile, row)
+        asked = table[table["key"].isin(inner.asked_for(profile, row))]
+        assert set(asked["key"]) == inner.asked_for(profile, row)
+        assert set(asked["status"]) == {"ok"}
+        assert not any(facts["git_dirty"] for facts in inner.provenances(profile, row))
+        rest = rest[rest["seed"].eq(0) & rest["selection"].str.match(r"none|lowest") & (rest["status"] == "ok")]
+        for line in asked[asked["selection"].str.endswith("(0)")].itertuples():
+            own = rest[(rest["method"] == line.method) & (rest["reading"] == line.reading)].iloc[-1]
+            assert (line.removed, line.revision) == (own["removed"], own["revision"])
+            if line.n == own["n"]:
+                assert line.value == pytest.approx(own["value"], rel=1e-6)
+            checked += 1
+    assert checked
 
 
 def test_nothing_healed_is_said(tmp_path):
