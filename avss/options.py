@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from avss import __version__
-from avss.errors import InputError
+from avss.errors import InputError, look_up
 from avss.methods.catalogue import Method
 from avss.tasks.catalogue import PROMPTS, TASKS
 
@@ -15,8 +15,9 @@ from avss.tasks.catalogue import PROMPTS, TASKS
 PLAIN_CONTEXT = 128
 # Documents of calibration text.
 CALIBRATING = 512
-# The objective of `avss heal` that needs no pruned model, and for each of both kinds the defaults of its own options.
+# The objectives of `avss heal`: one that needs no pruned model and those that do, each with defaults of its own options.
 CONTRASTIVE = "contrastive"
+HEALING = (CONTRASTIVE, "next_token", "distillation")
 OF_CONTRASTIVE = {"layers": None, "reading": "paper", "pairs": 8, "batch_size": 16}
 OF_PRUNED = {"teacher": None, "temperature": 1.0, "windows": 4, "split": None, "column": None, "force": False}
 
@@ -204,8 +205,9 @@ def check_compensation(arguments: argparse.Namespace) -> None:
 def complete_healing(arguments: argparse.Namespace) -> None:
     """Give the options of `avss heal` that were left out their defaults.
 
-    Raises `InputError` for an option that the objective has no use for, and where `--data` is missing.
+    Raises `InputError` for an unknown objective, an option that it has no use for, and where `--data` is missing.
     """
+    look_up("objective", arguments.objective, dict.fromkeys(HEALING))
     contrastive = arguments.objective == CONTRASTIVE
     own, others = (OF_CONTRASTIVE, OF_PRUNED) if contrastive else (OF_PRUNED, OF_CONTRASTIVE)
     for name in others:

@@ -86,7 +86,7 @@ def test_a_killed_command_goes_on(pruned, text, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--objective", "next"], "objective 'next' is not known"),
+        (["--objective", "next"], "choose one of contrastive, next_token, distillation"),
         (["--objective", "next_token", "--steps", "0"], "--steps is 0"),
         (["--objective", "next_token", "--windows", "0"], "--windows is 0"),
         (["--objective", "next_token", "--layers", "2"], "--layers is given with --objective next_token"),
