@@ -10,19 +10,18 @@ run in the same process, in rounds of changing order, and the two with examples 
 import argparse
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from unittest import mock
 
 from torch import nn
 
 from avss import load_data, load_model
 from avss.data import sample
-from avss.models import DTYPES
 from avss.tasks import question_answering, task_named
 from avss.tasks.base import Outcome
 from avss.tasks.shared_prefix import SharedPrefix
 from avss.tasks.shots import prompting_for
-from measuring import Record, rounds, spread
+from measuring import rounds, spread
+from measuring.command import Record, add_rounds, begin, command, setting_of
 
 TASK = task_named("question_answering")
 
@@ -73,10 +72,8 @@ def measure(arguments: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser = command(__doc__)
+    add_rounds(parser, repeats=5, patience=600, limited="the rounds")
     parser.add_argument("--model", default="mini/llama-7b")
     parser.add_argument("--data", default="microworld/passages")
     parser.add_argument("--split")
@@ -85,13 +82,8 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=3)
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--patience", type=float, default=600, help="seconds for the rounds")
-    arguments = parser.parse_args()
-    record = Record(arguments.out)
-    record.add(measure(arguments))
-    names = ("model", "data", "context", "batch")
-    record.write({name: getattr(arguments, name) for name in names}, arguments.device, arguments.dtype)
+    arguments = begin(parser)
+    Record(arguments, setting_of(arguments, "model", "data", "context", "batch")).add(measure(arguments))
 
 
 if __name__ == "__main__":

@@ -328,7 +328,6 @@ def test_the_command_prints_shots_and_prompt(decoder_row, capsys):
 
 def test_without_shots_and_chat_nothing_is_shared():
     assert not PLAIN.shares
-    assert MAX_NEW_TOKENS == 32
     model = tiny("llama")
     counted = Counted(model)
     avss.evaluate(model, prompt_tokenizer(), "sentiment", OPINIONS, batch_size=32)
