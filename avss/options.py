@@ -15,7 +15,7 @@ from avss.tasks.catalogue import PROMPTS, TASKS
 PLAIN_CONTEXT = 128
 # Documents of calibration text.
 CALIBRATING = 512
-# The objectives of `avss heal`: one that needs no pruned model and those that do, each with defaults of its own options.
+# The objectives of `avss heal`: one that needs no pruned model, and those that do. Each kind has options of its own.
 CONTRASTIVE = "contrastive"
 HEALING = (CONTRASTIVE, "next_token", "distillation")
 OF_CONTRASTIVE = {"layers": None, "reading": "paper", "pairs": 8, "batch_size": 16}
