@@ -17,7 +17,15 @@ from pathlib import Path
 from avss import __version__, selection
 from avss.errors import InputError, is_out_of_memory, is_panic
 from avss.files import expanded, write_whole
-from avss.options import PLAIN_CONTEXT, check_compensation, check_numbers, method_options, parser
+from avss.options import (
+    CONTRASTIVE,
+    PLAIN_CONTEXT,
+    check_compensation,
+    check_numbers,
+    complete_healing,
+    method_options,
+    parser,
+)
 from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
 
 # Advice against memory errors, by the option that a command has for it.
@@ -211,9 +219,12 @@ def _without_nan(value):
 
 
 def _heal(arguments: argparse.Namespace) -> None:
-    from avss import heal
-
-    heal.run(arguments, lambda: _model(arguments))
+    complete_healing(arguments)
+    if arguments.objective == CONTRASTIVE:
+        from avss.heal import run
+    else:
+        from avss.recover_command import run
+    run(arguments, _model)
 
 
 def _check(arguments: argparse.Namespace) -> None:
