@@ -169,6 +169,7 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     planning = command("plan", "Estimate time, memory and disk of a profile, and say what it lacks.")
     planning.add_argument("--profile", default="mini", help="a name in profiles/, or a file (default: %(default)s)")
     planning.add_argument("--row", help="one row of it (default: all)")
+    planning.add_argument("--revision", help="commit, branch or tag of the model of --row (default: the profile's)")
     planning.add_argument("--device", help="a torch device (default: a GPU if there is one)")
     planning.add_argument("--flops", type=float, help="its operations a second, such as 4e14 (default: measured)")
     planning.add_argument("--bandwidth", type=float, help="bytes it reads a second, such as 2e12 (default: measured)")
