@@ -121,10 +121,16 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     evaluating.add_argument("--samples", type=int, help="documents (default: all)")
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
     evaluating.add_argument(
-        "--shots", type=int, default=0, help="solved examples of the calibration split before each question"
+        "--shots", type=int, default=0, help="solved examples before each question (default: %(default)s)"
     )
     evaluating.add_argument(
         "--prompt", default=PROMPTS[0], help="plain, or chat for the tokenizer's chat template (default: %(default)s)"
+    )
+    evaluating.add_argument("--shots-from", metavar="SPLIT", help="their split (default: the usual one)")
+    evaluating.add_argument(
+        "--by",
+        help="of a task that generates: generation, or likelihood for the perplexity of the right answers "
+        "(default: generation)",
     )
     with_labels(evaluating)
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")

@@ -34,7 +34,17 @@ ROOMS = {
     ),
     "models": ("models", "checkpoint", "gguf_files", "adapters", "hub"),
     "removal": ("pruning", "surgery", "compensation", "removals"),
-    "command": ("cli", "options", "calibration", "checkup", "checkup_text", "check_command", "plan_command", "heal"),
+    "command": (
+        "cli",
+        "options",
+        "calibration",
+        "checkup",
+        "checkup_text",
+        "check_command",
+        "evaluate_command",
+        "plan_command",
+        "heal",
+    ),
 }
 # The rooms, or single modules, that a room may import beside itself.
 MAY_IMPORT = {
