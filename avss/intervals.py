@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from avss.errors import InputError
 from avss.metrics import metric_named
@@ -264,6 +263,9 @@ def kendall_tau(first: ArrayLike, second: ArrayLike) -> float:
         raise InputError(f"orders of {first.size} and of {second.size} layers cannot be compared; give the same layers")
     if first.size < 2:
         return float("nan")
+    # Its import takes longer than all others of `avss.report` together, and most commands and jobs need no tau.
+    from scipy import stats
+
     # No p-value is used here, and the exact one takes longer than tau; for two layers SciPy has only the exact one.
     method = "asymptotic" if first.size > 2 else "exact"
     return float(stats.kendalltau(first, second, method=method).statistic)
