@@ -27,10 +27,10 @@ class Task:
 
     name: what users type, and the name of its file in `avss/tasks`. metric: an entry of `avss.metrics.METRICS`.
     columns: names under which the text is looked for, in order. extra: further columns that the result depends on.
-    context: tokens a document or window has by default. windows: it cuts the text into windows and
-    runs the head at every token; otherwise the head runs at the last tokens alone. generated: the most tokens that
-    it generates for a document. prompted: a causal language model reads a document inside a question, which may follow
-    solved examples.
+    context: tokens a document or window has by default. windows: it cuts the text into windows and runs the head at
+    every token; otherwise the head runs at the last tokens alone. generated: the most tokens that it generates for a
+    document; its file then also has `likelihood_each`. prompted: a causal language model reads a document inside a
+    question, which may follow solved examples.
     """
 
     name: str
