@@ -14,7 +14,6 @@ import yaml
 
 from avss.engine.games import Game, exact, window
 from avss.report import hallucination, massive
-from avss.report.addresses import layer_scores
 from avss.report.cited import look_up_number, spoken
 from avss.report.snapshot import Results
 from avss.report.tables.families import survey
@@ -81,6 +80,7 @@ def cost(method: str) -> float:
 # Six blocks of which any one is enough.
 REDUNDANT = Game(lambda coalitions: coalitions.any(1)[:, None].astype(float), 6)
 SMOLLM2 = "reference/hackernews-smollm2"
+SMOLLM2_SST2 = "reference/sst2-smollm2"
 
 
 def activations(row: str):
@@ -111,12 +111,24 @@ def written_once_and_no_cure() -> bool:
     return written and there.max() < 1.1 * there.min() and blocks[0] == blocks[1]
 
 
-def last_blocks_take_it_back() -> bool:
-    largest = activations("hackernews-smollm2")["largest"]
-    updates = layer_scores(RESULTS, "hackernews-smollm2", "reference", "update_norm", "none").mean()
-    smaller = updates.iloc[-7:].sum() < updates.iloc[:7].sum()
-    dearer = n(f"{SMOLLM2}/last/value") > 100 * n(f"{SMOLLM2}/first/value")
-    return largest.iloc[-8] > 5 * largest.iloc[-1] and smaller and dearer
+def others_follow_the_loss_and_avss_does_not() -> bool:
+    """In tau with leave-one-out, over the seeds, on both rows of SmolLM2."""
+    own = [look_up_number(f"{row}/avss/tau_leave_one_out", RESULTS) for row in (SMOLLM2, SMOLLM2_SST2)]
+    others = [
+        n(f"{row}/{method}/tau_leave_one_out")
+        for row in (SMOLLM2, SMOLLM2_SST2)
+        for method in ("block_influence", "lrp")
+    ]
+    return max(tau.high for tau in own) < 0.1 and min(others) > 0.2
+
+
+def at_chance_on_sst2() -> bool:
+    after = look_up_number(f"{SMOLLM2_SST2}/avss/value", RESULTS)
+    update, influence, relevance = (
+        look_up_number(f"{SMOLLM2_SST2}/{method}/value", RESULTS).low
+        for method in ("avss/paper,site=block_update", "block_influence", "lrp")
+    )
+    return after.low < 0.5 < after.high < min(update, influence, relevance)
 
 
 def quarter_of_the_score() -> bool:
@@ -203,7 +215,11 @@ PINS = {
         ),
         lambda: n("mean/decoders/avss/released-code/tau_depth") > 0.5,
     ],
-    "book/executed/real-models": [one_feature_of_the_first_token, written_once_and_no_cure, last_blocks_take_it_back],
+    "book/executed/real-models": [
+        lambda: one_feature_of_the_first_token() and written_once_and_no_cure(),
+        others_follow_the_loss_and_avss_does_not,
+        at_chance_on_sst2,
+    ],
     "book/executed/shapley": [
         lambda: np.allclose(exact(REDUNDANT).values, 1 / 6) and not window(REDUNDANT, 1).values.any(),
         lambda: not window(REDUNDANT, 3).values.any(),
