@@ -30,13 +30,14 @@ book: .venv/.ready
 row: .venv/.ready
 	@$(SNAKEMAKE) --config "profile=$$PROFILE" "row=$$ROW" -- one
 
-# One thread a process: the tests share the cores among themselves.
+# One thread a process: the tests share the cores among themselves. Each process takes a run of neighbouring files, which
+# share what they prepare, and one that is done takes over the end of another's.
 test: .venv/.ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist worksteal
 
 # Faults injected on purpose, with their counts for the book. AVSS_FAULTS=quick runs a short part and keeps the counts.
 faults: .venv/.ready
-	AVSS_FAULTS_OUT=$(if $(AVSS_FAULTS),,bench/results/faults.json) $(BIN)/python -m pytest --timeout 1800 tests/faults
+	AVSS_FAULTS_OUT=$(if $(AVSS_FAULTS),,bench/results/faults.json) $(BIN)/python -m pytest --timeout 7200 tests/faults
 
 # All figures and tables from results/ alone, in an environment without torch.
 DRAWING := matplotlib numpy pandas pydantic pyyaml scipy seaborn

@@ -1,4 +1,8 @@
-"""A model folder, judged by its config and the headers of its weights before anything is built from it."""
+"""A model folder, judged by its config and the headers of its weights before anything is built from it.
+
+In every function `name` is the model's name as the user gave it, for messages. The format of the headers is that of
+safetensors (https://github.com/huggingface/safetensors#format).
+"""
 
 import json
 import re
@@ -51,7 +55,11 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder's config, and the shape and dtype (as safetensors names it) of every tensor in its weights."""
+    """A folder's config, and the shape and dtype of every tensor in its weights.
+
+    config: the content of `config.json`. shapes, dtypes: by the tensor's key; a dtype as safetensors names it, such as
+    BF16.
+    """
 
     folder: Path
     config: dict
@@ -60,11 +68,11 @@ class Checkpoint:
 
     @property
     def elements(self) -> int:
-        """How many numbers the weights hold."""
+        """How many numbers the weights hold, of any dtype; packed weights hold several in one."""
         return sum(map(_size, self.shapes.values()))
 
     def dtype(self) -> torch.dtype | None:
-        """The floating dtype that most of the weights have; None where none is among `DTYPES`."""
+        """The dtype among `DTYPES` that most of the numbers have; None where no tensor has one of them."""
         held: Counter = Counter()
         for name, dtype in self.dtypes.items():
             if dtype in DTYPES:
@@ -73,7 +81,7 @@ class Checkpoint:
 
 
 def read(name: str, folder: Path) -> Checkpoint:
-    """The checkpoint in a folder; only headers of the weights are read.
+    """The checkpoint in a folder that is there; only headers of the weights are read.
 
     Raises `InputError` for files that are missing, damaged or of another form, for weights that are no safetensors,
     for an adapter, for a model that needs code of its own, and for a config that describes another depth, or more
@@ -189,9 +197,11 @@ def _check_counts(name: str, found: Checkpoint) -> None:
 
 
 def check_depth(name: str, found: Checkpoint, field: str, depth: object) -> None:
-    """Raises `InputError` where a depth is larger than the number of blocks that the weights hold.
+    """Raises `InputError` for a depth that is no whole number from 1, or larger than the blocks that the weights hold.
 
-    Weights of more blocks than that are left over when the model is loaded, and named then.
+    field: the depth's name in the config. depth: its value. Blocks are counted as the different numbers in the longest
+    list of keys, such as `model.layers.3.`; those of an encoder, and of families that are refused anyway, are not
+    counted. Weights of more blocks than the depth are left over when the model is loaded, and named then.
     """
     if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
         raise InputError(f"model {name}: {CONFIG} says {field} = {depth!r}; give a whole number from 1")
@@ -221,7 +231,11 @@ def _numbers(value: dict) -> Iterator[tuple[str, int]]:
 
 
 def check_size(name: str, found: Checkpoint, model: nn.Module) -> None:
-    """Raises `InputError` where a model of this config, on the meta device, is far larger than the weights."""
+    """Raises `InputError` where a model of this config is far larger than the weights.
+
+    model: on the meta device. It may have `LARGER` times as many numbers as the weights, `LARGER_PACKED` times where
+    these are quantised, and `SPARE` more.
+    """
     wanted = sum(tensor.numel() for tensors in (model.parameters(), model.buffers()) for tensor in tensors)
     larger = LARGER_PACKED if "quantization_config" in found.config else LARGER
     if wanted > larger * found.elements + SPARE:

@@ -63,20 +63,22 @@ def load_model(
     device_map: str | None = None,
     attn_implementation: str | None = None,
 ) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    """The model in evaluation mode and its tokenizer.
+    """The model, in evaluation mode and with all its weights on a device, and its tokenizer.
 
     name: hub id, folder, embedded (`mini/distilbert`), a GGUF file or a folder with one, which is dequantised
     (`avss.gguf_files`), or a folder with an adapter of PEFT, which is merged into its base (`avss.adapters`). The class
-    is the one that the checkpoint's config names. dtype: float32, bfloat16, float16, or `auto` for the one that most of
-    the checkpoint's weights have (of a GGUF file: float32). device: a torch device, by default a GPU where there is
-    one. revision: a commit, branch or tag of a hub id. device_map: in place of a device, how accelerate spreads the
-    blocks, one of `DEVICE_MAPS`. attn_implementation: one of `ATTENTION` (None: the class's own choice).
+    is the one that the checkpoint's config names. dtype: that of the floating-point weights in memory, a key of
+    `DTYPES`, or `auto` for the one that most of the checkpoint's weights have (of a GGUF file: float32). device: a
+    torch device, by default a GPU where there is one. revision: a commit, branch or tag of a hub id. device_map: in
+    place of a device, how accelerate spreads the blocks, one of `DEVICE_MAPS`. attn_implementation: one of `ATTENTION`
+    (None: the class's own choice).
 
     The network is used only for a hub model that the cache does not hold whole. Raises `InputError` where the model
     cannot be had: no such model or device, no safetensors, gated without a token, no network, a missing package;
     where its folder is damaged or its config wrong; where its weights are not those of its class, one by one; where
-    its tokenizer has ids beyond its embedding; and where a device map would leave weights outside of the devices,
-    where not all methods find them.
+    its tokenizer has ids beyond its embedding; where one token cannot be run; and where a device map would leave
+    weights outside of the devices, where not all methods find them. A `RuntimeError` of torch passes through where
+    memory runs out.
     """
     torch_dtype = look_up("dtype", dtype, DTYPES | {OWN_DTYPE: None})
     if not sys.stderr.isatty():
@@ -133,7 +135,10 @@ def load_model(
 
 
 def _base(name: str, adapter: Path) -> tuple[str, str | None, Path]:
-    """The base model of an adapter: its name, its revision and, where it is at hand, its folder."""
+    """The base model of an adapter: its name, its revision, and the folder that it has or would have.
+
+    Raises `InputError` for an adapter that names no base, and for a base that cannot be had.
+    """
     base, revision = adapters.base_of(name, adapter)
     try:
         return base, revision, Path(resolve(base, revision))
@@ -144,7 +149,11 @@ def _base(name: str, adapter: Path) -> tuple[str, str | None, Path]:
 def _read(
     name: str, where: Path, dtype: torch.dtype | None, stated: dict
 ) -> tuple[nn.Module, dict, PreTrainedTokenizerBase]:
-    """The model of a folder in a dtype (None: that of its weights), the report on its keys, and its tokenizer."""
+    """The model of a folder in a dtype (None: that of its weights), the report on its keys, and its tokenizer.
+
+    where: the folder. stated: further options of `from_pretrained`. Raises `InputError` as `load_model` for a folder
+    that is damaged; before the weights are read, where its config describes another model than they are.
+    """
     found = checkpoint.read(name, where)
     with _blaming(name):
         config = AutoConfig.from_pretrained(where, **LOCAL)
@@ -212,6 +221,7 @@ def _class_of(config: PreTrainedConfig) -> type:
 
 
 def _on_meta(config: PreTrainedConfig) -> nn.Module:
+    """A model of this config whose tensors have shapes and dtypes, and no values."""
     kind = _class_of(config)
     make = kind._from_config if issubclass(kind, PreTrainedModel) else kind.from_config
     with torch.device("meta"):
@@ -233,7 +243,8 @@ def _check_vocabulary(name: str, model: nn.Module, tokenizer: PreTrainedTokenize
 def stored_dtype(name: str, revision: str | None = None) -> str:
     """The dtype of a checkpoint's floating-point weights, a key of `DTYPES`; float32 for several and for GGUF.
 
-    Raises `InputError` as `load_model` for files that cannot be read, and for weights of no such dtype.
+    name, revision: as in `load_model`; of an adapter, its base is meant. Only headers of the weights are read. Raises
+    `InputError` as `load_model` for files that cannot be had or read, and for weights of any other floating dtype.
     """
     where = Path(resolve(name, revision))
     if adapters.is_adapter(where):
@@ -249,11 +260,12 @@ def stored_dtype(name: str, revision: str | None = None) -> str:
     return names[chosen.pop()] if len(chosen) == 1 else "float32"
 
 
-def skeleton(name: str, *, dtype: str = "float32", revision: str | None = None, shape: dict | None = None) -> nn.Module:
-    """The model without its weights: its own class on the meta device, made from the config alone.
+def skeleton(name: str, *, revision: str | None = None, shape: dict | None = None) -> nn.Module:
+    """The model without its weights: its own class on the meta device, in evaluation mode, made from the config alone.
 
-    shape: what the checkpoint's `config.json` says, `model_type` and `architectures` among it (None: that file is
-    read, from the folder or the hub). Raises `InputError` for a config that cannot be had, or of no known class.
+    name, revision: as in `load_model`. shape: what the checkpoint's `config.json` says, `model_type` and
+    `architectures` among it (None: that file is read, from the folder or the hub). The dtype is that of the config.
+    Raises `InputError` for a config that cannot be had, or of no known class.
     """
     file = None
     if shape is None:

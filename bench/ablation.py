@@ -12,18 +12,16 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import torch
 from torch import nn
 
 from avss.architectures import blocks_of
 from avss.methods import score
-from avss.models import DTYPES
 from avss.scores import LayerScores
-from measuring import Record, llama, ragged, rounds, shaped, shapes, spread, text
+from measuring import llama, ragged, rounds, shaped, spread, text
+from measuring.command import Record, add_random_model, add_rounds, begin, command, setting_of
 from measuring.whole_passes import whole_passes
 
 METHODS = ("leave_one_out", "cim", "greedy")
@@ -71,39 +69,27 @@ def measure(method: str, model: nn.Module, batches: list[dict], arguments: argpa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--patience", type=float, default=600, help="seconds for the rounds of a method")
+    parser = command(__doc__)
+    add_rounds(parser, repeats=5, patience=600, limited="the rounds of a method")
+    add_random_model(parser, width=256, blocks=32, vocabulary=1024)
     parser.add_argument("--tolerance", type=float, default=1e-5, help="largest difference of scores besides rounding")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--remove", type=int, default=8, help="blocks that greedy removal takes away")
-    parser.add_argument("--shape", choices=shapes(), help="of the paper's models (default: width and blocks)")
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--blocks", type=int, default=32)
-    parser.add_argument("--vocabulary", type=int, default=1024)
     parser.add_argument("--batches", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=128)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = begin(parser)
     if arguments.shape:
         model = shaped(arguments.shape, arguments.device, arguments.dtype)
     else:
         size = (arguments.width, arguments.blocks, arguments.tokens, arguments.vocabulary)
         model = llama(*size, arguments.device, arguments.dtype)
     lengths = ragged(arguments.batches * arguments.batch, arguments.tokens)
-    batches = text(lengths, arguments.batch, model.config.vocab_size, arguments.device)
-    record, setting = Record(arguments.out), {"shape": arguments.shape} if arguments.shape else {}
-    setting |= {"width": model.config.hidden_size, "blocks": model.config.num_hidden_layers}
-    setting |= {"vocabulary": model.config.vocab_size}
-    setting |= {name: getattr(arguments, name) for name in ("batches", "batch", "tokens")}
+    batches = text(lengths, arguments.batch, arguments.vocabulary, arguments.device)
+    names = ("width", "blocks", "vocabulary", "batches", "batch", "tokens")
+    record = Record(arguments, setting_of(arguments, *names))
     for method in arguments.methods:
         record.add(measure(method, model, batches, arguments))
-        record.write(setting, arguments.device, arguments.dtype)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from ablation import counting
@@ -25,7 +24,8 @@ from avss.reading import Reading
 from avss.tasks import task_batches
 from avss.tasks.base import Outcome
 from avss.tasks.catalogue import TASKS, Task, task_named
-from measuring import Record, rounds, spread
+from measuring import rounds, spread
+from measuring.command import Record, add_rounds, begin, command, setting_of
 
 # Methods of a row that take a pass or two, and readings. Those that read no text choose the same set on every seed.
 CHOICES = [
@@ -66,7 +66,7 @@ def single(task: Task, model: nn.Module, removed: list[list[int]], *rest, **opti
 
 
 def measure(task: Task, arguments: argparse.Namespace) -> dict:
-    model, tokenizer = load_model(arguments.model, dtype=arguments.dtype)
+    model, tokenizer = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype)
     removed = chosen_sets(model, tokenizer, task.name, arguments)
     data, column = usable_rows(load_data(arguments.data, arguments.evaluation), task.columns, None, arguments.data)
     rest = (tokenizer, sample(data, arguments.documents, 0), column)
@@ -82,7 +82,7 @@ def measure(task: Task, arguments: argparse.Namespace) -> dict:
     )
     if difference > arguments.tolerance:
         raise SystemExit(f"the two ways differ by {difference}")
-    taken = rounds(runs, arguments.repeats, "cpu", arguments.patience)
+    taken = rounds(runs, arguments.repeats, arguments.device, arguments.patience)
     row = {"task": task.name, "blocks": len(blocks_of(model)), "remove": arguments.remove, "sets": len(removed)}
     row["repeats"] = len(taken["together"])
     for name in runs:
@@ -93,17 +93,13 @@ def measure(task: Task, arguments: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
+    parser = command(__doc__, threads=1)
+    add_rounds(parser, repeats=3, patience=600, limited="the rounds")
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--task", choices=[name for name, task in TASKS.items() if not task.generated])
     parser.add_argument("--calibration", help="a split of the data")
     parser.add_argument("--evaluation", help="a split of the data")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--patience", type=float, default=600, help="seconds for the rounds")
     parser.add_argument("--tolerance", type=float, default=1e-3, help="nats by which a document may differ")
     parser.add_argument("--sets", type=int, default=30)
     parser.add_argument("--remove", type=int, default=7)
@@ -112,13 +108,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--context", type=int, default=128)
     parser.set_defaults(task="sentiment")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    record = Record(arguments.out)
-    record.add(measure(task_named(arguments.task), arguments))
-    names = ("documents", "samples", "batch", "context")
+    arguments = begin(parser)
     setting = {"model": Path(arguments.model).name, "data": Path(arguments.data).name}
-    record.write(setting | {name: getattr(arguments, name) for name in names}, "cpu", arguments.dtype)
+    setting |= setting_of(arguments, "documents", "samples", "batch", "context")
+    Record(arguments, setting).add(measure(task_named(arguments.task), arguments))
 
 
 if __name__ == "__main__":

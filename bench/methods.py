@@ -10,21 +10,16 @@ its own peak is measured.
 """
 
 import argparse
-import json
 import multiprocessing
-import os
 import statistics
-from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
-from avss.files import write_whole
 from avss.methods import METHODS, score
-from avss.models import DTYPES
-from avss.runs.provenance import now, peak_memory_mb
-from avss.runs.provenance import provenance as provenance_of
-from measuring import dimensions, llama, ragged, shaped, shapes, text, timed
+from avss.runs.provenance import peak_memory_mb
+from measuring import llama, ragged, shaped, text, timed
+from measuring.command import Record, add_random_model, add_rounds, begin, command, setting_of
 
 BARE = "bare"
 
@@ -98,40 +93,20 @@ def measure(name: str, model, batches, bare_peak: float, arguments: argparse.Nam
 
 def main() -> None:
     reading = [name for name, method in METHODS.items() if method.reads_text]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32")
-    parser.add_argument("--shape", choices=shapes(), help="of the paper's models (default: width, blocks, vocabulary)")
-    parser.add_argument("--threads", type=int, default=2)
+    parser = command(__doc__)
+    add_rounds(parser, repeats=9, patience=60, limited="a method; one that takes longer runs once")
+    add_random_model(parser, width=512, blocks=16, vocabulary=1024)
     parser.add_argument("--methods", nargs="+", choices=reading, default=reading)
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--patience", type=float, default=60, help="seconds; a method that takes longer runs once")
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--blocks", type=int, default=16)
-    parser.add_argument("--vocabulary", type=int, default=1024)
     parser.add_argument("--batches", type=int, default=2)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=128)
-    arguments = parser.parse_args()
-    if arguments.shape:
-        arguments.width, arguments.blocks, arguments.vocabulary = dimensions(arguments.shape)
-    torch.set_num_threads(arguments.threads)
-    if arguments.device == "cpu":
-        # Otherwise the peak of an unused accelerator would be reported.
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    arguments = begin(parser)
+    names = ("width", "blocks", "vocabulary", "batches", "batch", "tokens")
+    record = Record(arguments, setting_of(arguments, *names))
     bare_peak = peak_memory(BARE, arguments)
-    model, batches, rows = model_of(arguments), text_of(arguments), []
+    model, batches = model_of(arguments), text_of(arguments)
     for name in arguments.methods:
-        rows.append(measure(name, model, batches, bare_peak, arguments))
-        print(json.dumps(rows[-1]), flush=True)
-    if arguments.out:
-        setting = {
-            key: getattr(arguments, key) for key in ("width", "blocks", "vocabulary", "batches", "batch", "tokens")
-        }
-        setting |= {"shape": arguments.shape} if arguments.shape else {}
-        facts = provenance_of(arguments.device, arguments.dtype) | {"created": now()}
-        write_whole(arguments.out, json.dumps({"setting": setting, "rows": rows, "provenance": facts}, indent=1) + "\n")
+        record.add(measure(name, model, batches, bare_peak, arguments))
 
 
 if __name__ == "__main__":

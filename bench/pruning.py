@@ -12,18 +12,12 @@ and allocators differ from run to run. On an accelerator, device events and its 
 """
 
 import argparse
-import json
 import multiprocessing
-import os
-from pathlib import Path
 
 import torch
 
-from avss.files import write_whole
-from avss.models import DTYPES
-from avss.runs.provenance import now, peak_memory_mb
-from avss.runs.provenance import provenance as provenance_of
-from measuring import dimensions, shapes
+from avss.runs.provenance import peak_memory_mb
+from measuring.command import Record, add_random_model, begin, command, setting_of
 from measuring.generating import measure, model_of, prompts, speeds, without_last
 
 
@@ -62,29 +56,17 @@ def sizes(model, cached: int, arguments: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32")
-    parser.add_argument("--shape", choices=shapes(), help="of the paper's models (default: width, blocks, vocabulary)")
-    parser.add_argument("--threads", type=int, default=2)
+    parser = command(__doc__)
+    add_random_model(parser, width=512, blocks=16, vocabulary=8192)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--processes", type=int, default=3, help="of each size, for its peak memory")
     parser.add_argument("--removed", type=int, nargs="+", default=[2, 4, 8], help="numbers of blocks to remove")
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--blocks", type=int, default=16)
-    parser.add_argument("--vocabulary", type=int, default=8192)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--prompt", type=int, default=128, help="tokens of a prompt")
     parser.add_argument("--new", type=int, default=32, help="tokens decoded after it")
-    arguments = parser.parse_args()
-    if arguments.shape:
-        arguments.width, arguments.blocks, arguments.vocabulary = dimensions(arguments.shape)
-    torch.set_num_threads(arguments.threads)
-    if arguments.device == "cpu":
-        # Otherwise the peak of an unused accelerator would be reported.
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    loads = [os.getloadavg()]
+    arguments = begin(parser)
+    names = ("width", "blocks", "vocabulary", "batch", "prompt", "new")
+    record = Record(arguments, setting_of(arguments, *names))
     counts, ids = sorted({0, *arguments.removed}), prompts(arguments)
     models = {removed: without_last(arguments, removed) for removed in counts}
     cached = {removed: measure(model, ids, arguments.new, arguments.device)[1] for removed, model in models.items()}
@@ -93,20 +75,9 @@ def main() -> None:
         start = turn % len(counts)
         for removed in counts[start:] + counts[:start]:
             rounds[removed].append(measure(models[removed], ids, arguments.new, arguments.device)[0])
-    loads.append(os.getloadavg())
-    rows = []
     for removed, model in models.items():
         row = {"removed": removed, "repeats": arguments.repeats} | sizes(model, cached[removed], arguments)
-        rows.append(row | speeds(rounds[0], rounds[removed], arguments))
-        print(json.dumps(rows[-1]), flush=True)
-    if arguments.out:
-        names = ("width", "blocks", "vocabulary", "batch", "prompt", "new")
-        facts = provenance_of(arguments.device, arguments.dtype) | {"created": now()}
-        # Over one, five and fifteen minutes, before the timing and after it.
-        facts["load_average"] = [[round(load, 2) for load in loads_then] for loads_then in loads]
-        setting = {name: getattr(arguments, name) for name in names}
-        setting |= {"shape": arguments.shape} if arguments.shape else {}
-        write_whole(arguments.out, json.dumps({"setting": setting, "rows": rows, "provenance": facts}, indent=1) + "\n")
+        record.add(row | speeds(rounds[0], rounds[removed], arguments))
 
 
 if __name__ == "__main__":

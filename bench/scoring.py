@@ -10,19 +10,17 @@ changing order. The sweeps vary the model's width, its blocks, the number of doc
 released scripts pad, and the shapes of the paper's models. Memory is that of the tensors, in a run of its own.
 """
 
-import argparse
 import statistics
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from avss.architectures import place_of
-from avss.models import DTYPES
 from avss.runs.plan import Rate, measured, size_of
-from measuring import MIB, Record, live_peak, llama, ragged, rounds, shaped, shapes, spread, text
+from measuring import MIB, live_peak, llama, ragged, rounds, shaped, shapes, spread, text
+from measuring.command import Record, add_rounds, begin, command
 from measuring.ways import WAYS, padded
 
 VOCABULARY = 1024
@@ -124,13 +122,8 @@ def settings(sweep: str, arguments) -> Iterator[tuple[object, Callable[[], nn.Mo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--patience", type=float, default=450, help="seconds for the rounds of a setting")
+    parser = command(__doc__)
+    add_rounds(parser, repeats=9, patience=450, limited="the rounds of a setting")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     sweeps = ["width", "blocks", "length", "samples", "shape"]
     parser.add_argument("--sweeps", nargs="+", choices=sweeps, default=sweeps[:-1])
@@ -139,10 +132,12 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[16, 32, 64, 128], help="tokens of all documents")
     parser.add_argument("--samples", type=int, nargs="+", default=[128, 256, 512, 1024], help="of 512 tokens each")
     parser.add_argument("--shapes", nargs="+", choices=shapes(), default=list(shapes()), help="at 2,048 tokens")
-    arguments = parser.parse_args()
+    arguments = begin(parser)
     arguments.ways = list(dict.fromkeys(["bare", *arguments.ways]))
-    torch.set_num_threads(arguments.threads)
-    record, rate = Record(arguments.out), measured(arguments.device, arguments.dtype)
+    rate = measured(arguments.device, arguments.dtype)
+    setting = {"sweeps": ", ".join(arguments.sweeps), "vocabulary": VOCABULARY}
+    limits = {"matrix_per_second": rate.operations, "copied_bytes_per_second": rate.bytes}
+    record = Record(arguments, setting, limits=limits)
     for sweep in arguments.sweeps:
         for at, made, lengths, batch, limit in settings(sweep, arguments):
             model, batches = made(), text(lengths, batch, VOCABULARY, arguments.device)
@@ -151,12 +146,6 @@ def main() -> None:
                 record.add(row)
             # Before the next one is made: two of the largest models may not fit into memory together.
             del model, batches
-            record.write(
-                {"sweeps": ", ".join(arguments.sweeps), "vocabulary": VOCABULARY},
-                arguments.device,
-                arguments.dtype,
-                limits={"matrix_per_second": rate.operations, "copied_bytes_per_second": rate.bytes},
-            )
 
 
 if __name__ == "__main__":

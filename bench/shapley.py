@@ -6,17 +6,13 @@ The reference has another seed, so its chance is not that of the estimates. It r
 standard error stands in the first row: it falls with the root of the number of permutations.
 """
 
-import argparse
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 
 from avss import batches, load_data, load_model, score
 from avss.architectures import blocks_of
-from avss.files import write_whole
-from avss.runs.provenance import now, provenance
+from measuring.command import Record, begin, command
 
 # The estimators by chance; the window estimator has one value at one cost.
 SAMPLERS = ("permutation", "kernel")
@@ -28,12 +24,10 @@ def relative(errors, values) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("--model", default="mini/llama-8b")
     parser.add_argument("--data", default="microworld/posts")
     parser.add_argument("--column", default="text")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--players", choices=["blocks", "sublayers"], default="blocks")
     parser.add_argument("--batches", type=int, default=16)
     parser.add_argument("--batch", type=int, default=2, help="documents a batch")
@@ -41,9 +35,8 @@ def main() -> None:
     parser.add_argument("--budgets", type=float, nargs="+", default=[50, 100, 200], help="forward passes a document")
     parser.add_argument("--permutations", type=int, default=20000, help="of the reference, over all batches together")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    facts = provenance(arguments.device, arguments.dtype) | {"created": now()}
+    arguments = begin(parser)
+    record = Record(arguments, {name: value for name, value in vars(arguments).items() if name != "out"})
     model, tokenizer = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype)
     rows = load_data(arguments.data).select(range(arguments.batches * arguments.batch))
     text = batches(rows[arguments.column], tokenizer, context=arguments.context, batch_size=arguments.batch)
@@ -61,7 +54,7 @@ def main() -> None:
     reference, seconds = timed("permutation", long, arguments.seeds)
     own = relative(reference.table["standard_error"], reference.values)
     spent = reference.block_forwards / blocks / len(text)
-    results = [
+    record.add(
         {
             "estimator": "reference",
             "permutations": arguments.permutations,
@@ -69,13 +62,12 @@ def main() -> None:
             "relative_standard_error": own,
             "seconds": round(seconds, 1),
         }
-    ]
-    print(json.dumps(results[0]), flush=True)
+    )
     sampled = [(name, budget, seed) for budget in arguments.budgets for name in SAMPLERS for seed in seeds]
     for estimator, budget, seed in [*sampled, ("window", 1, 0)]:
         found, seconds = timed(estimator, budget, seed)
         chance = estimator in SAMPLERS
-        results.append(
+        record.add(
             {
                 "estimator": estimator,
                 "budget": budget if chance else None,
@@ -85,12 +77,6 @@ def main() -> None:
                 "relative_standard_error": relative(found.table["standard_error"], found.values) if chance else None,
                 "seconds": round(seconds, 1),
             }
-        )
-        print(json.dumps(results[-1]), flush=True)
-    if arguments.out:
-        setting = {name: value for name, value in vars(arguments).items() if name != "out"}
-        write_whole(
-            arguments.out, json.dumps({"setting": setting, "rows": results, "provenance": facts}, indent=1) + "\n"
         )
 
 

@@ -19,12 +19,12 @@ from torch import nn
 
 from avss import load_data, load_model
 from avss.data import sample
-from avss.models import DTYPES
 from avss.tasks import question_answering, task_named
 from avss.tasks.base import Outcome
 from avss.tasks.shared_prefix import SharedPrefix
 from avss.tasks.shots import prompting_for
-from measuring import Record, rounds, spread
+from measuring import rounds, spread
+from measuring.command import Record, add_rounds, begin, command, setting_of
 
 TASK = task_named("question_answering")
 
@@ -77,10 +77,8 @@ def measure(arguments: argparse.Namespace) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser = command(__doc__)
+    add_rounds(parser, repeats=5, patience=600, limited="the rounds")
     parser.add_argument("--model", default="mini/llama-7b")
     parser.add_argument("--data", default="microworld/passages")
     parser.add_argument("--split")
@@ -90,17 +88,11 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--anew", action="store_true", help="also read the examples anew with every question")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--patience", type=float, default=600, help="seconds for the rounds")
-    arguments = parser.parse_args()
-    record = Record(arguments.out)
-    record.add(measure(arguments))
-    setting = {name: getattr(arguments, name) for name in ("context", "batch")}
-    for name in ("model", "data"):
-        # Of a folder the name alone.
-        given = getattr(arguments, name)
-        setting[name] = Path(given).name if Path(given).exists() else given
-    record.write(setting, arguments.device, arguments.dtype)
+    arguments = begin(parser)
+    # Of a folder the name alone.
+    names = {name: Path(getattr(arguments, name)) for name in ("model", "data")}
+    setting = {name: path.name if path.exists() else str(path) for name, path in names.items()}
+    Record(arguments, setting | setting_of(arguments, "context", "batch")).add(measure(arguments))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Tiny models of the real classes, one a family, and the real data and weights where they are at hand."""
 
 import functools
+import gc
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -98,6 +99,14 @@ def labelled(family: str, batch: dict[str, torch.Tensor], seed: int = 0) -> dict
     return batch | {"labels": torch.randint(2, (len(batch["input_ids"]),), generator=generator)}
 
 
+@pytest.fixture
+def young():
+    """Garbage collections in the test look at what it makes, and not for seconds at all that others made before."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 class Planted(NamedTuple):
     """A trained model some of whose blocks (`layers`, ascending) pass the residual stream through, and text for it."""
 
@@ -180,14 +189,15 @@ def word_tokenizer(bos: bool = False) -> hf.PreTrainedTokenizerFast:
     )
 
 
+def save(folder: Path, family: str, seed: int = 0, bos: bool = False) -> Path:
+    """Save a tiny model of a family with its tokenizer in a folder of its own inside this one, and return that."""
+    folder = folder / f"{family}-model"
+    tiny(family, seed).save_pretrained(folder)
+    word_tokenizer(bos).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def saved(tmp_path):
     """A function that saves a tiny model of a family with its tokenizer and returns the folder."""
-
-    def save(family: str, seed: int = 0, bos: bool = False) -> Path:
-        folder = tmp_path / f"{family}-model"
-        tiny(family, seed).save_pretrained(folder)
-        word_tokenizer(bos).save_pretrained(folder)
-        return folder
-
-    return save
+    return functools.partial(save, tmp_path)

@@ -155,6 +155,7 @@ def test_the_printed_table_and_the_text(printed, claim, expected):
 def test_every_printed_number_is_taken_as_it_is(printed):
     table = printed_table()
     known = printed_source()
+    assert len(table) == 12
     for number, line in table.iterrows():
         assert known.scores[number, "avss"].low == known.scores[number, "avss"].high == line["avss"]
         lower = line["direction"] == "lower"

@@ -65,6 +65,7 @@ def test_the_facts_are_those_of_the_separate_scores(checked):
     assert (checked.documents, checked.tokens) == (alone.documents, alone.tokens)
     assert checked.tau_depth == pytest.approx(slow_tau(table["avss"], range(4)))
     assert checked.tau_influence == pytest.approx(slow_tau(table["avss"], table["block_influence"]))
+    assert set(checked.tau_losses) == set(checkup.COMPARED)
     for method, tau in checked.tau_losses.items():
         assert tau == pytest.approx(slow_tau(table[method], table["leave_one_out"]))
     np.testing.assert_allclose(table["first_token"], first_token_shares(model, batches), rtol=1e-4)
@@ -167,7 +168,7 @@ def test_the_command_prints_the_facts_and_writes_them(files, capsys):
     facts = json.loads((files / "c.json").read_text(), parse_constant=pytest.fail)
     assert facts["tau_losses"] is None
     assert len(facts["blocks"]["avss"]) == 4
-    assert all(len(gone) == 1 for gone in facts["removed"].values())
+    assert {len(gone) for gone in facts["removed"].values()} == {1}
     assert run(*command, "--out", files / "c.json") == 2
     assert run(*command, "--out", files / "c.json", "--force") == 0
     (files / "mine.json").write_text("{}")

@@ -331,11 +331,14 @@ def test_force_replaces(world, capsys):
     assert not [path for path in world.iterdir() if path.name.startswith(".")]
 
 
-def test_a_usage_error_exits_with_2_and_no_traceback():
+def test_a_usage_error_exits_with_2_and_no_traceback(capsys):
     for arguments in (["score"], ["prune", "m", "--scores", "s", "--out", "o"], ["frobnicate"], []):
-        done = subprocess.run([sys.executable, "-m", "avss.cli", *arguments], capture_output=True, text=True)
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
+        with pytest.raises(SystemExit) as ended:
+            run(*arguments)
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert said.startswith(("avss: error: ", "usage: ")), said
+        assert "Traceback" not in said
 
 
 def test_warnings_are_one_line(world, capsys):

@@ -22,7 +22,7 @@ from avss.report.tables import cost as tables
 from avss.store import Store
 from bench.measuring import generating
 from tests.conftest import labelled, ragged, tiny
-from tests.stores import cells
+from tests.stores import COMMITTED, cells
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = 8
@@ -242,7 +242,6 @@ def test_committed_measurements_can_be_traced(path):
 
 
 def test_committed_measurements_can_be_read():
-    committed = Results(Store(ROOT / "results"))
-    assert set(benchmarks.pruning(committed)["quantity"]) == {*benchmarks.SIZES, *benchmarks.TIMES}
+    assert set(benchmarks.pruning(COMMITTED)["quantity"]) == {*benchmarks.SIZES, *benchmarks.TIMES}
     # A method that was added since is not measured yet.
-    assert set(benchmarks.methods(committed)["method"]) <= set(READING)
+    assert set(benchmarks.methods(COMMITTED)["method"]) <= set(READING)

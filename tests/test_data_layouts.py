@@ -219,6 +219,17 @@ def test_a_damaged_folder_of_save_to_disk_is_one_line(tmp_path):
         load_data(str(tmp_path / "splits"))
 
 
+def test_memory_that_runs_out_is_no_fault_of_a_folder_of_save_to_disk(tmp_path, monkeypatch):
+    def without_memory(*_):
+        pa.allocate_buffer(1 << 60)
+
+    ROWS.save_to_disk(tmp_path / "one")
+    monkeypatch.setattr(Dataset, "load_from_disk", without_memory)
+    # The command then says which of its options need less memory.
+    with pytest.raises(MemoryError):
+        load_data(str(tmp_path / "one"))
+
+
 def shards(folder, split: str, rows: Dataset, count: int, name: str = "{split}-{index:05}-of-{count:05}.parquet"):
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):

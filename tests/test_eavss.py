@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import avss
 from avss.architectures import blocks_of
@@ -134,8 +135,6 @@ def test_a_shuffle_of_all_labels_inverts_and_of_none_changes_nothing():
 
 def test_on_shuffled_labels_no_interval_leaves_out_one_too_often():
     """At most one time in twenty, but for what chance explains in 200 shuffles (one in a thousand, over all layers)."""
-    from scipy import stats
-
     model = tiny("llama")
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, 8, size=(2, 40))
@@ -158,11 +157,31 @@ def test_the_null_knows_a_planted_layer_and_no_layer_of_identical_answers():
     assert same.spread() == (pytest.approx(0, abs=1e-9), 1)
 
 
-def test_two_sets_that_agree_have_tau_of_one():
-    sums = avss.eavss(noisy_on_false(3), [answers([5] * 12)], [answers([5] * 12, false=True, seed=1)]).sums
-    tau, low, high = agreement(sums, sums, 50)
-    assert tau == pytest.approx(1)
-    assert low <= high <= 1 + 1e-9
+def with_eavss(*questions) -> PairSums:
+    """Sums of questions of which each alone has these values of EAVSS, (D, M): by its variances, all else being 1."""
+    sums = np.ones((2, 4, *np.shape(questions)))
+    sums[:, 1] = 0
+    sums[1, 2] = questions
+    return PairSums(sums, avss.Reading())
+
+
+def test_two_sets_agree_as_kendalls_tau_of_their_orders():
+    rising = with_eavss([1, 2, 3, 4], [1, 2, 3, 4])
+    assert rising.ratios()[2] == pytest.approx([1, 2, 3, 4])
+    # Of six pairs of layers, none, one and all are the other way round. Alike questions leave nothing to vary.
+    for order, tau in (([5, 6, 7, 8], 1), ([1, 2, 4, 3], 2 / 3), ([4, 3, 2, 1], -1)):
+        assert agreement(rising, with_eavss(order, order), 20) == pytest.approx((tau, tau, tau))
+
+
+def test_the_interval_of_an_agreement_draws_the_questions_of_both_sets():
+    generator = np.random.default_rng(0)
+    one, other = (with_eavss(*generator.uniform(1, 9, (questions, 5))) for questions in (3, 4))
+    draws = one.resampled(0, 200)[2], other.resampled(1, 200)[2]
+    taus = [stats.kendalltau(*pair).statistic for pair in zip(*draws, strict=True)]
+    tau, low, high = agreement(one, other, 200)
+    assert tau == pytest.approx(stats.kendalltau(one.ratios()[2], other.ratios()[2]).statistic)
+    assert (low, high) == pytest.approx(tuple(np.quantile(taus, (0.025, 0.975))))
+    assert low <= tau <= high
 
 
 def test_layers_of_equal_length_can_be_looked_at_alone():

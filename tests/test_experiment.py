@@ -5,10 +5,8 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 
@@ -25,17 +23,17 @@ from avss.runs import context, experiment
 from avss.runs.cells import cells
 from avss.runs.experiment import run_row
 from avss.runs.profile import Row
-from avss.store import Store
+from avss.store import Run, Store
 from avss.tasks import sentiment
-from tests.conftest import SENTENCES, WORDS
+from tests.conftest import SENTENCES, WORDS, save
+from tests.killing import forked
 
-ROOT = Path(__file__).parent.parent
 
-
-@pytest.fixture
-def row(saved, tmp_path) -> Row:
+@pytest.fixture(scope="module")
+def row(tmp_path_factory) -> Row:
     """Forty documents of known words and a tiny encoder."""
-    data = tmp_path / "data"
+    folder = tmp_path_factory.mktemp("row")
+    data = folder / "data"
     data.mkdir()
     for split in ("train", "validation"):
         lines = [
@@ -45,13 +43,55 @@ def row(saved, tmp_path) -> Row:
             for i in range(40)
         ]
         (data / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
-    return Row("r", "sentiment", str(saved("bert")), str(data), remove=1, seeds=3, samples=10)
+    return Row("r", "sentiment", str(save(folder, "bert")), str(data), remove=1, seeds=3, samples=10)
 
 
-def test_every_cell_is_an_observation_with_its_facts(row, tmp_path):
-    store = Store(tmp_path / "results")
-    assert run_row(row, "p", store) == len(cells(row)) == 1 + 4 * 3
-    table = store.observations()
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch) -> None:
+    """By default a row keeps losses and choices below the current folder, where the next run would find them."""
+    monkeypatch.chdir(tmp_path)
+
+
+def stored(row: Row, folder: Path) -> Store:
+    """A new store that holds all of a row."""
+    store = Store(folder / "results")
+    assert run_row(row, "p", store, None) == len(cells(row))
+    return store
+
+
+def copied(store: Store, folder: Path) -> Store:
+    """A copy of a store that a test may change."""
+    return Store(shutil.copytree(store.root, folder))
+
+
+@pytest.fixture(scope="module")
+def measured(row, tmp_path_factory) -> Store:
+    """A store that holds all of the row. Tests only read it."""
+    return stored(row, tmp_path_factory.mktemp("measured"))
+
+
+@pytest.fixture(scope="module")
+def short(row) -> Row:
+    """The row with two methods and one seed."""
+    return replace(row, methods=("avss", "last"), seeds=1)
+
+
+@pytest.fixture(scope="module")
+def measured_short(short, tmp_path_factory) -> Store:
+    """A store that holds all of the short row. Tests only read it."""
+    return stored(short, tmp_path_factory.mktemp("measured-short"))
+
+
+@pytest.fixture(scope="module")
+def two_seeds(short, tmp_path_factory) -> tuple[Row, Store]:
+    """The short row with two seeds, and a store that holds all of it. Tests only read it."""
+    row = replace(short, seeds=2)
+    return row, stored(row, tmp_path_factory.mktemp("two-seeds"))
+
+
+def test_every_cell_is_an_observation_with_its_facts(row, measured):
+    store, table = measured, measured.observations()
+    assert len(table) == len(cells(row)) == 1 + 4 * 3
     assert (table["status"] == "ok").all()
     assert table["n"].unique().tolist() == [40]
     assert table.groupby("method").size().to_dict() == {
@@ -72,10 +112,8 @@ def test_every_cell_is_an_observation_with_its_facts(row, tmp_path):
     assert set(layers[layers["method"] == "avss"]["quantity"]) >= {"variance", "sparsity", "normalized_avss"}
 
 
-def test_a_value_equals_pruning_and_evaluating_by_hand(row, tmp_path):
-    store = Store(tmp_path / "results")
-    run_row(row, "p", store)
-    chosen = store.observations().query("method == 'magnitude' and seed == 0").iloc[0]
+def test_a_value_equals_pruning_and_evaluating_by_hand(row, measured):
+    chosen = measured.observations().query("method == 'magnitude' and seed == 0").iloc[0]
     model, tokenizer = avss.load_model(row.checkpoint)
     avss.prune(model, avss.score(model, None, "magnitude").lowest(1))
     result = avss.evaluate(model, tokenizer, "sentiment", row.data, split="validation")
@@ -111,16 +149,13 @@ def test_only_so_many_documents_are_evaluated(row, tmp_path):
     assert store.observations()["n"].tolist() == [7, 7]
 
 
-def test_a_set_of_layers_is_evaluated_once_whoever_chose_it(row, tmp_path):
-    store = Store(tmp_path / "results")
-    run_row(row, "p", store)
-    removed = set(store.observations()["removed"])
-    assert len(store.outcomes("p", "r")) == len(removed)
+def test_a_set_of_layers_is_evaluated_once_whoever_chose_it(measured):
+    removed = set(measured.observations()["removed"])
+    assert len(measured.outcomes("p", "r")) == len(removed)
 
 
-def test_a_second_run_adds_nothing_and_a_new_seed_only_its_own_cells(row, tmp_path):
-    store = Store(tmp_path / "results")
-    run_row(row, "p", store)
+def test_a_second_run_adds_nothing_and_a_new_seed_only_its_own_cells(row, measured, tmp_path):
+    store = copied(measured, tmp_path / "results")
     files = sorted((tmp_path / "results").rglob("*"))
     assert run_row(row, "p", store) == 0
     assert sorted((tmp_path / "results").rglob("*")) == files
@@ -168,34 +203,26 @@ def test_a_cell_that_fails_is_a_row_with_its_reason_and_is_tried_again(row, tmp_
     assert sorted((tmp_path / "results").rglob("*")) == files
 
 
-CHILD = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from avss.runs.experiment import run_row
-from avss.runs.profile import Row
-from avss.store import Run, Store
-import json, time
-add = Run.add
-def slow_add(self, *rest):
-    add(self, *rest)
-    print("added", flush=True)
-    time.sleep(0.05)
-Run.add = slow_add
-run_row(Row(**json.loads(sys.argv[1])), "p", Store(Path(sys.argv[2])))
-"""
+def test_a_killed_run_resumes_and_no_row_is_lost_or_doubled(row, measured, tmp_path):
+    root, (reading, writing) = tmp_path / "results", os.pipe()
 
+    def begin() -> None:
+        def slowly(self, *rest):
+            add(self, *rest)
+            os.write(writing, b"+")
+            time.sleep(0.05)
 
-def test_a_killed_run_resumes_and_no_row_is_lost_or_doubled(row, tmp_path):
-    root = tmp_path / "results"
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, json.dumps(asdict(row)), str(root)], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
+        # Threads of the parent are not there in a fork.
+        torch.set_num_threads(1)
+        add, Run.add = Run.add, slowly
+
+    child = forked(lambda: run_row(row, "p", Store(root)), begin)
+    os.close(writing)
     for _ in range(4):
-        child.stdout.readline()
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+        assert os.read(reading, 1) == b"+"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reading)
     store = Store(root)
     survived = store.observations()
     assert 4 <= len(survived) < len(cells(row))
@@ -208,12 +235,8 @@ def test_a_killed_run_resumes_and_no_row_is_lost_or_doubled(row, tmp_path):
     assert table["key"].is_unique
     assert set(survived["key"]) <= set(table["key"])
     assert all(path.read_bytes() == content for path, content in bytes_before.items())
-    uninterrupted = Store(tmp_path / "other")
-    run_row(row, "p", uninterrupted)
     columns = ["key", "method", "seed", "removed", "value", "low", "high"]
-    first, second = (
-        s.observations()[columns].sort_values("key").reset_index(drop=True) for s in (store, uninterrupted)
-    )
+    first, second = (s.observations()[columns].sort_values("key").reset_index(drop=True) for s in (store, measured))
     pd.testing.assert_frame_equal(first, second)
 
 
@@ -226,10 +249,10 @@ def lack_cublas() -> None:
 
 
 @pytest.mark.parametrize("fail", [allocate, lack_cublas])
-def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(row, tmp_path, monkeypatch, capsys, fail):
-    row = replace(row, methods=("avss", "last"), seeds=1)
-    whole, halved, refused = Store(tmp_path / "whole"), Store(tmp_path / "halved"), []
-    run_row(row, "p", whole)
+def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(
+    short, measured_short, tmp_path, monkeypatch, capsys, fail
+):
+    halved, refused = Store(tmp_path / "halved"), []
 
     def with_little_memory(*args, **options):
         model, tokenizer = avss.load_model(*args, **options)
@@ -244,18 +267,18 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_result_is_the_same(row, tmp
         return model, tokenizer
 
     monkeypatch.setattr(context, "load_model", with_little_memory)
-    run_row(row, "p", halved)
+    run_row(short, "p", halved)
     said = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
     # Forty documents are evaluated, no size of batch twice; ten are scored, which fit.
     assert refused == [32, 16]
     assert said == [f"r: evaluation ran out of memory and goes on with {size} documents at a time" for size in (16, 8)]
     columns = ["key", "removed", "value", "status"]
-    pd.testing.assert_frame_equal(whole.observations()[columns], halved.observations()[columns])
+    pd.testing.assert_frame_equal(measured_short.observations()[columns], halved.observations()[columns])
 
 
-def test_a_row_placed_by_accelerate_on_a_part_of_the_data_resumes(row, tmp_path):
+def test_a_row_placed_by_accelerate_on_a_part_of_the_data_resumes(short, tmp_path):
     stated = {"dtype": "bfloat16", "device_map": "auto", "attn_implementation": "sdpa", "where": {"label": 1}}
-    placed, store = replace(row, methods=("avss", "last"), seeds=1, **stated), Store(tmp_path / "results")
+    placed, store = replace(short, **stated), Store(tmp_path / "results")
     assert run_row(placed, "p", store) == len(cells(placed))
     table = store.observations()
     assert (table["status"] == "ok").all()
@@ -296,11 +319,10 @@ def shown(store: Store) -> pd.DataFrame:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_is_shown_after_a_change_is_what_a_fresh_run_shows(row, tmp_path, change):
+def test_what_is_shown_after_a_change_is_what_a_fresh_run_shows(two_seeds, tmp_path, change):
     """Otherwise two experiments are averaged as one."""
-    row = replace(row, methods=("avss", "last"), seeds=2)
-    changed, store, fresh = replace(row, **change), Store(tmp_path / "both"), Store(tmp_path / "fresh")
-    run_row(row, "p", store)
+    row, store = two_seeds[0], copied(two_seeds[1], tmp_path / "both")
+    changed, fresh = replace(row, **change), Store(tmp_path / "fresh")
     run_row(changed, "p", store)
     run_row(changed, "p", fresh)
     columns = ["key", "method", "reading", "selection", "seed", "removed", "value"]
@@ -313,21 +335,19 @@ def test_what_is_shown_after_a_change_is_what_a_fresh_run_shows(row, tmp_path, c
     assert {"lowest(1)", "none"} == set(shown(store)["selection"])
 
 
-def test_another_model_under_the_same_name_replaces_the_first(row, saved, tmp_path):
-    store = Store(tmp_path / "results")
-    run_row(row, "p", store)
-    first = shown(store)
+def test_another_model_under_the_same_name_replaces_the_first(row, measured, saved, tmp_path):
+    store, first = copied(measured, tmp_path / "results"), shown(measured)
+    row = replace(row, checkpoint=str(saved("bert")))
+    assert run_row(row, "p", store) == 0
     shutil.rmtree(row.checkpoint)
     saved("bert", seed=1)
     assert run_row(row, "p", store) == len(cells(row))
     assert not set(shown(store)["key"]) & set(first["key"])
 
 
-def test_the_run_records_class_and_parameters_of_the_model_itself(row, tmp_path):
-    store = Store(tmp_path / "results")
-    run_row(row, "p", store)
+def test_the_run_records_class_and_parameters_of_the_model_itself(row, measured):
     model, _ = avss.load_model(row.checkpoint)
-    facts = store.provenances("p", "r")[-1]
+    facts = measured.provenances("p", "r")[-1]
     assert facts["class"] == "BertForSequenceClassification"
     assert facts["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert facts["configuration"]["id"] == "r"
@@ -361,9 +381,10 @@ def test_local_and_embedded_rows_ask_no_network(row, tmp_path, monkeypatch):
     assert run_row(mini, "q", Store(tmp_path / "results")) == 2
 
 
-def test_a_number_of_layers_that_the_model_does_not_have_is_refused_before_any_result(row, tmp_path):
+def test_a_number_of_layers_that_the_model_does_not_have_is_refused_before_any_result(row, saved, tmp_path):
     # As for a hub model, whose depth is not known before it is loaded.
-    known, config = replace(row, remove=3), Path(row.checkpoint, "config.json")
+    known = replace(row, checkpoint=str(saved("bert")), remove=3)
+    config = Path(known.checkpoint, "config.json")
     content = config.read_text()
     config.unlink()
     row = replace(known, remove=4)
@@ -388,9 +409,10 @@ def zeros(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("harm", [cut, zeros, lambda content: b"", lambda content: b"\xff" + content])
 @pytest.mark.parametrize("ending", [".csv", ".layers.csv", ".outcomes.csv.gz", ".json"])
-def test_a_damaged_file_is_named_and_moving_it_away_gives_the_same_numbers_again(row, tmp_path, harm, ending):
-    row, store = replace(row, methods=("avss", "last"), seeds=1), Store(tmp_path / "results")
-    run_row(row, "p", store)
+def test_a_damaged_file_is_named_and_moving_it_away_gives_the_same_numbers_again(
+    short, measured_short, tmp_path, harm, ending
+):
+    row, store = short, copied(measured_short, tmp_path / "results")
     before = shown(store).sort_values("key", ignore_index=True)
     path = next(path for path in store.folder("p", "r").iterdir() if path.name == f"{before['run'][0]}{ending}")
     path.write_bytes(harm(path.read_bytes()))
@@ -411,18 +433,16 @@ def compared(store: Store) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("together", [1, 2, 3])
-def test_results_do_not_depend_on_how_many_sets_are_evaluated_together(row, tmp_path, monkeypatch, together):
-    several, other = Store(tmp_path / "several"), Store(tmp_path / "other")
-    run_row(row, "p", several, None)
+def test_results_do_not_depend_on_how_many_sets_are_evaluated_together(row, measured, tmp_path, monkeypatch, together):
+    other = Store(tmp_path / "other")
     monkeypatch.setattr(experiment, "TOGETHER", together)
     run_row(row, "p", other, tmp_path / "coalitions")
-    pd.testing.assert_frame_equal(compared(several), compared(other))
+    pd.testing.assert_frame_equal(compared(measured), compared(other))
     assert not list((tmp_path / "coalitions" / "choices").iterdir()), "what is stored is not kept twice"
 
 
-def test_sets_that_cannot_be_evaluated_together_are_evaluated_one_by_one(row, tmp_path, monkeypatch):
-    whole, other = Store(tmp_path / "whole"), Store(tmp_path / "other")
-    run_row(row, "p", whole, None)
+def test_sets_that_cannot_be_evaluated_together_are_evaluated_one_by_one(row, measured, tmp_path, monkeypatch):
+    other = Store(tmp_path / "other")
 
     def unable(*_, **__):
         raise RuntimeError("no kernel for this")
@@ -432,10 +452,10 @@ def test_sets_that_cannot_be_evaluated_together_are_evaluated_one_by_one(row, tm
     monkeypatch.setattr("avss.tasks.sentiment.measure", lambda *args, **options: alone(*args, **options)[0])
     monkeypatch.setattr("avss.tasks.sentiment.measure_each", unable)
     run_row(row, "p", other, None)
-    pd.testing.assert_frame_equal(compared(whole), compared(other))
+    pd.testing.assert_frame_equal(compared(measured), compared(other))
 
 
-def test_what_was_scored_before_a_kill_is_not_scored_again(row, tmp_path, monkeypatch):
+def test_what_was_scored_before_a_kill_is_not_scored_again(row, measured, tmp_path, monkeypatch):
     """A set of layers is evaluated only when others are there to go with it."""
     scored, coalitions = [], tmp_path / "coalitions"
 
@@ -449,9 +469,9 @@ def test_what_was_scored_before_a_kill_is_not_scored_again(row, tmp_path, monkey
 
     methods_score = experiment.score
     monkeypatch.setattr(experiment, "score", counted)
-    store, whole = Store(tmp_path / "results"), Store(tmp_path / "whole")
+    store = Store(tmp_path / "results")
     with monkeypatch.context() as dying:
-        dying.setattr(experiment._Evaluation, "together", killed)
+        dying.setattr(experiment.Evaluation, "together", killed)
         with pytest.raises(KeyboardInterrupt):
             run_row(row, "p", store, coalitions)
     assert len(store.observations()) == 0
@@ -461,9 +481,7 @@ def test_what_was_scored_before_a_kill_is_not_scored_again(row, tmp_path, monkey
     damaged.write_bytes(damaged.read_bytes()[:-9])
     assert run_row(row, "p", store, coalitions) == len(cells(row))
     assert len(scored) <= 1, "a damaged file is made again"
-    scored.clear()
-    run_row(row, "p", whole, None)
-    pd.testing.assert_frame_equal(compared(store), compared(whole))
+    pd.testing.assert_frame_equal(compared(store), compared(measured))
     facts = ["method", "reading", "seed", "layer", "quantity", "value"]
-    tables = [each.layers()[facts].sort_values(facts, ignore_index=True) for each in (store, whole)]
+    tables = [each.layers()[facts].sort_values(facts, ignore_index=True) for each in (store, measured)]
     pd.testing.assert_frame_equal(*tables)

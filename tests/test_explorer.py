@@ -21,9 +21,8 @@ from avss.store import Store
 from recipes import layer_statistics as statistics_recipe
 from recipes import subsets as subsets_recipe
 from tests.conftest import SENTENCES
+from tests.stores import COMMITTED as SHIPPED
 from tests.stores import PERPLEXITY_ROW, fill
-
-SHIPPED = Results(Store(Path(__file__).parent.parent / "results"))
 
 
 def run(recipe, monkeypatch, *arguments) -> None:
@@ -139,6 +138,7 @@ def test_the_findings_follow_from_the_shipped_data():
     assert len(removed) > 1
     assert {int(block) for block in re.findall(r">block (\d+)<", text)} == removed
     (row,) = explorer.subsets(SHIPPED)
+    assert [chooser["method"] for chooser in row["choosers"][:2]].count("avss") == 1
     for chooser in row["choosers"][:2]:
         ranks = []
         for size in range(1, 6):

@@ -1,8 +1,6 @@
 """Figures and tables: from results alone, the same bytes every time, whatever profiles have run."""
 
 import json
-import subprocess
-import sys
 from itertools import combinations
 
 import matplotlib as mpl
@@ -18,7 +16,6 @@ from avss.report import comparisons, figures, tables
 from avss.report.__main__ import main
 from avss.report.figures import rows
 from avss.report.figures.style import style
-from avss.report.rendering import render
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
 from avss.store import DIGESTS, Store
@@ -41,20 +38,6 @@ def rewritten(path, change) -> None:
     facts = path.with_name(f"{path.name.partition('.')[0]}.json")
     content = json.loads(facts.read_text()) | {DIGESTS: {}}
     facts.write_text(json.dumps(content | ({"asked": list(table["key"])} if "key" in table else {})))
-
-
-def test_figures_load_without_torch_and_transformers():
-    code = "import sys, avss.report.figures; print(*{'torch', 'transformers', 'datasets'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
-
-
-def test_every_figure_and_table_has_its_files(store, tmp_path):
-    # That the bytes are the same each time is tested with `make figures`.
-    names = {str(path.relative_to(tmp_path)) for path in render(Results(store), tmp_path)}
-    endings = ("light.svg", "dark.svg", "pdf", "csv")
-    row = comparisons.FIRST_ROW
-    assert {f"{row}/{name}-{row}.{ending}" for name in figures.ROW_FIGURES for ending in endings} <= names
-    assert {f"{name}.md" for name in tables.TABLES} <= names
 
 
 def test_each_row_has_files_of_its_own(store, tmp_path, capsys):

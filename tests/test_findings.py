@@ -15,10 +15,9 @@ import yaml
 from avss.engine.games import Game, exact, window
 from avss.report import hallucination, massive
 from avss.report.cited import look_up_number, spoken
-from avss.report.snapshot import Results
 from avss.report.tables.families import survey
 from avss.report.tables.speed import target_table
-from avss.store import Store
+from tests.stores import COMMITTED as RESULTS
 
 ROOT = Path(__file__).parent.parent
 # Lists and descriptions, which find nothing; and pages of rows, which are the notebook of their task.
@@ -42,7 +41,6 @@ def _text(name: str) -> str:
 
 
 PAGES = pages()
-RESULTS = Results(Store(ROOT / "results"))
 
 
 def findings(text: str) -> list[str]:

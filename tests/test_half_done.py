@@ -36,10 +36,10 @@ ROW_TABLES = (
 )
 
 
-@pytest.fixture(params=HALF_DONE)
-def half_done(request, tmp_path) -> tuple[Results, str]:
-    """A row that is half done, and one that is complete."""
-    store, state = Store(tmp_path / "results"), HALF_DONE[request.param]
+@pytest.fixture(scope="module", params=HALF_DONE)
+def half_done(request, tmp_path_factory) -> tuple[Results, str]:
+    """A row that is half done, and one that is complete. Tables and figures share the intervals."""
+    store, state = Store(tmp_path_factory.mktemp("half-done") / "results"), HALF_DONE[request.param]
     fill(store, "mini", **state)
     fill(store, "mini", **PERPLEXITY_ROW)
     return Results(store), state.get("row", FIRST_ROW)

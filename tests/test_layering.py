@@ -193,13 +193,16 @@ for name in {[name for name in names if not name.startswith("avss.metrics.")]}:
         importlib.import_module(name)
     except ImportError as error:
         print(name, 'needs', error, file=sys.stderr)
+from avss.report.pages import rows_of_book
+print('row of mini', *rows_of_book('mini'), sep='\\t')
 sys.argv = ['avss.report', '--list']
 runpy.run_module('avss.report', run_name='__main__')
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    listed = [line.split("\t") for line in done.stdout.splitlines()]
+    (_, *rows), *listed = [line.split("\t") for line in done.stdout.splitlines()]
+    assert len(rows) == 12
     assert {"row figure", "book figure", "table"} == {kind for kind, _ in listed}
     assert ["table", "glance_table"] in listed
 

@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from avss.report import figures
+from avss.report.comparisons import FIRST_ROW
 from avss.report.rendering import render
 from avss.report.snapshot import Results
 from avss.report.tables import TABLES
@@ -50,7 +51,7 @@ def test_the_environment_lacks_torch(drawing):
     assert subprocess.check_output([drawing, "-c", code], text=True).strip() == "[]"
 
 
-def test_figures_and_tables_have_the_same_bytes_without_torch(drawing, tmp_path):
+def test_figures_and_tables_have_their_files_and_the_same_bytes_without_torch(drawing, tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini")
     here = render(Results(store), tmp_path / "here")
@@ -60,7 +61,11 @@ def test_figures_and_tables_have_the_same_bytes_without_torch(drawing, tmp_path)
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     names = [path.relative_to(tmp_path / "here") for path in here]
     assert {path.relative_to(tmp_path / "there") for path in (tmp_path / "there").rglob("*.*")} == set(names)
-    assert len(names) == 4 * (len(figures.ROW_FIGURES) + len(figures.BOOK_FIGURES)) + len(TABLES)
+    stems = [f"{FIRST_ROW}/{name}-{FIRST_ROW}" for name in figures.ROW_FIGURES]
+    stems += [f"book/{name}" for name in figures.BOOK_FIGURES]
+    endings = ("light.svg", "dark.svg", "pdf", "csv")
+    expected = [f"{stem}.{ending}" for stem in stems for ending in endings] + [f"{name}.md" for name in TABLES]
+    assert sorted(map(str, names)) == sorted(expected)
     for name in names:
         content = (tmp_path / "here" / name).read_bytes()
         assert content == (tmp_path / "there" / name).read_bytes(), name

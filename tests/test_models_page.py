@@ -1,17 +1,13 @@
 """The page of the models: what a reader learns of each model that ran."""
 
-from pathlib import Path
-
 from avss.report.snapshot import Results
 from avss.report.tables.models import models_table
 from avss.store import Store
-from tests.stores import fill
-
-ROOT = Path(__file__).parent.parent
+from tests.stores import COMMITTED, fill
 
 
 def test_each_model_that_ran_has_its_size_training_and_scores():
-    text = models_table(Results(Store(ROOT / "results")))
+    text = models_table(COMMITTED)
     for fact in (
         "LlamaForCausalLM",
         "4,214,912",

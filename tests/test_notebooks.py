@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from pybtex.database import parse_file
 
+from avss.runs.notebook import page_of_task
 from avss.runs.profile import load_profile
 from avss.tasks import TASKS
 
@@ -86,11 +87,11 @@ def test_a_tasks_notebook_chooses_its_row_by_its_id(name):
     assert row.task == name.replace("-", "_")
 
 
-@every_notebook
-def test_shared_prose_that_it_includes_is_there(name):
-    for source in sources(name, "markdown"):
-        for path in re.findall(r"^```\{include\} /(.*)$", source, re.MULTILINE):
-            assert (ROOT / path).is_file(), path
+def test_shared_prose_that_they_include_is_there():
+    prose = [source for name in NOTEBOOKS for source in sources(name, "markdown")]
+    included = {path for text in prose for path in re.findall(r"^```\{include\} /(.*)$", text, re.MULTILINE)}
+    assert included
+    assert [path for path in sorted(included) if not (ROOT / path).is_file()] == []
 
 
 @every_notebook
@@ -109,6 +110,22 @@ def test_one_runs_alone_in_its_own_folder_as_jupyter_does_and_from_anywhere(tmp_
     assert all(cell["execution_count"] for cell in cells)
     assert any(cell["outputs"] for cell in cells)
     assert not (ROOT / "notebooks/results").exists()
+
+
+def test_the_page_of_a_task_has_the_heading_of_its_notebook_and_what_the_row_printed(tmp_path):
+    printed = [nbformat.v4.new_output("stream", text="2")]
+    notebook, run, page = (tmp_path / f"{name}.ipynb" for name in ("sentiment", "run", "page"))
+    for path, heading, outputs in ((notebook, "Sentiment", []), (run, "D, a model", printed)):
+        cells = [
+            nbformat.v4.new_markdown_cell(f"# {heading}\n\nText."),
+            nbformat.v4.new_code_cell("2", outputs=outputs),
+        ]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    page_of_task(run, notebook, page)
+    shown, ran = (nbformat.read(path, 4)["cells"] for path in (page, run))
+    assert shown[0]["source"] == "# Sentiment\n\nText."
+    assert shown[1]["outputs"][0]["text"] == "2"
+    assert shown[1] == ran[1]
 
 
 def test_every_citation_has_its_entry():

@@ -178,6 +178,7 @@ def test_nan_in_padding_positions_does_not_count():
     assert stream([(values, mask)]).variance() == clean.variance()
 
 
+@pytest.mark.usefixtures("young")
 def test_no_activation_is_stored():
     model, alive, most = tiny("llama"), [], 0
     batches = [ragged(seed=seed) for seed in range(6)]

@@ -1,6 +1,6 @@
 """Scoring by several processes, and of models that are split over devices: the same scores as by one, or one error.
 
-The module is also what the processes run: `torchrun --nproc-per-node 2 -m tests.test_parallel FOLDER [BACKEND]`.
+The module is also what the processes run: `torchrun --nproc-per-node 2 -m tests.test_parallel FOLDER`.
 """
 
 import dataclasses
@@ -33,6 +33,7 @@ READINGS = {
     "pooled": "paper,population=pooled_tokens,ddof=1,padding=included",
     "quantile": "paper,epsilon=quantile:0.2",
 }
+OWN = "cpu:gloo,cuda:gloo"
 PADDING_ONLY = {"input_ids": torch.ones(1, 2).long(), "attention_mask": torch.zeros(1, 2)}
 OUTSIDE = {"input_ids": torch.full((1, 2), 10_000)}
 
@@ -72,10 +73,10 @@ def command(folder: Path, name: str) -> int:
     return cli.main([*inputs, "--context", "8", "--out", str(folder / f"{name}.csv")])
 
 
-def two_processes(out: Path, *backend: str) -> None:
+def two_processes(out: Path) -> None:
     """Run this module in two processes, which leave what they find in `out`."""
     # A port of its own, so that several such tests may run at a time.
-    arguments = ["--standalone", "--nproc-per-node", "2", "-m", "tests.test_parallel", str(out), *backend]
+    arguments = ["--standalone", "--nproc-per-node", "2", "-m", "tests.test_parallel", str(out)]
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *arguments],
         cwd=ROOT,
@@ -164,10 +165,9 @@ def test_objects_do_not_travel_through_accelerators(ranks):
     assert [found["backend"] for found in ranks] == ["gloo", "gloo"]
 
 
-def test_a_group_of_the_callers_own_need_not_be_of_gloo_alone(tmp_path, ranks):
-    two_processes(tmp_path, "cpu:gloo,cuda:gloo")
-    for rank in range(2):
-        assert json.loads((tmp_path / f"own-{rank}.json").read_text()) == ranks[0]["elements"]
+def test_a_group_of_the_callers_own_need_not_be_of_gloo_alone(ranks):
+    for rank in ranks:
+        assert rank["of the caller"] == {"backend": OWN, "scores": ranks[0]["elements"]}
 
 
 @pytest.mark.parametrize(("rank", "shown", "device"), [("1", 2, "cuda:1"), ("1", 1, "cuda:0"), (None, 4, "cuda:0")])
@@ -260,14 +260,20 @@ def test_nothing_waits_for_the_accelerator_before_the_end():
         assert waits(lambda batches, reading=reading: observe(model, batches, reading, epsilons=[0.3])) == expected
 
 
+def in_a_group_of_the_caller(out: Path) -> dict:
+    """Scores in a group that the package did not form, and what the group says of itself."""
+    rank = int(os.environ["RANK"])
+    torch.distributed.init_process_group(OWN, init_method=f"file://{out}/own", rank=rank, world_size=2)
+    try:
+        scores = told(BATCHES, reading=READINGS["elements"], epsilons=[0.3])
+        return {"backend": torch.distributed.get_backend_config(), "scores": scores}
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 if __name__ == "__main__":
     out = Path(sys.argv[1])
-    if len(sys.argv) > 2:
-        torch.distributed.init_process_group(sys.argv[2])
-        found = told(BATCHES, reading=READINGS["elements"], epsilons=[0.3])
-        (out / f"own-{torch.distributed.get_rank()}.json").write_text(json.dumps(found))
-        torch.distributed.destroy_process_group()
-        sys.exit()
+    own = in_a_group_of_the_caller(out)
     rank, _ = joined()
-    (out / f"{rank}.json").write_text(json.dumps(cases()))
+    (out / f"{rank}.json").write_text(json.dumps(cases() | {"of the caller": own}))
     sys.exit(command(out, "two"))

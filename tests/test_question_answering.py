@@ -109,7 +109,9 @@ def test_a_newline_or_eos_ends_the_answer_at_once(word):
 
 def test_a_further_eos_of_the_checkpoint_ends_the_answer():
     model = always(" here")
-    assert answers_of(model, prompt_tokenizer(), 8).predictions[0] == " ".join(["here"] * MAX_NEW_TOKENS)
+    outcome = answers_of(model, prompt_tokenizer(), 8)
+    assert outcome.predictions[0] == " ".join(["here"] * 32)
+    assert "greedy decoding to a newline, EOS or 32 tokens" in outcome.protocol
     model.generation_config.eos_token_id = [2, VOCABULARY.index(" here")]
     assert answers_of(model, prompt_tokenizer(), 8).predictions[0] == ""
 

@@ -55,10 +55,17 @@ def test_names_never_met_are_cut_into_syllables_like_those_of_training(tokenizer
     assert tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
 
 
+@pytest.fixture
+def portions(monkeypatch):
+    """Portions as small beside a hundred thousand tokens as those of a training beside its millions."""
+    monkeypatch.setattr(corpus, "AT_ONCE", 50)
+
+
+@pytest.mark.usefixtures("portions")
 def test_each_genre_has_its_share_of_the_tokens_everywhere(tokenizer):
     shares = {"reviews": 0.5, "posts": 0.25, "passages": 0.25}
-    stream = corpus.mixed(shares, 1_500_000, tokenizer)
-    assert len(stream.ids) >= 1_500_000
+    stream = corpus.mixed(shares, 300_000, tokenizer)
+    assert len(stream.ids) >= 300_000
     texts = tokenizer.decode(stream.ids).split("</s>")
     for half in (texts[: len(texts) // 2], texts[len(texts) // 2 :]):
         kinds = ["reviews" if "Sentiment:" in t else "passages" if "Answer:" in t else "posts" for t in half]
@@ -85,8 +92,9 @@ def test_an_interview_asks_as_the_task_does_and_answers_with_spans(tokenizer):
     assert tokenizer.decode(ids[answers]) == "".join(answer for _, answer in turns)
 
 
+@pytest.mark.usefixtures("portions")
 def test_no_window_cuts_a_passage_that_is_asked_about(tokenizer):
-    shares, windows, body = {"posts": 0.6, "passages": 0.4}, 1500, 511
+    shares, windows, body = {"posts": 0.6, "passages": 0.4}, 500, 511
     stream = corpus.asked(shares, windows, body, tokenizer)
     assert len(stream.ids) == len(stream.answers) == windows * body
     texts = [tokenizer.decode(ids) for ids in stream.ids.reshape(windows, body)]

@@ -5,12 +5,13 @@ from pathlib import Path
 from avss.report.run_files import runs_of
 from avss.report.snapshot import Results
 from avss.store import Store
+from tests.stores import COMMITTED
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_every_stored_run_is_listed_with_its_folder():
-    found = runs_of(Results(Store(ROOT / "results")))
+    found = runs_of(COMMITTED)
     files = {path.stem: path for path in (ROOT / "results").rglob("*.json")}
     runs = {name: path for name, path in files.items() if f'"run": "{name}"' in path.read_text(encoding="utf-8")}
     assert found.keys() == runs.keys()

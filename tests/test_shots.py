@@ -365,7 +365,6 @@ def test_the_split_of_the_examples_is_an_option(decoder_row, tmp_path, capsys):
 
 def test_without_shots_and_chat_nothing_is_shared():
     assert not PLAIN.shares
-    assert MAX_NEW_TOKENS == 32
     model = tiny("llama")
     counted = Counted(model)
     avss.evaluate(model, prompt_tokenizer(), "sentiment", OPINIONS, batch_size=32)

@@ -73,6 +73,7 @@ def test_angular_removes_the_window_that_turns_the_last_token_least(family, wind
     assert scores.values == pytest.approx(alone + outside, rel=1e-6)
 
 
+@pytest.mark.usefixtures("young")
 def test_nothing_is_kept_after_its_batch():
     model, kept = tiny("llama"), []
 

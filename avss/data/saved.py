@@ -23,7 +23,7 @@ def read_saved(name: str, folder: Path, split: str | None, purpose: str) -> Data
     """The rows of a split. split, purpose: as in `avss.load_data`.
 
     Raises `InputError` for a folder that is damaged, one without splits where `split` names one, a split that is not
-    there, and where several may be meant.
+    there, and where several may be meant; `MemoryError` where the rows do not fit into memory.
     """
     if not (folder / SEVERAL).is_file():
         if split is not None:
@@ -59,6 +59,9 @@ def _rows(name: str, folder: Path) -> Dataset:
         found.data.table.validate(full=True)
         # A selection of rows is kept as their numbers, which nothing here expects.
         return found.flatten_indices() if found._indices is not None else found
+    except MemoryError:
+        # No fault of the folder: to save it again would not help.
+        raise
     except Exception as error:
         # Damaged folders make `datasets` raise errors of many types.
         raise _unreadable(name, error) from error

@@ -7,6 +7,7 @@ addresses. From a number a reader can go to its run, and to the observations of 
 import json
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 from avss import intervals
 from avss.errors import InputError, look_up
 from avss.methods.catalogue import CONTROLS, column_of
-from avss.report.comparisons import METHODS, agreement, differences, label, lowest_removals, summary
+from avss.report.comparisons import METHODS, differences, label, lowest_removals, summary
 from avss.report.markdown import runs_of
 from avss.report.pages import DEFINED
 from avss.report.snapshot import Results
@@ -201,15 +202,18 @@ def _over_seeds(results: Results, row: str, line: dict, taus: list[float]) -> Nu
 
 
 def _tau_leave_one_out(results: Results, row: str, line: dict) -> Number | None:
-    """Kendall's tau of the scores with those of leave-one-out on the same seed, mean over the seeds."""
-    table, mine, other = agreement(results, row), [line["method"], line["reading"]], ["leave_one_out", "none"]
-    names = table[["method", "reading", "other", "other_reading"]].to_numpy().tolist()
-    same = np.array([pair in (mine + other, other + mine) for pair in names], bool)
-    found = table[same & (table["source"] == line["source"])]
-    if found.empty:
-        return None
-    tau, low, high = found.iloc[0][["tau", "low", "high"]]
-    return Number(tau, ".2f", _source(line, "tau"), low, high, OVER_SEEDS, facts=_facts(results, row, line))
+    """Kendall's tau of the scores with those of leave-one-out on the same seed, mean over the seeds.
+
+    That of leave-one-out is among its seeds. One pair of methods: `comparisons.agreement` compares them all.
+    """
+    mine = layer_scores(results, row, line["source"], line["method"], line["reading"])
+    truth = layer_scores(results, row, line["source"], "leave_one_out", "none")
+    if line["method"] == "leave_one_out":
+        pairs = list(combinations(truth.to_numpy(), 2))
+    else:
+        # A seed on which one of them failed has no pair.
+        pairs = [(mine.loc[seed], truth.loc[seed]) for seed in mine.index.intersection(truth.index)]
+    return _over_seeds(results, row, line, [intervals.kendall_tau(*pair) for pair in pairs]) if pairs else None
 
 
 def _highest_block(results: Results, row: str, line: dict) -> Number:

@@ -1,21 +1,15 @@
-"""Shared by the benchmarks: random models and text, times, the memory of tensors, and the file of results."""
+"""Shared by the benchmarks: random models and text, times, and the memory of tensors."""
 
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from avss.files import write_whole
 from avss.models import DTYPES
 from avss.runs.profile import load_profile
-from avss.runs.provenance import now
-from avss.runs.provenance import provenance as provenance_of
 
 MIB = 2**20
 
@@ -140,25 +134,3 @@ def spread(name: str, values: list[float], digits: int = 4) -> dict:
     ordered = sorted(values)
     quartiles = [ordered[len(ordered) // 4], ordered[-1 - len(ordered) // 4]]
     return {name: round(statistics.median(ordered), digits), f"{name}_quartiles": [round(q, digits) for q in quartiles]}
-
-
-class Record:
-    """The rows of a run, printed as they come and written with setting, provenance and load average to one file."""
-
-    def __init__(self, out: Path | None):
-        self.out, self.rows, self.loads = out, [], [os.getloadavg()]
-
-    def add(self, row: dict) -> None:
-        self.rows.append(row)
-        print(json.dumps(row), flush=True)
-
-    def write(self, setting: dict, device: str, dtype: str, **more) -> None:
-        """Write the file `out`, if there is one, with all rows so far."""
-        if not self.out:
-            return
-        facts = provenance_of(device, dtype) | {"created": now()}
-        # Over one, five and fifteen minutes, before the first measurement and after the last.
-        loads = [self.loads[0], os.getloadavg()]
-        facts["load_average"] = [[round(load, 2) for load in then] for then in loads]
-        content = {"setting": setting} | more | {"rows": self.rows, "provenance": facts}
-        write_whole(self.out, json.dumps(content, indent=1) + "\n")

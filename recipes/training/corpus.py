@@ -22,6 +22,8 @@ FULL_ANSWER = "{context}\nQuestion: {question}\nFull answer:"
 PIECES = r"\n| ?[A-Za-z]+| ?[0-9]| ?[^A-Za-z0-9\s]"
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 VOCABULARY_ROWS = 8_000
+# Documents of a genre come in such portions, which are small beside the millions of tokens of a training.
+AT_ONCE = 1000
 EXCERPTS = "excerpts"
 NAMES = (names.people, names.surnames, names.towns, names.rivers, names.instruments, names.brands)
 
@@ -118,10 +120,10 @@ def encode(documents: list[list[Turn]], tokenizer) -> list[Encoded]:
 
 
 def _taken(source: Iterator[list[Turn]], tokens: float, tokenizer) -> list[Encoded]:
-    """Documents, by the thousand, until they have so many tokens."""
+    """Documents, `AT_ONCE` at a time, until they have so many tokens."""
     found, length = [], 0
     while length < tokens:
-        part = encode(list(islice(source, 1000)), tokenizer)
+        part = encode(list(islice(source, AT_ONCE)), tokenizer)
         found += part
         length += sum(len(ids) for ids, _ in part)
     return found

@@ -12,6 +12,8 @@ from pathlib import Path
 
 # Above what reading a tiny file needs, far below what a test machine has.
 MEMORY = 4 << 30
+# So many times its limit of processor time may a process take by the clock: others may need the processor too.
+PATIENCE = 10
 
 
 def damaged(generator: random.Random, content: bytes) -> tuple[str, bytes]:
@@ -38,10 +40,11 @@ def _put(content: bytes, place: int, part: bytes) -> bytes:
     return content[:place] + part + content[place + len(part) :]
 
 
-def apart(work: Callable[[], object], seconds: float = 60) -> object:
+def apart(work: Callable[[], object], seconds: int = 60) -> object:
     """What `work` returns in a process of its own, or the exception that it raises there.
 
-    Raises `AssertionError` where that process dies, or is not done after so many seconds.
+    Raises `AssertionError` where that process dies, needs more than so many seconds of processor time, or waits
+    until `PATIENCE` times as many are over.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -53,13 +56,14 @@ def apart(work: Callable[[], object], seconds: float = 60) -> object:
             os.dup2(silent, 1), os.dup2(silent, 2)
             pages = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
             resource.setrlimit(resource.RLIMIT_AS, (pages + MEMORY, pages + MEMORY))
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
             with open(writer, "wb") as out:
                 out.write(pickle.dumps(_outcome(work)))
             code = 0
         finally:
             os._exit(code)
     os.close(writer)
-    content, end = b"", time.monotonic() + seconds
+    content, end = b"", time.monotonic() + PATIENCE * seconds
     with open(reader, "rb", buffering=0) as source:
         while select.select([source], [], [], max(0, end - time.monotonic()))[0]:
             part = source.read(1 << 20)
@@ -69,8 +73,9 @@ def apart(work: Callable[[], object], seconds: float = 60) -> object:
         else:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise AssertionError(f"it hangs for more than {seconds} s")
+            raise AssertionError(f"it hangs for more than {PATIENCE * seconds} s")
     _, status = os.waitpid(child, 0)
+    assert status != signal.SIGXCPU, f"it needs more than {seconds} s of processor time"
     assert not status, f"the process died ({status})"
     return pickle.loads(content)
 

@@ -24,8 +24,8 @@ def files_under(folder: Path) -> dict[str, tuple]:
     return found
 
 
-def command(*words: object, seconds: float = 60) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command, run in a process of its own."""
+def command(*words: object, seconds: int = 60) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command, run in a process of its own as `apart` runs it."""
 
     def work():
         out, err = io.StringIO(), io.StringIO()
@@ -42,7 +42,7 @@ def command(*words: object, seconds: float = 60) -> tuple[int, str, str]:
     return found
 
 
-def check_ends_well(world: Path, words: Sequence[object], written: Sequence[str] = (), seconds: float = 60) -> bool:
+def check_ends_well(world: Path, words: Sequence[object], written: Sequence[str] = (), seconds: int = 60) -> bool:
     """Whether the command succeeded; it ran no code, wrote nothing but `written`, and failed, if so, in one line."""
     before = files_under(world)
     code, _, err = command(*words, seconds=seconds)
