@@ -126,10 +126,16 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     evaluating.add_argument("--samples", type=int, help="documents (default: all)")
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
     evaluating.add_argument(
-        "--shots", type=int, default=0, help="solved examples of the calibration split before each question"
+        "--shots", type=int, default=0, help="solved examples before each question (default: %(default)s)"
     )
     evaluating.add_argument(
         "--prompt", default=PROMPTS[0], help="plain, or chat for the tokenizer's chat template (default: %(default)s)"
+    )
+    evaluating.add_argument("--shots-from", metavar="SPLIT", help="their split (default: the usual one)")
+    evaluating.add_argument(
+        "--by",
+        help="of a task that generates: generation, or likelihood for the perplexity of the right answers "
+        "(default: generation)",
     )
     with_labels(evaluating)
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")
@@ -186,6 +192,7 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     planning = command("plan", "Estimate time, memory and disk of a profile, and say what it lacks.")
     planning.add_argument("--profile", default="mini", help="a name in profiles/, or a file (default: %(default)s)")
     planning.add_argument("--row", help="one row of it (default: all)")
+    planning.add_argument("--revision", help="commit, branch or tag of the model of --row (default: the profile's)")
     planning.add_argument("--device", help="a torch device (default: a GPU if there is one)")
     planning.add_argument("--flops", type=float, help="its operations a second, such as 4e14 (default: measured)")
     planning.add_argument("--bandwidth", type=float, help="bytes it reads a second, such as 2e12 (default: measured)")

@@ -35,7 +35,15 @@ ROOMS = {
     "models": ("models", "checkpoint", "gguf_files", "adapters", "hub"),
     "removal": ("pruning", "surgery", "compensation", "removals"),
     "command": (
-        *("cli", "options", "calibration", "checkup", "checkup_text", "check_command", "plan_command", "heal"),
+        "cli",
+        "options",
+        "calibration",
+        "checkup",
+        "checkup_text",
+        "check_command",
+        "evaluate_command",
+        "plan_command",
+        "heal",
         "recover_command",
     ),
 }
