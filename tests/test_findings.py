@@ -6,6 +6,7 @@ is asked of the committed results, and a number that is not measured fails it.
 
 import json
 import re
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from avss.engine.games import Game, exact, window
+from avss.hallucination.ratios import agreement
 from avss.report import cornerstones, hallucination, massive
 from avss.report.cited import look_up_number, spoken
 from avss.report.tables.families import survey
@@ -160,6 +162,21 @@ def values_are_hardly_known() -> bool:
     )
 
 
+def no_layer_is_prone_on_all_sets() -> bool:
+    layers = hallucination.layers(RESULTS)
+    highest = {name: int(part.loc[part["eavss"].idxmax(), "layer"]) for name, part in layers.groupby("set")}
+    sums = {name: found for (_, name), found in hallucination.sums(RESULTS).items()}
+    spread = {name: found.spread()[1] for name, found in sums.items()}
+    intervals = [agreement(sums[one], sums[other], 500)[1:] for one, other in combinations(sums, 2)]
+    return (
+        highest == {"nq_open": 28, "sciq": 21, "triviaqa": 18, "truthfulqa": 2, "wikiqa": 24}
+        and round(spread.pop("truthfulqa"), 2) == 0.02
+        and min(spread.values()) > 0.05
+        and len(intervals) == 10
+        and all(low < 0 < high for low, high in intervals)
+    )
+
+
 def quarter_of_the_score() -> bool:
     """Whether Eq. 9 with a bound of a quarter removes at least 15 blocks of SmolLM2 on every seed."""
     rule = "row == 'hackernews-smollm2' and reading == 'paper' and selection == 'released_code(0.25)'"
@@ -256,7 +273,7 @@ PINS = {
     ],
     "book/executed/hallucination": [
         by_definition,
-        lambda: hallucination.sums(RESULTS)["smollm2-135m", "sciq"].spread()[1] > 0.05,
+        no_layer_is_prone_on_all_sets,
         by_definition,
     ],
     # `tests/test_explorer.py` tests its findings.
