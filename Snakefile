@@ -64,6 +64,7 @@ CODE = [file for file in REPORT if not file.startswith("avss/report/")]
 BOOK = [file for file in files("book/**/*") if not file.startswith("book/executed/")]
 # What the page "Explorer" shows beside the rows.
 EXPLORER = files("results/statistics/*", "results/subsets/*/*/*")
+GENERATIONS = files("results/generations/*")
 EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines", "shapley", "hallucination"]
 # What recipes/shapley.py and bench/shapley.py have left for their page.
 LAYERS = files("results/shapley/*", "bench/results/shapley-cpu.json")
@@ -238,6 +239,7 @@ rule tables:
         code=REPORT,
         results=results(),
         explorer=EXPLORER,
+        generations=GENERATIONS,
         table="avss/report/table1.csv",
         claims="avss/report/claims.yml",
         benchmarks=files("bench/results/*.json"),

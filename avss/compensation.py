@@ -21,8 +21,9 @@ No weight multiplies a residual stream, so other weights carry the factor.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -46,6 +47,72 @@ class Cut(NamedTuple):
     scale: float
 
 
+def runs_of(layers: Iterable[int]) -> list[tuple[int, int]]:
+    """The first and the last index of each maximal run of these layers, ascending."""
+    runs: list[tuple[int, int]] = []
+    for layer in sorted(layers):
+        if runs and runs[-1][1] == layer - 1:
+            runs[-1] = runs[-1][0], layer
+        else:
+            runs.append((layer, layer))
+    return runs
+
+
+def factors(model: nn.Module, runs: Iterable[tuple[int, int]], batches: Iterable[dict]) -> list[Cut]:
+    """The factor of each of these runs of blocks, which may overlap, from one forward pass over the whole model.
+
+    runs: as `runs_of` gives them. The model does not change. batches, sums and errors are those of `compensate`.
+    """
+    if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
+        raise InputError(
+            f"batches for compensation are of type {type(batches).__name__}; give an iterable of batches, such as "
+            f"avss.batches makes of a list of texts"
+        )
+    runs = list(runs)
+    _check(model, runs)
+    return _measured(model, runs, batches)
+
+
+@contextmanager
+def scaling(model: nn.Module, layers: Iterable[int], scales: Sequence[float]) -> Iterator[None]:
+    """The model, from which these layers are gone, with the hidden state behind each run of them times its factor.
+
+    layers: indices in the whole model. scales: one factor a run, as `checked_scales` leaves them. Hooks on the blocks
+    multiply, so no weight changes; they are removed on exit, also on error.
+    """
+    gone, left = list(layers), blocks_of(model)
+    with ExitStack() as stack:
+        for (first, _), scale in zip(runs_of(gone), scales, strict=True):
+            place = first - sum(layer < first for layer in gone)
+            if place < len(left):
+                handle = left[place].register_forward_pre_hook(partial(_entering, scale), with_kwargs=True)
+            else:
+                handle = left[-1].register_forward_hook(partial(_leaving, scale))
+            stack.callback(handle.remove)
+        yield
+
+
+def _entering(scale: float, block: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    if args:
+        return (args[0] * scale, *args[1:]), kwargs
+    return args, kwargs | {"hidden_states": kwargs["hidden_states"] * scale}
+
+
+def _leaving(scale: float, block: nn.Module, args: tuple, output):
+    return type(output)((output[0] * scale, *output[1:])) if isinstance(output, (tuple, list)) else output * scale
+
+
+def checked_scales(layers: Iterable[int], scales: Iterable[float]) -> list[float]:
+    """The factors as a list. Raises `InputError` unless there is a finite one above 0 for each run of these layers."""
+    scales, runs = list(scales), runs_of(layers)
+    if len(scales) != len(runs):
+        raise InputError(f"{len(scales)} scales for {len(runs)} runs of removed layers; give one a run, in order")
+    for scale in scales:
+        if not 0 < scale < float("inf"):
+            raise InputError(f"scale {scale!r} is no finite number above 0; take it from avss.compensation.factors")
+    return scales
+
+
 def compensate(model: nn.Module, layers: Iterable[int], batches: Iterable[dict]) -> list[Cut]:
     """Put the factor of each cut into the weights of the blocks that stay, in place; `layers` are to be removed next.
 
@@ -55,14 +122,7 @@ def compensate(model: nn.Module, layers: Iterable[int], batches: Iterable[dict])
     no batch, for activations or a factor that are not finite or zero, and for a model whose weights cannot hold the
     factor.
     """
-    if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
-        raise InputError(
-            f"batches for compensation are of type {type(batches).__name__}; give an iterable of batches, such as "
-            f"avss.batches makes of a list of texts"
-        )
-    runs = _runs(checked_layers(layers, len(blocks_of(model))))
-    _check(model, runs)
-    cuts = _measured(model, runs, batches)
+    cuts = factors(model, runs_of(checked_layers(layers, len(blocks_of(model)))), batches)
     changes = _changes(model, cuts)
     for parameter, factor in changes:
         if parameter.abs().max().double() * factor > torch.finfo(parameter.dtype).max:
@@ -73,17 +133,6 @@ def compensate(model: nn.Module, layers: Iterable[int], batches: Iterable[dict])
         for parameter, factor in changes:
             parameter.copy_(parameter.double() * factor)
     return cuts
-
-
-def _runs(layers: Iterable[int]) -> list[tuple[int, int]]:
-    """The first and the last index of each maximal run, ascending."""
-    runs: list[tuple[int, int]] = []
-    for layer in sorted(layers):
-        if runs and runs[-1][1] == layer - 1:
-            runs[-1] = runs[-1][0], layer
-        else:
-            runs.append((layer, layer))
-    return runs
 
 
 def _norms_first(model: nn.Module) -> bool:

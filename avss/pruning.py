@@ -9,7 +9,7 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from safetensors import SafetensorError
 from torch import nn
@@ -65,18 +65,23 @@ def prune(model: nn.Module, layers: Iterable[int], *, compensate: Iterable[dict]
 
 
 @contextmanager
-def skipping(model: nn.Module, layers: Iterable[int]) -> Iterator[nn.Module]:
+def skipping(model: nn.Module, layers: Iterable[int], scales: Iterable[float] | None = None) -> Iterator[nn.Module]:
     """The model without these blocks, inside the context; nothing is copied and everything is restored, also on error.
 
-    Unlike those of `prune`, `layers` may be empty. Raises `InputError` as it does.
+    scales: for each maximal run of removed blocks, ascending, the factor of the hidden state behind it, as
+    `avss.compensation.factors` measures it: the model that `prune` makes with `compensate`, but for rounding and the
+    epsilon of norms. Unlike those of `prune`, `layers` may be empty. Raises `InputError` as it does, and for scales
+    that are not one finite factor above 0 a run.
     """
     layers, whole = list(layers), unwrapped(model)
     changes = changes_for(whole, kept_layers(whole, layers)) if layers else Changes()
-    try:
+    scales = None if scales is None else compensation.checked_scales(layers, scales)
+    with ExitStack() as stack:
+        stack.callback(changes.undo)
         changes.apply()
+        if scales:
+            stack.enter_context(compensation.scaling(whole, layers, scales))
         yield model
-    finally:
-        changes.undo()
 
 
 def parameter_share(model: nn.Module, layers: Iterable[int]) -> float:

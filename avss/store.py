@@ -58,6 +58,8 @@ LAYERS = ("run", "row", "method", "reading", "seed", "layer", "quantity", "value
 OUTCOMES = ("coalition", "document", "numerator", "denominator")
 # Begins the selection of a point of a curve, `curve:lowest(3)`.
 CURVE = "curve:"
+# Begins that of a compensated twin, `compensated:lowest(3)` or `compensated:curve:lowest(3)`.
+COMPENSATED = "compensated:"
 # In the provenance: for each table of the run, by its ending, the SHA-256 of its content and of the content before.
 DIGESTS = "sha256_of_tables"
 
@@ -71,6 +73,11 @@ def key_of(**determinants) -> str:
 def layers_text(layers: Iterable[int]) -> str:
     """A set of layers as it stands in the tables: `1+4`, or `none`."""
     return "+".join(map(str, sorted(layers))) or "none"
+
+
+def layers_of(text: str) -> list[int]:
+    """The set of layers that `layers_text` wrote."""
+    return [] if text == "none" else [int(layer) for layer in text.split("+")]
 
 
 def _finite(observation: dict) -> dict:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 import avss
 from avss.architectures import blocks_of
 from avss.cli import main
-from avss.compensation import compensate
+from avss.compensation import compensate, factors, runs_of
 from avss.data import batches, fingerprint, load_data, sample
 from avss.errors import InputError
 from tests.conftest import DECODERS, FAMILIES, SENTENCES, ragged, tiny
@@ -142,6 +142,58 @@ def test_plain_weights_equal_a_hook_at_each_cut(family, removed):
         assert apart(without, plain) > 1e-4, "the removed blocks mattered"
         # A norm that follows the last block takes the size of the stream away.
         assert apart(without, expected) > 1e-4 or removed == [3]
+
+
+@pytest.mark.parametrize("removed", [[1, 2], [0, 2], [0, 1, 3]])
+def test_skipping_with_scales_is_the_compensated_model_and_leaves_nothing(family, removed):
+    model, batch = unit_sized(family), ragged(seed=5)
+    weights, plain = copy.deepcopy(model.state_dict()), logits(model, batch)
+    cuts = factors(model, runs_of(removed), BATCHES)
+    scales = [cut.scale for cut in cuts]
+    with avss.skipping(model, removed, scales=scales) as shorter:
+        found = logits(shorter, batch)
+    assert torch.equal(found, hooked(model, removed, scales, batch))
+    with pytest.raises(ZeroDivisionError), avss.skipping(model, removed, scales):
+        raise ZeroDivisionError
+    assert torch.equal(logits(model, batch), plain)
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    assert apart(logits(avss.prune(model, removed, compensate=BATCHES), batch), found) < 1e-5
+
+
+def test_runs_that_overlap_are_measured_in_one_pass(family):
+    model, asked = varied(family), [(0, 0), (0, 2), (1, 2), (3, 3)]
+    found = factors(model, asked, iter(BATCHES))
+    assert [(cut.first, cut.last) for cut in found] == asked
+    for cut in found:
+        alone = compensate(copy.deepcopy(model), range(cut.first, cut.last + 1), BATCHES)
+        assert alone == [cut]
+
+
+def test_a_compiled_model_is_scaled_too():
+    # Of two blocks, because each set of blocks is compiled anew.
+    model, batch = avss.prune(unit_sized("llama"), [2, 3]), ragged(seed=5)
+    compiled = torch.compile(model, backend="eager")
+    for scales in ([1.5], [2.5], None):
+        with avss.skipping(model, [0], scales):
+            expected = logits(model, batch)
+        with avss.skipping(compiled, [0], scales):
+            assert apart(logits(compiled, batch), expected) < 1e-6
+
+
+def test_scales_that_do_not_belong_to_the_cuts_are_refused_before_anything_changes():
+    model, batch = tiny("llama"), ragged()
+    plain = logits(model, batch)
+    for scales, reason in (
+        ([1.0], "1 scales for 2 runs"),
+        ([1.0, float("nan")], "scale nan"),
+        ([0, 1.0], "scale 0"),
+        ([-1.0, 2.0], "scale -1.0"),
+    ):
+        with pytest.raises(InputError, match=reason), avss.skipping(model, [0, 2], scales):
+            pass
+    with pytest.raises(InputError, match="1 scales for 0 runs"), avss.skipping(model, [], [2.0]):
+        pass
+    assert torch.equal(logits(model, batch), plain)
 
 
 @given(

@@ -138,8 +138,9 @@ CURVES = {
 }
 
 
-def stored(store: Store, metric: str = "accuracy", own: int = 2) -> None:
+def stored(store: Store, metric: str = "accuracy", own: int = 2, right: dict | None = None) -> None:
     """A row of which every number is known; its own share is that of `own` layers."""
+    right = RIGHT | (right or {})
     names = {"dataset": "SST-2", "model": "Tiny"}
     observations = [("original", "none", "none", 0, "none")]
     for (method, reading, rule), seeds in CURVES.items():
@@ -149,18 +150,23 @@ def stored(store: Store, metric: str = "accuracy", own: int = 2) -> None:
     asked = ["".join(map(str, facts)) for facts in observations]
     run = store.start("mini", "r", "2026-01-01T00:00:00Z", {"configuration": names, "asked": asked, "protocol": "p"})
     for gone in RIGHT:
-        run.add_outcome(f"x-{gone}", *outcome(metric, gone))
+        run.add_outcome(f"x-{gone}", *outcome(metric, gone, right))
     for key, (method, reading, chosen, seed, gone) in zip(asked, observations, strict=True):
         count = 0 if gone == "none" else len(layers(gone))
         facts = {"key": key, "profile": "mini", "row": "r", "task": "sentiment", "method": method, "reading": reading}
         facts |= {"selection": chosen, "seed": seed, "removed": gone, "coalition": f"x-{gone}", "layers": 4}
         facts |= {"share_of_layers": count / 4, "share_of_parameters": count / 8, "metric": metric, "n": DOCUMENTS}
-        facts |= {"value": intervals.value(metric, *outcome(metric, gone)), "status": "ok", "data": "d", "model": "m"}
-        run.add([facts | {"original": intervals.value(metric, *outcome(metric, "none"))}])
+        facts |= {
+            "value": intervals.value(metric, *outcome(metric, gone, right)),
+            "status": "ok",
+            "data": "d",
+            "model": "m",
+        }
+        run.add([facts | {"original": intervals.value(metric, *outcome(metric, "none", right))}])
 
 
-def outcome(metric: str, gone: str) -> tuple:
-    hits = (np.arange(DOCUMENTS) < RIGHT[gone] * DOCUMENTS).astype(float)
+def outcome(metric: str, gone: str, right: dict = RIGHT) -> tuple:
+    hits = (np.arange(DOCUMENTS) < right[gone] * DOCUMENTS).astype(float)
     return (hits, np.ones(DOCUMENTS)) if metric == "accuracy" else (3 - 2 * hits, np.full(DOCUMENTS, 2.0))
 
 
@@ -197,6 +203,16 @@ def test_the_largest_number_of_blocks_is_that_before_the_first_point_that_loses_
     table = curve_table(Results(store), "r")
     assert "| mini | AVSS | 1 of 4 blocks | 12\u00a0% |" in table
     assert "| 1, 2, 3 | 2 |" in table
+
+
+def test_an_original_at_chance_has_no_share_that_is_kept(tmp_path):
+    store = Store(tmp_path / "results")
+    stored(store, right={"none": 0.55})
+    assert curve(Results(store), "r")["retention"].isna().all()
+    table = curve_table(Results(store), "r")
+    assert "| mini | AVSS | too weak to judge (accuracy 0.55) |" in table
+    with mpl.rc_context(style("light")):
+        assert retention_curve(Results(store), "r")[1].empty
 
 
 def test_other_pages_see_the_share_of_the_row_alone(tmp_path):

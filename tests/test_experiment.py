@@ -471,7 +471,7 @@ def test_what_was_scored_before_a_kill_is_not_scored_again(row, measured, tmp_pa
     monkeypatch.setattr(experiment, "score", counted)
     store = Store(tmp_path / "results")
     with monkeypatch.context() as dying:
-        dying.setattr(experiment._Evaluation, "together", killed)
+        dying.setattr(experiment.Evaluation, "together", killed)
         with pytest.raises(KeyboardInterrupt):
             run_row(row, "p", store, coalitions)
     assert len(store.observations()) == 0

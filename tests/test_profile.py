@@ -38,6 +38,7 @@ WRONG = {
         *({"avss": []}, {"avss": ["lowest"]}, {"avss": ["cumulative(2)"]}, {"avss": ["iterative", "iterative"]}),
     ],
     "curve": [1, "1", None, [0], [True], [1.5], ["1"], [1, 1], [float("nan")], {"1": 1}],
+    "compensate": ["true", 1, None, []],
     "seeds": [0, -1, "5", True, 1.5, None],
     "samples": [0, "5", True, 1.5, None],
     "documents": [0, "5", True, 1.5],
@@ -191,9 +192,9 @@ def test_each_cell_is_a_method_reading_rule_and_seed():
     row = Row(**ROW, methods=("avss", "last"), readings=("paper", "released-code"), seeds=2)
     row = replace(row, selections={"avss": ("iterative",)})
     assert len(cells(row)) == len(set(cells(row))) == 1 + 2 * 2 * 2 + 2
-    assert cells(row)[0] == ("original", "none", "none", 0, None)
+    assert cells(row)[0] == ("original", "none", "none", 0, None, False)
     row = replace(row, selections={"avss": ("iterative", "cumulative(0.5)")}, curve=(1, 0.5))
-    assert cells(row)[1:4] == [("avss", "paper", "lowest", 0, at) for at in (None, 1, 0.5)]
+    assert cells(row)[1:4] == [("avss", "paper", "lowest", 0, at, False) for at in (None, 1, 0.5)]
     # A rule with a mass says itself how many layers go.
     assert len(cells(row)) == len(set(cells(row))) == 1 + 2 * 2 * (3 + 3 + 1) + 2 * 3
 

@@ -120,8 +120,8 @@ def failures(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     return table[table["status"] != "ok"]
 
 
-class _Profile:
-    """One profile's lines of a row, and the per-document outcomes of all sets of blocks that were removed."""
+class ProfileLines:
+    """One profile's observations of a row that succeeded, with the per-document outcomes of all pruned models."""
 
     def __init__(self, results: Results, name: str, lines: pd.DataFrame):
         self.name, self.metric, self.documents = name, lines["metric"].iloc[0], int(lines["n"].iloc[0])
@@ -134,27 +134,29 @@ class _Profile:
         self.rules = dict(iter(lines[~lowest].groupby(["method", "reading", "selection"], sort=False)))
         stored = results.store.outcomes(name, lines["row"].iloc[0])
         outcomes = {}
-        for line in lines.drop_duplicates("removed").itertuples():
+        for line in lines.drop_duplicates("coalition").itertuples():
             if line.coalition not in stored:
                 raise InputError(f"run {line.run} has no outcomes for removed={line.removed}; delete it and run again")
-            outcomes[line.removed] = stored[line.coalition]
+            outcomes[line.coalition] = stored[line.coalition]
         numerators, denominators = zip(*outcomes.values(), strict=True)
-        self.places = {removed: place for place, removed in enumerate(outcomes)}
+        self.places = {coalition: place for place, coalition in enumerate(outcomes)}
         self.outcomes = intervals.Seeds.of(self.metric, list(numerators), np.stack(denominators, 1))
         # Without the original model there is nothing to keep a share of.
-        self.original = self.outcomes.chosen([self.places["none"]]) if "none" in self.places else None
+        whole = lines[lines["removed"] == "none"]
+        self.original = None if whole.empty else self.of(whole[:1])
         self.too_weak = self.original is not None and METRICS[self.metric].too_weak(*self.original.estimate()[:2])
 
     def seeds(self, cell: tuple[str, str]) -> intervals.Seeds:
         """The outcomes of a method and reading, one a seed."""
-        return self._of(self.cells[cell])
+        return self.of(self.cells[cell])
 
-    def _of(self, lines: pd.DataFrame) -> intervals.Seeds:
-        return self.outcomes.chosen([self.places[removed] for removed in lines["removed"]])
+    def of(self, lines: pd.DataFrame) -> intervals.Seeds:
+        """The outcomes of these observations, one a seed."""
+        return self.outcomes.chosen([self.places[coalition] for coalition in lines["coalition"]])
 
     def line(self, method: str, reading: str, lines: pd.DataFrame) -> dict:
         """The line of `summary` of these observations, one a seed."""
-        seeds, removed = self._of(lines), Counter(lines["removed"])
+        seeds, removed = self.of(lines), Counter(lines["removed"])
         value, kept = seeds.estimate(), intervals.Estimate(np.nan)
         if self.original is not None and not self.too_weak:
             kept = seeds.kept_of(self.original)
@@ -187,9 +189,9 @@ class _Profile:
 
 
 @cache
-def _profiles(results: Results, row: str) -> list[_Profile]:
+def _profiles(results: Results, row: str) -> list[ProfileLines]:
     by_profile = successes(results, row).groupby("profile", sort=False)
-    return [_Profile(results, name, lines) for name, lines in by_profile]
+    return [ProfileLines(results, name, lines) for name, lines in by_profile]
 
 
 @cache

@@ -1,28 +1,32 @@
 """The curve of a row: how much of the original score is kept at each number of removed blocks, by method and rule.
 
-Pure functions of the results, without torch. Retention is averaged over the seeds, that of a perplexity by its
-geometric mean, and every interval draws documents and seeds anew.
+And what compensation adds: the same sets of blocks with and without it.
+
+Pure functions of the results, without torch. Means, shares and intervals are those of `avss.intervals.Seeds`, as on all
+other pages.
 """
 
 from functools import cache
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from avss import intervals
-from avss.errors import InputError
-from avss.metrics import METRICS
-from avss.report.comparisons import FIRST_ROW, METHODS, PROFILES, label, sort_key
+from avss.intervals import Estimate
+from avss.report.comparisons import FIRST_ROW, METHODS, PROFILES, ProfileLines, label, sort_key
 from avss.report.snapshot import Results
-from avss.store import CURVE
+from avss.report.table1 import CLAIMED_RETENTION
+from avss.store import COMPENSATED, CURVE, layers_of
 
-# The share of the original score that a practitioner still accepts; the paper claims it.
-KEPT = 0.9
 COLUMNS = (
     *("source", "method", "reading", "rule", "name", "blocks", "removed", "share_of_layers", "share_of_parameters"),
-    *("metric", "retention", "low", "high", "seeds", "n", "run"),
+    *("metric", "original", "too_weak", "retention", "low", "high", "seeds", "n", "run"),
 )
+TWINS = (
+    *("source", "method", "reading", "rule", "name", "blocks", "removed", "share_of_layers", "metric", "original"),
+    *("too_weak", "plain", "plain_low", "plain_high", "retention", "low", "high", "gain", "gain_low", "gain_high"),
+    *("of_row", "seeds", "n", "run"),
+)
+_POINT = ["method", "reading", "rule", "removed_blocks"]
 
 
 @cache
@@ -30,52 +34,82 @@ def curve(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """One line for each profile, method, reading, rule and number of removed blocks, where a profile has a curve.
 
     removed: how many of the `blocks` go. retention: mean over the seeds; low, high: its 95 % interval over documents
-    and seeds, nan for a single document. The points of the row's own share are part of its curve. Empty where
-    no profile has a curve, or the whole model was not measured.
+    and seeds, nan for a single document. All three are nan where the original is `too_weak` to judge. The points of the
+    row's own share are part of its curve. Empty where no profile has a curve, or the whole model was not measured.
     """
     lines = []
-    for (profile, name), points in results.of(results.curves, row).groupby(["profile", "row"], sort=False):
-        own = results.in_use[(results.in_use["profile"] == profile) & (results.in_use["row"] == name)]
-        table = pd.concat([own, points])
-        table = table[table["status"] == "ok"].assign(
-            rule=table["selection"].str.removeprefix(CURVE).str.extract(r"^(\w+)", expand=False),
-            removed_blocks=table["removed"].map(lambda layers: 0 if layers == "none" else 1 + layers.count("+")),
-        )
-        original = table[table["method"] == "original"]
-        if original.empty:
-            continue
-        kept = _Retention(results, profile, name, original.iloc[0])
-        with_curve = set(points["method"] + points["reading"])
-        table = table[
-            (table["method"] + table["reading"]).isin(with_curve) & table["rule"].isin(["lowest", "iterative"])
-        ]
-        table = table.drop_duplicates(["method", "reading", "rule", "removed_blocks", "seed"])
-        for (method, reading, rule, removed), part in table.groupby(
-            ["method", "reading", "rule", "removed_blocks"], sort=False
-        ):
-            retention, low, high = kept.of(part)
+    for kept, table in _profiles(results, row):
+        table = table[~table["compensated"]]
+        with_curve = table.loc[table["selection"].str.startswith(CURVE), ["method", "reading"]].drop_duplicates()
+        for (method, reading, rule, removed), part in table.merge(with_curve).groupby(_POINT, sort=False):
+            found = kept.line(method, reading, part)
             lines.append(
-                {
-                    "source": profile,
-                    "method": method,
-                    "reading": reading,
-                    "rule": rule,
-                    "name": label(method, reading) + (", iterative" if rule == "iterative" else ""),
-                    "blocks": int(part["layers"].iloc[0]),
-                    "removed": removed,
-                    "share_of_layers": part["share_of_layers"].mean(),
-                    "share_of_parameters": part["share_of_parameters"].mean(),
-                    "metric": kept.metric,
-                    "retention": retention,
-                    "low": low,
-                    "high": high,
-                    "seeds": len(part),
-                    "n": int(part["n"].iloc[0]),
-                    "run": ", ".join(part["run"].unique()),
-                }
+                found
+                | {"rule": rule, "name": _name(method, reading, rule), "removed": removed}
+                | {"low": found["retention_low"], "high": found["retention_high"]}
+                | {"blocks": int(part["layers"].iloc[0])}
             )
-    order = sorted(lines, key=_rank)
-    return pd.DataFrame(order, columns=list(COLUMNS))
+    return pd.DataFrame(sorted(lines, key=_rank), columns=list(COLUMNS))
+
+
+@cache
+def compensation(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
+    """One line for each profile, method, reading, rule and number of removed blocks that was also compensated.
+
+    plain, retention: what is kept without and with compensation of the same sets of blocks, means over the seeds that
+    have both. gain: their difference, in shares of the original; its interval is paired over documents and seeds. All
+    are nan where the original is `too_weak` to judge. of_row: so many blocks go as the row itself says. Empty where
+    nothing was compensated.
+    """
+    lines = []
+    for kept, table in _profiles(results, row):
+        pairs = table[~table["compensated"]].merge(
+            table[table["compensated"]], on=[*_POINT, "seed"], suffixes=("", "_compensated")
+        )
+        for (method, reading, rule, removed), part in pairs.groupby(_POINT, sort=False):
+            own = part.assign(coalition=part["coalition_compensated"], run=part["run_compensated"])
+            plain, found, gain = kept.line(method, reading, part), kept.line(method, reading, own), Estimate(np.nan)
+            if not kept.too_weak:
+                gain = kept.of(own).kept_beside(kept.of(part), kept.original)
+            lines.append(
+                found
+                | {"rule": rule, "name": _name(method, reading, rule), "removed": removed}
+                | {"plain": plain["retention"], "low": found["retention_low"], "high": found["retention_high"]}
+                | {"plain_low": plain["retention_low"], "plain_high": plain["retention_high"]}
+                | dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
+                | {"blocks": int(part["layers"].iloc[0])}
+                | {"of_row": not part["selection_compensated"].str.startswith(COMPENSATED + CURVE).any()}
+            )
+    return pd.DataFrame(sorted(lines, key=_rank), columns=list(TWINS))
+
+
+@cache
+def _profiles(results: Results, row: str) -> list[tuple[ProfileLines, pd.DataFrame]]:
+    """Each profile that has a curve or compensation in this row, and an original: its outcomes, and its observations.
+
+    The observations are those of the row's own share and of its curve, by the rules that take a number of blocks. What
+    stands twice, as the row's own share on its curve, comes once.
+    """
+    found, points = [], pd.concat([results.curves, results.compensated])
+    for (profile, name), own in results.of(points, row).groupby(["profile", "row"], sort=False):
+        asked = results.in_use[(results.in_use["profile"] == profile) & (results.in_use["row"] == name)]
+        table = pd.concat([asked, own], ignore_index=True)
+        table = table[table["status"] == "ok"]
+        if not (table["method"] == "original").any():
+            continue
+        kept, chosen = ProfileLines(results, profile, table), table["selection"]
+        table = table.assign(
+            compensated=chosen.str.startswith(COMPENSATED),
+            rule=chosen.str.removeprefix(COMPENSATED).str.removeprefix(CURVE).str.extract(r"^(\w+)", expand=False),
+            removed_blocks=[len(layers_of(removed)) for removed in table["removed"]],
+        )
+        table = table[table["rule"].isin(["lowest", "iterative"])]
+        found.append((kept, table.drop_duplicates([*_POINT, "seed", "compensated"])))
+    return found
+
+
+def _name(method: str, reading: str, rule: str) -> str:
+    return label(method, reading) + (", iterative" if rule == "iterative" else "")
 
 
 def _rank(line: dict) -> tuple:
@@ -84,53 +118,13 @@ def _rank(line: dict) -> tuple:
     return sort_key(line["source"], PROFILES), *method, line["removed"]
 
 
-class _Retention:
-    """What is kept of the score of one original, and its resamples, by set of removed blocks."""
-
-    def __init__(self, results: Results, profile: str, row: str, original: pd.Series):
-        self.metric, self.original = original["metric"], original
-        self.stored = results.store.outcomes(profile, row)
-        self.values: dict[str, tuple[float, NDArray]] = {}
-        self.whole = self._scores(original["coalition"])
-
-    def _scores(self, coalition: str) -> tuple[float, NDArray]:
-        """The score on the documents, and on each resample of them."""
-        if coalition not in self.stored:
-            raise InputError(f"results have no outcomes for {coalition}; delete the row's results and run it again")
-        outcome = self.stored[coalition]
-        # A single document has no resamples.
-        drawn = intervals.resampled(self.metric, *outcome) if len(outcome[0]) > 1 else np.full(1, np.nan)
-        return intervals.value(self.metric, *outcome), drawn
-
-    def of(self, seeds: pd.DataFrame) -> tuple[float, float, float]:
-        """Mean retention over these seeds, and its interval."""
-        for coalition in set(seeds["coalition"]) - self.values.keys():
-            scores = zip(self._scores(coalition), self.whole, strict=True)
-            self.values[coalition] = tuple(
-                intervals.retention(self.metric, pruned, np.where(np.equal(whole, 0), np.nan, whole))
-                for pruned, whole in scores
-            )
-        found, drawn = zip(*(self.values[coalition] for coalition in seeds["coalition"]), strict=True)
-        resamples = np.stack(drawn, 1)
-        chosen = np.random.default_rng(0).integers(len(found), size=resamples.shape)
-        return (
-            float(self._mean(np.array([found]))[0]),
-            *intervals.bounds(self._mean(np.take_along_axis(resamples, chosen, axis=1))),
-        )
-
-    def _mean(self, shares: NDArray) -> NDArray:
-        if METRICS[self.metric].higher_is_better:
-            return shares.mean(1)
-        with np.errstate(divide="ignore"):
-            return np.exp(np.log(shares).mean(1))
-
-
 def still_kept(points: pd.DataFrame, column: str) -> int:
-    """The largest number of removed blocks up to which every measured point keeps `KEPT`; 0 where the first does not.
+    """The largest number of removed blocks up to which every measured point keeps the share that the paper claims.
 
-    points: lines of `curve` about one method. column: `retention`, or `low` for a number that the interval supports.
+    0 where the first does not. points: lines of `curve` about one method. column: `retention`, or `low` for a number
+    that the interval supports.
     """
     ordered = points.sort_values("removed")
-    lost = ~(ordered[column] >= KEPT)
+    lost = ~(ordered[column] >= CLAIMED_RETENTION)
     kept = ordered.loc[~lost.cummax(), "removed"]
     return 0 if kept.empty else int(kept.iloc[-1])

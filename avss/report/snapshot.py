@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avss.store import CURVE, Store
+from avss.store import COMPENSATED, CURVE, Store
 
 CELL = ["method", "reading", "selection", "seed"]
 # Runs that vary the reading, or the selection rule, have stores of their own inside the main one.
@@ -53,18 +53,23 @@ class Results:
     def in_use(self) -> pd.DataFrame:
         """The observations that the newest configuration of their profile and row asks for, failed ones too.
 
-        Those of a row's curve, at other shares than the row's own, are `curves`.
+        Those of a row's curve, at other shares than the row's own, are `curves`; those with compensation are
+        `compensated`.
         """
-        return self.observations[self._asked & ~self._of_curves].reset_index(drop=True)
+        return self.observations[self._asked & ~self._begins(CURVE) & ~self._begins(COMPENSATED)].reset_index(drop=True)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The points of the rows' curves that the newest configuration asks for, failed ones too."""
-        return self.observations[self._asked & self._of_curves].reset_index(drop=True)
+        return self.observations[self._asked & self._begins(CURVE)].reset_index(drop=True)
 
     @cached_property
-    def _of_curves(self) -> NDArray[np.bool_]:
-        return self.observations["selection"].str.startswith(CURVE).to_numpy(bool)
+    def compensated(self) -> pd.DataFrame:
+        """The removals with compensation, at all shares, that the newest configuration asks for, failed ones too."""
+        return self.observations[self._asked & self._begins(COMPENSATED)].reset_index(drop=True)
+
+    def _begins(self, selection: str) -> NDArray[np.bool_]:
+        return self.observations["selection"].str.startswith(selection).to_numpy(bool)
 
     @cached_property
     def left_over(self) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """The model and the data of one row, loaded once, with the digests that pin every number measured on them."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import nn
 from avss import selection
 from avss.adapters import adapter_of
 from avss.architectures import blocks_of
-from avss.data import fingerprint, load_data, sample, usable_rows
+from avss.data import batched, context_of, fingerprint, load_data, padding_id, sample, usable_rows
 from avss.gguf_files import source_of
 from avss.models import load_model, resolve, revision_of
 from avss.runs import preflight
@@ -27,6 +27,8 @@ from avss.tasks.shots import prompting_for
 
 # Raised by one whenever the same inputs would give another number; it is part of every key.
 PROTOCOL = 2
+# The same for compensated observations: all factors come from the calibration sample of seed 0.
+COMPENSATION = 1
 
 
 def usable_data(row: Row, purpose: str) -> tuple[Dataset, str]:
@@ -98,10 +100,29 @@ class Context:
         calibrated = {"data": self.calibrated_on, "samples": self.row.samples}
         chosen = {"method": cell.method, "reading": cell.reading, "selection": cell.selection, "seed": cell.seed}
         amount = {"remove": self.row.remove} if cell.at is None else {"curve": cell.at}
-        return key_of(pinned=self.pinned, calibrated=calibrated, **chosen, **amount)
+        twin = {"compensated": COMPENSATION} if cell.compensated else {}
+        return key_of(pinned=self.pinned, calibrated=calibrated, **chosen, **amount, **twin)
 
-    def coalition(self, removed: Iterable[int]) -> str:
-        return f"{self.pinned}-{layers_text(removed)}"
+    def coalition(self, removed: Iterable[int], compensated: bool = False) -> str:
+        """The name of the outcomes without these layers; with compensation they also depend on the calibration."""
+        if not compensated:
+            return f"{self.pinned}-{layers_text(removed)}"
+        scaled = key_of(compensated=COMPENSATION, data=self.calibrated_on, samples=self.row.samples)
+        return f"{self.pinned}-compensated-{scaled}-{layers_text(removed)}"
+
+    def calibration_text(self, seed: int, padded: bool = False) -> Callable[[int], list[dict]]:
+        """The calibration sample of a seed, as the task shows it to the model, in batches of any size.
+
+        padded: every document has the length of the longest that is allowed.
+        """
+        drawn = sample(self.calibration, self.row.samples, seed)
+        tokens = context_of(self.model, self.tokenizer, self.row.context or self.task.context)
+        # Without solved examples: they would be the same tokens in every document, and most of what is scored.
+        asked = {"prompting": replace(self.prompting, solved=())} if self.task.prompted else {}
+        examples = self.task.examples(self.model, self.tokenizer, drawn, self.column, tokens, **asked)
+        length = tokens if padded else None
+        # The longest first: where they do not fit into memory, the first batch shows it.
+        return lambda size: batched(examples, padding_id(self.tokenizer), size, length)[::-1]
 
 
 def loaded(row: Row, coalitions: Path | None) -> Context:

@@ -5,14 +5,12 @@ The only module that joins methods and tasks. Rows come from `avss.runs.profile`
 
 import time
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
 from avss import intervals, selection
-from avss.data import batched, context_of, padding_id, sample
 from avss.errors import InputError
 from avss.methods import method_named, score
 from avss.progress import progress
@@ -21,11 +19,11 @@ from avss.reading import Reading
 from avss.runs.cells import Cell, cells
 from avss.runs.choices import Choice, Choices
 from avss.runs.context import Context, facts_of, loaded
+from avss.runs.evaluation import Evaluation, scales_of
 from avss.runs.profile import Row
 from avss.runs.provenance import forget_peak, now, peak_memory_mb
 from avss.scores import LayerScores
-from avss.store import CURVE, Run, Store, layers_text
-from avss.tasks.base import Outcome
+from avss.store import COMPENSATED, CURVE, Run, Store, layers_of, layers_text
 
 # Losses under layer masks are kept here, for a run that was killed and for methods that need the same ones.
 COALITIONS = Path("build/coalitions")
@@ -68,7 +66,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
         # Where every set of layers was evaluated by an earlier run, that run recorded the protocol.
         if earlier.get("pinned") == context.pinned and "protocol" in earlier:
             run.describe(protocol=earlier["protocol"])
-    evaluate = _Evaluation(context, run, store.outcomes(profile, row.id))
+    evaluate = Evaluation(context, run, store.outcomes(profile, row.id))
     stored = store.observations(profile, row.id).set_index("key")["status"]
     try:
         original = f"{intervals.value(context.task.metric, *evaluate([])):.9g}"
@@ -95,7 +93,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
             kept.forget(described["key"])
         waiting.clear()
 
-    for cell in progress(missing, row.id):
+    for cell in progress([cell for cell in missing if not cell.compensated], row.id):
         try:
             waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: scoring(cell))))
         # Torch raises RuntimeErrors for operations that it cannot do; other cells may not need them.
@@ -104,6 +102,37 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
         if len(evaluate.new(choice.removed for _, choice in waiting)) >= TOGETHER:
             store_all()
     store_all()
+    twins = [cell for cell in missing if cell.compensated]
+    for cell, measured in _compensated(context, twins, evaluate, store.observations(profile, row.id)):
+        observation = _described(context, cell, profile) | {"original": original} | measured
+        if measured["status"] == "ok":
+            run.add([observation])
+        else:
+            keep_failure(observation)
+
+
+def _compensated(
+    context: Context, missing: list[Cell], evaluate: Evaluation, stored: pd.DataFrame
+) -> Iterator[tuple[Cell, dict]]:
+    """Each of these cells with its measured columns; the layers are those of the stored cell without compensation."""
+    plain = {line.key: line for line in stored[stored["status"] == "ok"].itertuples()}
+    chosen = {cell: plain.get(context.key(cell._replace(compensated=False))) for cell in missing}
+    removed = {cell: layers_of(line.removed) for cell, line in chosen.items() if line}
+    scales, refusal = {}, InputError("the same cell without compensation failed")
+    if removed:
+        try:
+            scales = scales_of(context, removed.values())
+        except (InputError, RuntimeError) as error:
+            refusal = error
+    for cell in progress(missing, f"{context.row.id}, compensated"):
+        try:
+            if cell not in removed or not scales:
+                raise refusal
+            line, layers = chosen[cell], removed[cell]
+            choice = Choice(layers, line.seconds, line.peak_memory_mb, [])
+            yield cell, _measured(context, evaluate, choice, scales[layers_text(layers)])
+        except (InputError, RuntimeError) as error:
+            yield cell, _failed(error)
 
 
 def _failed(error: Exception) -> dict:
@@ -117,6 +146,8 @@ def _described(context: Context, cell: Cell, profile: str) -> dict:
         chosen = f"{CURVE}{rule}({cell.at})"
     else:
         chosen = f"{rule}({row.remove})" if rule in ("lowest", "iterative") else rule
+    if cell.compensated:
+        chosen = f"{COMPENSATED}{chosen}"
     return {
         "key": context.key(cell),
         "profile": profile,
@@ -138,14 +169,14 @@ def _described(context: Context, cell: Cell, profile: str) -> dict:
     }
 
 
-def _measured(context: Context, evaluate: "_Evaluation", choice: Choice) -> dict:
+def _measured(context: Context, evaluate: Evaluation, choice: Choice, scales: list[float] | None = None) -> dict:
     """The measured columns of an observation."""
     removed, metric = choice.removed, context.task.metric
-    outcome = evaluate(removed)
+    outcome = evaluate(removed, scales)
     low, high = intervals.interval(metric, *outcome)
     return {
         "removed": layers_text(removed),
-        "coalition": context.coalition(removed),
+        "coalition": context.coalition(removed, scales is not None),
         "share_of_layers": f"{len(removed) / context.layers:.6f}",
         "share_of_parameters": f"{parameter_share(context.model, removed):.6f}",
         "value": f"{intervals.value(metric, *outcome):.9g}",
@@ -155,74 +186,6 @@ def _measured(context: Context, evaluate: "_Evaluation", choice: Choice) -> dict
         "peak_memory_mb": f"{choice.peak_memory_mb:.0f}",
         "status": "ok",
     }
-
-
-class _Evaluation:
-    """The score of the model without some layers, per document; each set of layers is evaluated once."""
-
-    def __init__(self, context: Context, run: Run, known: dict):
-        self.context, self.run, self.known = context, run, known
-
-    def __call__(self, removed: list[int]) -> tuple:
-        coalition = self.context.coalition(removed)
-        if coalition not in self.known:
-            with skipping(self.context.model, removed):
-                outcome = self.context.batches.run("evaluation", self._measured_by(self.context.task.measure))
-            if not _finite(outcome):
-                raise InputError(
-                    f"the scores of some documents are not finite without layers {layers_text(removed)}, "
-                    f"in {self.context.row.dtype}; load the model in a wider dtype"
-                )
-            self._keep(removed, outcome)
-        return self.known[coalition]
-
-    def new(self, sets: Iterable[list[int]]) -> list[list[int]]:
-        """The different sets of layers that are not evaluated yet, those that begin alike side by side."""
-        return sorted({tuple(layers) for layers in sets if self.context.coalition(layers) not in self.known})
-
-    def together(self, sets: Iterable[list[int]]) -> None:
-        """Evaluate the new ones of these sets of layers in one walk; those that fail are left for a call of their own.
-
-        A task that generates has a pass of its own for each set.
-        """
-        new = self.new(sets)
-        if self.context.task.generated or len(new) < 2:
-            return
-        kept = {"cache": self.context.coalitions, "key": self.context.pinned}
-        measure = self._measured_by(self.context.task.measure_each, removed=new, **kept)
-        try:
-            outcomes = self.context.batches.run("evaluation", measure)
-        except (InputError, RuntimeError) as error:
-            # One set is enough to fail them all.
-            reason = " ".join(str(error).split())
-            warnings.warn(f"{len(new)} sets of layers run one by one, as together they failed: {reason}", stacklevel=2)
-            return
-        for removed, outcome in zip(new, outcomes, strict=True):
-            if _finite(outcome):
-                self._keep(removed, outcome)
-
-    def _measured_by(self, measure: Callable, **more) -> Callable[[int], Outcome | list[Outcome]]:
-        context = self.context
-        return lambda batch_size: measure(
-            context.model,
-            context.tokenizer,
-            context.evaluation,
-            context.column,
-            context=context.row.context or context.task.context,
-            batch_size=batch_size,
-            **({"prompting": context.prompting} if context.task.prompted else {}),
-            **more,
-        )
-
-    def _keep(self, removed: Iterable[int], outcome: Outcome) -> None:
-        coalition, parts = self.context.coalition(removed), (outcome.numerator, outcome.denominator)
-        self.run.describe(protocol=outcome.protocol)
-        self.run.add_outcome(coalition, *parts)
-        self.known[coalition] = parts
-
-
-def _finite(outcome: Outcome) -> bool:
-    return all(np.isfinite(part).all() for part in (outcome.numerator, outcome.denominator))
 
 
 class _Scoring:
@@ -241,7 +204,9 @@ class _Scoring:
             return Choice([], 0.0, peak_memory_mb(), [])
         if self.of != cell._replace(at=None):
             self.of, self.made = cell._replace(at=None), {}
-            self.text = _text(context, cell) if method_named(cell.method).reads_text else None
+            padded = cell.reading != "none" and Reading.parse(cell.reading).padding == "included"
+            reads = method_named(cell.method).reads_text
+            self.text = context.calibration_text(cell.seed, padded) if reads else None
 
         def values(removed: list[int]):
             used.append(self._scored(cell, removed))
@@ -268,19 +233,6 @@ class _Scoring:
             found = self.context.batches.run(cell.method, scores)
             self.made[name] = found, time.monotonic() - began, peak_memory_mb()
         return self.made[name]
-
-
-def _text(context: Context, cell: Cell) -> Callable[[int], list[dict]]:
-    """The calibration sample of the cell's seed, in batches of any size."""
-    reading = cell.reading
-    drawn = sample(context.calibration, context.row.samples, cell.seed)
-    tokens = context_of(context.model, context.tokenizer, context.row.context or context.task.context)
-    # Without solved examples: they would be the same tokens in every document, and most of what is scored.
-    asked = {"prompting": replace(context.prompting, solved=())} if context.task.prompted else {}
-    examples = context.task.examples(context.model, context.tokenizer, drawn, context.column, tokens, **asked)
-    length = tokens if reading != "none" and Reading.parse(reading).padding == "included" else None
-    # The longest first: where they do not fit into memory, the first batch shows it.
-    return lambda size: batched(examples, padding_id(context.tokenizer), size, length)[::-1]
 
 
 def _options(context: Context, cell: Cell, removed: list[int]) -> dict:

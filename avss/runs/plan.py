@@ -135,9 +135,9 @@ def scoring_seconds(row: Row, size: Size, rate: Rate) -> float:
     """All methods on all seeds, each selection rule anew; a method whose losses are cached by another runs nothing."""
     total, removed = 0.0, selection.count_of(row.remove, size.blocks)
     most = max([removed, *(selection.count_of(at, size.blocks) for at in row.curve)])
-    for method, reading, rule, _, at in cells(row)[1:]:
-        # The points of a curve are of the same scores, but for those of a window.
-        scored = at is None or "window" in method_named(method).options
+    for method, reading, rule, _, at, compensated in cells(row)[1:]:
+        # The points of a curve are of the same scores, but for those of a window; compensation takes stored choices.
+        scored = not compensated and (at is None or "window" in method_named(method).options)
         if not scored or (rule == "lowest" and method_named(method).cached_by in row.methods):
             continue
         text = _calibration(row, reading)

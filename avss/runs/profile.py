@@ -113,7 +113,8 @@ class Row:
     before each evaluated question. prompt: `chat` puts all questions through the tokenizer's chat template, also those
     of calibration. seeds: 0 to seeds - 1. selections: by method, rules of `avss.selection` in addition to `lowest`,
     which every method has. curve: further numbers of layers, or shares, at which the rules `lowest` and `iterative`
-    are evaluated. batch_size: documents at a time; it is halved when memory runs out.
+    are evaluated. compensate: each removal by these rules is evaluated a second time, with the hidden state scaled
+    behind the cuts. batch_size: documents at a time; it is halved when memory runs out.
 
     For the hub: revision, data_revision: commits (None: the newest; the results name it). data_config, where: as in
     `avss.data.load_data`. device_map, attn_implementation: as in `avss.models.load_model`. alternative: for a model
@@ -154,6 +155,7 @@ class Row:
         AfterValidator(lambda curve: curve and _shares_or_numbers(curve)),
         Field(description="a list of different numbers of layers from 1, or shares between 0 and 1"),
     ] = ()
+    compensate: Annotated[bool, Field(description="true or false")] = False
     seeds: Count = 5
     samples: Count = 512
     documents: Count | None = None

@@ -22,6 +22,7 @@ from avss.report.figures import (
     hallucination,
     losses,
     massive,
+    pareto,
     readings,
     rows,
     speed,
@@ -46,6 +47,7 @@ BOOK_FIGURES: dict[str, Callable[[Results], tuple[Figure, pd.DataFrame]]] = {
         hallucination,
         table_1,
         cost,
+        pareto,
         speed,
     )
     for function in page.FIGURES

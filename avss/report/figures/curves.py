@@ -6,18 +6,26 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from avss.report.comparisons import FIRST_ROW
-from avss.report.curves import KEPT, curve
+from avss.report.curves import compensation, curve
 from avss.report.figures.style import WIDTH, colour, nothing_measured
 from avss.report.snapshot import Results
+from avss.report.table1 import CLAIMED_RETENTION
 
 _COLUMNS = 4
 # Drawn thin in every panel: a choice without a score, and the best order that a greedy search finds.
 _BESIDE = {"random": (0, (1, 1.5)), "greedy": (0, (4, 2))}
+_POINT, _KEPT = ["source", "name", "removed"], ["retention", "low", "high"]
 
 
 def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
-    """Retention against the share of removed blocks, one panel a method and rule, one colour a profile."""
-    data = curve(results, row)
+    """Retention against the share of removed blocks, one panel a method and rule, one colour a profile.
+
+    A profile whose original is too weak to judge has no line. Hollow squares are the same removals with
+    compensation.
+    """
+    twins = compensation(results, row).rename(columns={name: f"compensated_{name}" for name in _KEPT})
+    data = curve(results, row).merge(twins[[*_POINT, *(f"compensated_{name}" for name in _KEPT)]], "left", on=_POINT)
+    data = data[~data["too_weak"].astype(bool)].reset_index(drop=True)
     if data.empty:
         return nothing_measured(data)
     names = list(data["name"].unique())
@@ -28,7 +36,7 @@ def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.
     for panel, name in zip(grid.flat, names, strict=False):
         for profile in data["source"].unique():
             _lines(panel, data[data["source"] == profile], name)
-        for share, dashes in ((1, "-"), (KEPT, (0, (4, 3)))):
+        for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
             panel.axhline(share, color=mpl.rcParams["ytick.color"], linewidth=0.7, linestyle=dashes, zorder=0)
         panel.set_title(name, fontsize=mpl.rcParams["font.size"])
         panel.tick_params(labelbottom=True)
@@ -51,6 +59,8 @@ def _lines(panel, part: pd.DataFrame, name: str) -> None:
             panel.plot(*_from_whole(beside, "retention"), color=ink, linewidth=0.8, linestyle=dashes, alpha=0.7)
     own = part[part["name"] == name]
     panel.plot(*_from_whole(own, "retention"), color=ink, marker="o", markersize=2.5)
+    hollow = {"markerfacecolor": "none", "markersize": 6, "markeredgewidth": 0.8}
+    panel.plot(own["share_of_layers"], own["compensated_retention"], "s", color=ink, **hollow)
     shares, low = _from_whole(own, "low")
     panel.fill_between(shares, low, _from_whole(own, "high")[1], color=ink, alpha=0.2, linewidth=0)
 

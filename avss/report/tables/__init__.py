@@ -10,6 +10,7 @@ from avss.report.tables import (
     coverage,
     explorer,
     families,
+    generations,
     hallucination,
     models,
     readings,
@@ -17,7 +18,7 @@ from avss.report.tables import (
     speed,
     table_1,
 )
-from avss.report.tables.curves import curve_table
+from avss.report.tables.curves import compensation_table, curve_table
 from avss.report.tables.losses import loss_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.rows import (
@@ -34,7 +35,7 @@ from avss.report.tables.rows import (
 
 TABLES = {
     name: table
-    for page in (rows, models, families, readings, table_1, audit, coverage, cost, speed, explorer)
+    for page in (rows, models, families, readings, table_1, audit, coverage, cost, speed, explorer, generations)
     for name, table in page.TABLES.items()
 }
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "agreement_table",
     "basis_table",
     "claim_table",
+    "compensation_table",
     "curve_table",
     "difference_table",
     "glance_table",

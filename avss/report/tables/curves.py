@@ -1,32 +1,65 @@
-"""The table of a row's curve: up to how many removed blocks each method keeps most of the score."""
+"""The tables of a row's curve: up to how many removed blocks each method keeps most, and what compensation adds."""
 
 import numpy as np
 import pandas as pd
 
-from avss.report.comparisons import FIRST_ROW
-from avss.report.curves import KEPT, curve, still_kept
-from avss.report.markdown import Text, markdown, percent
+from avss.report.comparisons import FIRST_ROW, weak_text
+from avss.report.curves import compensation, curve, still_kept
+from avss.report.markdown import Text, markdown, percent, spell
 from avss.report.snapshot import Results
+from avss.report.table1 import CLAIMED_RETENTION
 
 
 def curve_table(results: Results, row: str = FIRST_ROW) -> Text:
     """The largest number of removed blocks up to which all measured points keep 90 %, by method and profile."""
     data, lines = curve(results, row), []
     for (profile, name), points in data.groupby(["source", "name"], sort=False):
-        blocks, most = points["blocks"].iloc[0], still_kept(points, "retention")
+        first, most = points.iloc[0], still_kept(points, "retention")
         sure = "not measured" if points["low"].isna().all() else f"{still_kept(points, 'low')}"
         share = points.loc[points["removed"] == most, "share_of_parameters"]
+        kept = f"{most} of {first['blocks']} blocks", percent(share.iloc[0]) if len(share) else percent(0), sure
+        if first["too_weak"]:
+            kept = weak_text(first["metric"], first["original"]), "", ""
         lines.append(
             {
                 "profile": profile,
                 "method": name,
-                f"keeps {percent(KEPT)} up to": f"{most} of {blocks} blocks",
-                "parameters": percent(share.iloc[0]) if len(share) else percent(0),
-                "whole interval above": sure,
+                f"keeps {percent(CLAIMED_RETENTION)} up to": kept[0],
+                "parameters": kept[1],
+                "whole interval above": kept[2],
                 "points": ", ".join(f"{count}" for count in np.unique(points["removed"])),
                 "seeds": f"{points['seeds'].min()}",
             }
         )
     if not lines:
         return Text("This row has no curve. It was measured at one share of the blocks.\n")
+    return markdown(pd.DataFrame(lines))
+
+
+def compensation_table(results: Results, row: str = FIRST_ROW) -> Text:
+    """What is kept without and with compensation of the same blocks, as many as the row removes, by method."""
+    data = compensation(results, row)
+    data = data[data["of_row"].astype(bool)]
+    if data.empty:
+        return Text("No removal of this row was compensated.\n")
+    lines = []
+    for line in data.itertuples():
+        kept = (
+            spell(line.plain, line.plain_low, line.plain_high),
+            spell(line.retention, line.low, line.high),
+            spell(line.gain, line.gain_low, line.gain_high, sign="+"),
+        )
+        if line.too_weak:
+            kept = weak_text(line.metric, line.original), "", ""
+        lines.append(
+            {
+                "profile": line.source,
+                "method": line.name,
+                "removed": f"{line.removed} of {line.blocks}",
+                "kept": kept[0],
+                "kept with compensation": kept[1],
+                "difference": kept[2],
+                "seeds": f"{line.seeds}",
+            }
+        )
     return markdown(pd.DataFrame(lines))

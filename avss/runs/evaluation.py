@@ -1,0 +1,95 @@
+"""The scores of a row's model without sets of layers, and the factors by which compensation scales what is left."""
+
+import warnings
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from avss.compensation import factors, runs_of
+from avss.errors import InputError
+from avss.pruning import skipping
+from avss.runs.context import Context
+from avss.store import Run, layers_text
+from avss.tasks.base import Outcome
+
+
+class Evaluation:
+    """The score of the model without some layers, per document; each set of layers is evaluated once."""
+
+    def __init__(self, context: Context, run: Run, known: dict):
+        self.context, self.run, self.known = context, run, known
+
+    def __call__(self, removed: list[int], scales: list[float] | None = None) -> tuple:
+        """Numerators and denominators without these layers, the hidden state behind each cut times its scale."""
+        coalition = self.context.coalition(removed, scales is not None)
+        if coalition not in self.known:
+            with skipping(self.context.model, removed, scales):
+                outcome = self.context.batches.run("evaluation", self._measured_by(self.context.task.measure))
+            if not _finite(outcome):
+                raise InputError(
+                    f"the scores of some documents are not finite without layers {layers_text(removed)}, "
+                    f"in {self.context.row.dtype}; load the model in a wider dtype"
+                )
+            self._keep(coalition, outcome)
+        return self.known[coalition]
+
+    def new(self, sets: Iterable[list[int]]) -> list[list[int]]:
+        """The different sets of layers that are not evaluated yet, those that begin alike side by side."""
+        return sorted({tuple(layers) for layers in sets if self.context.coalition(layers) not in self.known})
+
+    def together(self, sets: Iterable[list[int]]) -> None:
+        """Evaluate the new ones of these sets of layers in one walk; those that fail are left for a call of their own.
+
+        A task that generates has a pass of its own for each set.
+        """
+        new = self.new(sets)
+        if self.context.task.generated or len(new) < 2:
+            return
+        kept = {"cache": self.context.coalitions, "key": self.context.pinned}
+        measure = self._measured_by(self.context.task.measure_each, removed=new, **kept)
+        try:
+            outcomes = self.context.batches.run("evaluation", measure)
+        except (InputError, RuntimeError) as error:
+            # One set is enough to fail them all.
+            reason = " ".join(str(error).split())
+            warnings.warn(f"{len(new)} sets of layers run one by one, as together they failed: {reason}", stacklevel=2)
+            return
+        for removed, outcome in zip(new, outcomes, strict=True):
+            if _finite(outcome):
+                self._keep(self.context.coalition(removed), outcome)
+
+    def _measured_by(self, measure: Callable, **more) -> Callable[[int], Outcome | list[Outcome]]:
+        context = self.context
+        return lambda batch_size: measure(
+            context.model,
+            context.tokenizer,
+            context.evaluation,
+            context.column,
+            context=context.row.context or context.task.context,
+            batch_size=batch_size,
+            **({"prompting": context.prompting} if context.task.prompted else {}),
+            **more,
+        )
+
+    def _keep(self, coalition: str, outcome: Outcome) -> None:
+        parts = outcome.numerator, outcome.denominator
+        self.run.describe(protocol=outcome.protocol)
+        self.run.add_outcome(coalition, *parts)
+        self.known[coalition] = parts
+
+
+def _finite(outcome: Outcome) -> bool:
+    return all(np.isfinite(part).all() for part in (outcome.numerator, outcome.denominator))
+
+
+def scales_of(context: Context, sets: Iterable[list[int]]) -> dict[str, list[float]]:
+    """For each set of layers, by `layers_text`, the factor of each of its cuts; one pass measures all.
+
+    All factors are of the calibration sample of seed 0, so that a set has one score, whichever seed chose it. Raises
+    `InputError` as `avss.compensation.factors`.
+    """
+    runs = {layers_text(layers): runs_of(layers) for layers in sets}
+    different, text = sorted({run for own in runs.values() for run in own}), context.calibration_text(seed=0)
+    cuts = context.batches.run("compensation", lambda size: factors(context.model, different, text(size)))
+    scale = {(cut.first, cut.last): cut.scale for cut in cuts}
+    return {name: [scale[run] for run in own] for name, own in runs.items()}
