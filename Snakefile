@@ -37,7 +37,7 @@ def files(*patterns):
 def results(row=None):
     """Results that a page shows, or all; without those that grow while the book is built."""
     running = tuple(f"results/{entry.profile}/" for entry in ROWS.values())
-    stored = results_beside(ROWS[row]) if row else files("results/*/*/*", *(f"results/{store}/*/*/*" for store in ("eavss", "healing", "massive")))
+    stored = results_beside(ROWS[row]) if row else files("results/*/*/*", *(f"results/{store}/*/*/*" for store in ("eavss", "healing", "massive", "recovery")))
     return [file for file in stored if not file.startswith(running)]
 
 

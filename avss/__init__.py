@@ -22,6 +22,7 @@ _PUBLIC = {
     "load_pairs": "avss.hallucination.pairs",
     "pair_batches": "avss.hallucination.encoding",
     "prune": "avss.pruning",
+    "recover": "avss.recovery.recovering",
     "score": "avss.methods",
     "skipping": "avss.pruning",
     "task_batches": "avss.tasks",

@@ -54,21 +54,28 @@ def missing_base(name: str, base: str, error: InputError) -> InputError:
     )
 
 
+def check(name: str, folder: Path) -> None:
+    """Raises `InputError` where peft is missing, and for an adapter that cannot be merged; no base model is needed."""
+    if not is_peft_available():
+        raise InputError(f"model {name} is a LoRA adapter, for which the package peft is missing; pip install peft")
+    from peft import PeftConfig
+
+    config = PeftConfig.from_pretrained(str(folder))
+    if config.is_prompt_learning:
+        raise _unmergeable(name, config)
+
+
 def merged(name: str, folder: Path, base: str, commit: str | None, model: nn.Module) -> nn.Module:
     """The base model with the adapter of a folder merged into its weights, in place; no trace of PEFT is left in it.
 
     base, commit: where the base model came from, and its commit if that was the hub.
-    Raises `InputError` where peft is missing, for an adapter that is damaged, that cannot be merged, or that does not
-    fit the base model, and the errors of peft.
+    Raises `InputError` for an adapter that is damaged, that cannot be merged, or that does not fit the base model, and
+    the errors of peft. `check` has passed.
     """
-    if not is_peft_available():
-        raise InputError(f"model {name} is a LoRA adapter, for which the package peft is missing; pip install peft")
     from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 
     held = _keys(name, folder)
     config = PeftConfig.from_pretrained(str(folder))
-    if config.is_prompt_learning:
-        raise InputError(f"model {name} is an adapter of kind {config.peft_type.value}, which cannot be merged")
     with warnings.catch_warnings():
         # What it warns of is the error below, or a name that it will have in transformers 6.
         warnings.simplefilter("ignore")
@@ -76,7 +83,7 @@ def merged(name: str, folder: Path, base: str, commit: str | None, model: nn.Mod
         wanted = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
         _check_keys(name, base, sorted(wanted - held), sorted(key for key in held - wanted if "lora_" in key))
         if not hasattr(wrapped.base_model, "merge_and_unload"):
-            raise InputError(f"model {name} is an adapter of kind {config.peft_type.value}, which cannot be merged")
+            raise _unmergeable(name, config)
         whole = wrapped.merge_and_unload(safe_merge=True)
     vars(whole).pop("peft_config", None)
     for parameter in whole.parameters():
@@ -86,6 +93,11 @@ def merged(name: str, folder: Path, base: str, commit: str | None, model: nn.Mod
     facts = {"adapter": folder.name, "kind": kind, "base": base, "sha256": sha256(folder / WEIGHTS)}
     setattr(whole.config, SOURCE, facts | ({"commit": commit} if commit else {}))
     return whole.eval()
+
+
+def _unmergeable(name: str, config) -> InputError:
+    kind = getattr(config.peft_type, "value", config.peft_type)
+    return InputError(f"model {name} is an adapter of kind {kind}, which cannot be merged")
 
 
 def adapter_of(model: nn.Module) -> dict[str, str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datasets import Dataset
 from torch import Tensor
 
-from avss.data import batches, context_of, fingerprint, load_data, sample, usable_rows
+from avss.data import batches, context_of, fingerprint, labelled_by, load_data, sample, usable_rows
 from avss.options import PLAIN_CONTEXT
 from avss.tasks.catalogue import TASKS, Task, columns_of
 
@@ -14,10 +14,13 @@ from avss.tasks.catalogue import TASKS, Task, columns_of
 def rows(arguments: argparse.Namespace, tasks: Iterable[Task] = TASKS.values()) -> tuple[Dataset, str]:
     """The documents that `--data`, `--split`, `--samples` and `--seed` choose, and the name of their text column.
 
-    tasks: whose usual columns are looked for where `--column` names none. Raises `InputError` as `avss.load_data` does.
+    Where `--label-column` is given, its labels are in the column `label`. tasks: whose usual columns are looked for
+    where `--column` names none. Raises `InputError` as `avss.load_data` does, and for a column that is not there.
     """
+    name, labels = f"data {arguments.data}", getattr(arguments, "label_column", None)
     dataset = load_data(arguments.data, arguments.split, purpose="calibration")
-    dataset, column = usable_rows(dataset, columns_of(tasks), arguments.column, f"data {arguments.data}")
+    dataset = labelled_by(dataset, labels, name) if labels else dataset
+    dataset, column = usable_rows(dataset, columns_of(tasks), arguments.column, name)
     return sample(dataset, arguments.samples, arguments.seed), column
 
 

@@ -17,25 +17,24 @@ def run(arguments: argparse.Namespace, inputs: list[str], load: Callable[[argpar
     inputs: the files and folders that are read. load: arguments to the model and its tokenizer. Raises `InputError` as
     `avss.check`, and for an output that cannot be written.
     """
-    from avss import selection
+    from avss import calibration, selection
     from avss.checkup import check
     from avss.checkup_text import facts_of
-    from avss.data import labelled_by, load_data, usable_rows
     from avss.files import write_whole
-    from avss.tasks import TASKS, columns_of, task_named
+    from avss.tasks import TASKS, task_named
+    from avss.tasks.labelled import check_labels
 
     if arguments.out:
         own = partial(check_own_result, keys=CHECKED, command="check")
         checked_output(arguments.out, arguments.force, inputs=inputs, own=own)
     check_numbers(arguments)
-    tasks = [task_named(arguments.task)] if arguments.task else TASKS.values()
+    task = task_named(arguments.task) if arguments.task else None
     remove = arguments.layers if arguments.layers is not None else arguments.fraction
     # A number of layers that fits no model, before the model is loaded.
     selection.count_of(remove, 1 << 30)
-    dataset = load_data(arguments.data, arguments.split, purpose="calibration")
-    if arguments.label_column:
-        labelled_by(dataset, arguments.label_column, f"data {arguments.data}")
-    dataset, column = usable_rows(dataset, columns_of(tasks), arguments.column, f"data {arguments.data}")
+    if task or not arguments.leave_one_out:
+        check_labels(task, arguments.label_column, arguments.label_words)
+    dataset, column = calibration.rows(arguments, [task] if task else TASKS.values())
     model, tokenizer = load(arguments)
     found = check(
         model,
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace, inputs: list[str], load: Callable[[argpar
         context=arguments.context,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
-        label_column=arguments.label_column,
+        label_column="label" if arguments.label_column else None,
         label_words=arguments.label_words,
     )
     print(found)

@@ -25,7 +25,7 @@ from avss.options import CALIBRATING, PLAIN_CONTEXT
 from avss.reading import Reading
 from avss.scores import LayerScores, from_moments
 from avss.tasks import columns_of, task_batches, task_named
-from avss.tasks.labelled import rows_for
+from avss.tasks.labelled import check_labels, rows_for
 
 READINGS = (Reading(), Reading(tokens="after_first"))
 # From this tau on, AVSS is called the depth of the block.
@@ -115,9 +115,8 @@ def check(
         labels = {"label_column": label_column, "label_words": label_words}
         drawn = {"split": split, "column": column, "samples": samples, "seed": seed}
         text = task_batches(model, tokenizer, task_named(task).name, data, **drawn, **shape, **labels)
-    elif label_column or label_words:
-        raise InputError("a label column or label words are given without a task; name the task, such as sentiment")
     else:
+        check_labels(None, label_column, label_words)
         rows, column, _ = rows_for(columns_of(), data, split, column, samples, seed, "calibration")
         shape["context"] = context_of(model, tokenizer, PLAIN_CONTEXT if context is None else context)
         text = batches(rows[column], tokenizer, **shape)

@@ -5,20 +5,25 @@ written.
 """
 
 import argparse
-import json
-import math
 import os
 import sys
 import tempfile
 import traceback
 import warnings
-from pathlib import Path
 
 from avss import __version__, selection
 from avss.errors import InputError, is_out_of_memory, is_panic
-from avss.files import expanded, write_whole
-from avss.options import PLAIN_CONTEXT, check_compensation, check_numbers, method_options, parser
-from avss.outputs import check_own_folder, check_own_result, check_space, checked_output
+from avss.files import expanded
+from avss.options import (
+    CONTRASTIVE,
+    PLAIN_CONTEXT,
+    check_compensation,
+    check_numbers,
+    complete_healing,
+    method_options,
+    parser,
+)
+from avss.outputs import check_own_folder, check_space, checked_output
 
 # Advice against memory errors, by the option that a command has for it.
 LESS_MEMORY = {
@@ -45,32 +50,33 @@ def _inputs(arguments: argparse.Namespace) -> list[str]:
 
 def _score(arguments: argparse.Namespace) -> None:
     from avss import calibration
-    from avss.data import batches, context_of, labelled_by
+    from avss.data import batches, context_of
     from avss.engine.gold import is_classifier
     from avss.methods import method_named, score
     from avss.methods.scoring import reading_for
     from avss.models import revision_of
     from avss.scores import checked_scores_output
     from avss.tasks import TASKS, task_batches, task_named
+    from avss.tasks.labelled import check_labels
 
     out = checked_scores_output(arguments.out, arguments.force, _inputs(arguments))
     method, reading = method_named(arguments.method), reading_for(arguments.method, arguments.reading)
     task = task_named(arguments.task) if arguments.task else None
     check_numbers(arguments)
     options = method_options(arguments.option, method, arguments.seed)
+    words = arguments.label_words
+    # For such a method a classifier has a task of its own.
+    if task or not method.reads_labels:
+        check_labels(task, arguments.label_column, words)
     dataset, column = calibration.rows(arguments, [task] if task else TASKS.values())
-    if arguments.label_column:
-        dataset = labelled_by(dataset, arguments.label_column, f"data {arguments.data}")
     model, tokenizer = _model(arguments)
     if task is None and method.reads_labels and is_classifier(model):
         task = TASKS["sentiment"]
+    check_labels(task, arguments.label_column, words)
     context = context_of(model, tokenizer, arguments.context or (task.context if task else PLAIN_CONTEXT))
     shape = {"context": context, "batch_size": arguments.batch_size, "fill": reading.padding == "included"}
-    words = arguments.label_words
     if task:
         text = task_batches(model, tokenizer, task.name, dataset, column=column, label_words=words, **shape)
-    elif words:
-        raise InputError("--label-words is given without --task; give --task sentiment, which shows them")
     else:
         text = batches(dataset[column], tokenizer, **shape)
     scores = score(model, text, arguments.method, reading=reading, **options)
@@ -160,60 +166,18 @@ def _by_rule(rule: str, scores) -> list[int]:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from avss.tasks import evaluate, task_named
+    from avss.evaluate_command import run
 
-    task_named(arguments.task).check_prompting(arguments.shots, arguments.prompt)
-    if arguments.out:
-        checked_output(arguments.out, arguments.force, inputs=_inputs(arguments), own=check_own_result)
-    check_numbers(arguments)
-    from avss.data import load_data, usable_rows
-
-    dataset = load_data(arguments.data, arguments.split)
-    usable_rows(dataset, task_named(arguments.task).columns, arguments.column, f"data {arguments.data}")
-    shots_from = load_data(arguments.data, purpose="calibration") if arguments.shots else None
-    model, tokenizer = _model(arguments)
-    result = evaluate(
-        model,
-        tokenizer,
-        arguments.task,
-        dataset,
-        column=arguments.column,
-        samples=arguments.samples,
-        context=arguments.context,
-        batch_size=arguments.batch_size,
-        seed=arguments.seed,
-        shots=arguments.shots,
-        prompt=arguments.prompt,
-        shots_from=shots_from,
-        label_column=arguments.label_column,
-        label_words=arguments.label_words,
-    )
-    result |= {"model": arguments.model, "data": arguments.data, "avss": __version__}
-    if not math.isfinite(result["value"]):
-        raise InputError(
-            f"{result['metric']} of model {arguments.model} on {arguments.data} is {result['value']}, which is no "
-            f"measurement; load the model in a wider dtype, or check its weights"
-        )
-    text = json.dumps(_without_nan(result), indent=1, allow_nan=False) + "\n"
-    # Printed first: if writing fails, the result is not lost.
-    print(text, end="")
-    if arguments.out:
-        write_whole(Path(arguments.out), text)
-
-
-def _without_nan(value):
-    """The value, with None in place of numbers that JSON lacks, such as the interval of a single document."""
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    run(arguments, _inputs(arguments), _model)
 
 
 def _heal(arguments: argparse.Namespace) -> None:
-    from avss import heal
-
-    heal.run(arguments, lambda: _model(arguments))
+    complete_healing(arguments)
+    if arguments.objective == CONTRASTIVE:
+        from avss.heal import run
+    else:
+        from avss.recover_command import run
+    run(arguments, _model)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,7 @@
-"""`avss heal`: train adapters in the layers of the highest EAVSS, and tell what that changes on questions held out."""
+"""`avss heal --objective contrastive`: train adapters in the layers of the highest EAVSS.
+
+It tells what that changes on questions held out.
+"""
 
 import argparse
 import json
@@ -23,7 +26,7 @@ FACTS = "healing.json"
 
 
 def run(arguments: argparse.Namespace, load) -> None:
-    """The command. load: gives the model and its tokenizer, once everything else was checked.
+    """The contrastive objective. load: gives the model of the arguments and its tokenizer, after all other checks.
 
     Layers are chosen on the questions of the scoring split, adapters are trained on those of the training split, and
     margin and MC1 are compared on those of the test split. Raises `InputError` for wrong numbers, pairs or outputs.
@@ -36,7 +39,7 @@ def run(arguments: argparse.Namespace, load) -> None:
         split: load_pairs(arguments.data, split, arguments.samples, arguments.seed)
         for split in ("scoring", "training", "test")
     }
-    model, tokenizer = load()
+    model, tokenizer = load(arguments)
     revision = revision_of(model, tokenizer)
     shape = {"context": arguments.context, "batch_size": arguments.batch_size}
     scores = eavss(model, *pair_batches(model, tokenizer, parts["scoring"], **shape), arguments.reading)

@@ -57,10 +57,10 @@ def _outcomes(numerator: ArrayLike, denominator: ArrayLike) -> tuple[NDArray[np.
 
 
 @lru_cache(maxsize=2)
-def _times(documents: int, seed: int) -> NDArray[np.uint16]:
-    """How often each document is in each resample, (RESAMPLES, documents)."""
+def times(documents: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.uint16]:
+    """How often each document is in each bootstrap resample, (resamples, documents). The same seed draws the same."""
     shares = np.full(documents, 1 / documents)
-    return np.random.default_rng(seed).multinomial(documents, shares, size=RESAMPLES).astype(np.uint16)
+    return np.random.default_rng(seed).multinomial(documents, shares, size=resamples).astype(np.uint16)
 
 
 def resampled(metric: str, numerator: NDArray, denominator: NDArray, seed: int = 0) -> NDArray[np.float64]:
@@ -81,13 +81,13 @@ def ratios(numerator: NDArray, denominator: NDArray, seed: int = 0) -> NDArray[n
     top = numerator.reshape(len(numerator), -1)
     values = []
     # In parts, as the products want floating-point copies of the counts.
-    for times in map(np.float64, np.array_split(_times(len(top), seed), 20)):
-        scored = times @ bottom
+    for counts in map(np.float64, np.array_split(times(len(top), seed), 20)):
+        scored = counts @ bottom
         if not scored.all():
             raise InputError(
                 f"of {len(top)} documents so few were scored that a resample has none; give more or longer documents"
             )
-        values.append((times @ top) / scored)
+        values.append((counts @ top) / scored)
     return np.concatenate(values).reshape(RESAMPLES, *numerator.shape[1:])
 
 
@@ -126,7 +126,7 @@ def interval_of(statistic: Callable[[NDArray[np.int64]], float], documents: int,
     if documents == 1:
         return float("nan"), float("nan")
     everything = np.arange(documents)
-    values = np.array([statistic(np.repeat(everything, times)) for times in _times(documents, seed)], np.float64)
+    values = np.array([statistic(np.repeat(everything, counts)) for counts in times(documents, seed)], np.float64)
     if np.isnan(values).any():
         raise InputError(
             f"statistic is nan on {np.isnan(values).sum()} of {RESAMPLES} resamples of {documents} documents; "

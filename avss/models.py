@@ -98,6 +98,8 @@ def load_model(
     if adapters.is_adapter(where):
         adapter = where
         source, revision, where = _base(name, adapter)
+        with _blaming(name):
+            adapters.check(name, adapter)
     file = gguf_files.gguf_in(where)
     if not where.exists():
         where = fetched(source, revision)

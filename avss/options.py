@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from avss import __version__
-from avss.errors import InputError
+from avss.errors import InputError, look_up
 from avss.methods.catalogue import Method
 from avss.tasks.catalogue import PROMPTS, TASKS
 
@@ -15,6 +15,11 @@ from avss.tasks.catalogue import PROMPTS, TASKS
 PLAIN_CONTEXT = 128
 # Documents of calibration text.
 CALIBRATING = 512
+# The objectives of `avss heal`: one that needs no pruned model, and those that do. Each kind has options of its own.
+CONTRASTIVE = "contrastive"
+HEALING = (CONTRASTIVE, "next_token", "distillation")
+OF_CONTRASTIVE = {"layers": None, "reading": "paper", "pairs": 8, "batch_size": 16}
+OF_PRUNED = {"teacher": None, "temperature": 1.0, "windows": 4, "split": None, "column": None, "force": False}
 
 
 def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
@@ -121,33 +126,51 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     evaluating.add_argument("--samples", type=int, help="documents (default: all)")
     evaluating.add_argument("--context", type=int, help="tokens a document or window (default: the task's)")
     evaluating.add_argument(
-        "--shots", type=int, default=0, help="solved examples of the calibration split before each question"
+        "--shots", type=int, default=0, help="solved examples before each question (default: %(default)s)"
     )
     evaluating.add_argument(
         "--prompt", default=PROMPTS[0], help="plain, or chat for the tokenizer's chat template (default: %(default)s)"
     )
+    evaluating.add_argument("--shots-from", metavar="SPLIT", help="their split (default: the usual one)")
+    evaluating.add_argument(
+        "--by",
+        help="of a task that generates: generation, or likelihood for the perplexity of the right answers "
+        "(default: generation)",
+    )
     with_labels(evaluating)
     with_output(evaluating, False, "JSON file of the result; it is printed in any case")
 
-    healing = command("heal", "Train adapters in the layers most prone to hallucination (EAVSS; contrastive; ours).")
+    healing = command("heal", "Train a model: adapters against hallucination (EAVSS), or what pruning has left of it.")
     with_model(healing)
     healing.add_argument(
-        "--data",
-        default="microworld/answers",
-        help="a set of questions, or data with the columns question, supported and hallucinated (default: %(default)s)",
+        "--objective",
+        default=CONTRASTIVE,
+        help="contrastive (adapters in the layers of the highest EAVSS; ours), or, for a folder of `avss prune`, "
+        "next_token or distillation from the whole model, merged into a plain checkpoint (default: %(default)s)",
     )
-    healing.add_argument("--layers", type=int, required=True, help="how many layers to train")
-    healing.add_argument("--samples", type=int, help="questions of each split (default: all)")
-    healing.add_argument("--reading", default="paper", help="of EAVSS, as for `avss score` (default: %(default)s)")
+    healing.add_argument(
+        "--data", help=f"{anything}; contrastive: questions with answers (default there: microworld/answers)"
+    )
+    healing.add_argument("--samples", type=int, help="documents, or questions of each split (default: all)")
     healing.add_argument("--steps", type=int, default=60, help="training steps (default: %(default)s)")
-    healing.add_argument("--pairs", type=int, default=8, help="questions a step (default: %(default)s)")
     healing.add_argument("--learning-rate", type=float, default=1e-3, help="of AdamW (default: %(default)s)")
     healing.add_argument(
-        "--context", type=int, default=256, help="tokens of question and answer (default: %(default)s)"
+        "--context", type=int, default=256, help="tokens of a window, or of question and answer (default: %(default)s)"
     )
-    healing.add_argument("--batch-size", type=int, default=16, help="answers at a time in evaluation")
-    healing.add_argument("--seed", type=int, default=0, help="draws questions and adapters (default: %(default)s)")
-    healing.add_argument("--out", required=True, help="folder of the adapters, which plain peft loads")
+    healing.add_argument("--seed", type=int, default=0, help="draws text and adapters (default: %(default)s)")
+    healing.add_argument("--out", required=True, help="folder of the healed model, or of the adapters")
+    contrastive = healing.add_argument_group("contrastive alone")
+    contrastive.add_argument("--layers", type=int, help="how many layers to train")
+    contrastive.add_argument("--reading", help="of EAVSS, as for `avss score` (default: paper)")
+    contrastive.add_argument("--pairs", type=int, help="questions a step (default: 8)")
+    contrastive.add_argument("--batch-size", type=int, help="answers at a time in evaluation (default: 16)")
+    pruned = healing.add_argument_group("next_token and distillation alone")
+    pruned.add_argument("--teacher", help="for distillation: the model that was pruned")
+    pruned.add_argument("--temperature", type=float, help="of distillation (default: 1)")
+    pruned.add_argument("--windows", type=int, help="windows of text a step (default: 4)")
+    pruned.add_argument("--split", help="of the data (default: the usual one for calibration)")
+    pruned.add_argument("--column", help="the column, or column.field, that holds the text (default: usual names)")
+    pruned.add_argument("--force", action="store_true", default=None, help="replace an output that avss wrote before")
 
     checking = command("check", "Say which score to prune this model by, and why.")
     with_model(checking)
@@ -169,6 +192,7 @@ def parser(run: Mapping[str, Callable]) -> argparse.ArgumentParser:
     planning = command("plan", "Estimate time, memory and disk of a profile, and say what it lacks.")
     planning.add_argument("--profile", default="mini", help="a name in profiles/, or a file (default: %(default)s)")
     planning.add_argument("--row", help="one row of it (default: all)")
+    planning.add_argument("--revision", help="commit, branch or tag of the model of --row (default: the profile's)")
     planning.add_argument("--device", help="a torch device (default: a GPU if there is one)")
     planning.add_argument("--flops", type=float, help="its operations a second, such as 4e14 (default: measured)")
     planning.add_argument("--bandwidth", type=float, help="bytes it reads a second, such as 2e12 (default: measured)")
@@ -183,6 +207,29 @@ def check_compensation(arguments: argparse.Namespace) -> None:
     if arguments.compensate != bool(arguments.data):
         given, lacking = ("--compensate", "--data") if arguments.compensate else ("--data", "--compensate")
         raise InputError(f"{given} is given without {lacking}; compensation needs both, and other pruning neither")
+
+
+def complete_healing(arguments: argparse.Namespace) -> None:
+    """Give the options of `avss heal` that were left out their defaults.
+
+    Raises `InputError` for an unknown objective, an option that it has no use for, and where `--data` is missing.
+    """
+    look_up("objective", arguments.objective, dict.fromkeys(HEALING))
+    contrastive = arguments.objective == CONTRASTIVE
+    own, others = (OF_CONTRASTIVE, OF_PRUNED) if contrastive else (OF_PRUNED, OF_CONTRASTIVE)
+    for name in others:
+        if getattr(arguments, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} is given with --objective {arguments.objective}, which has none; leave it out")
+    for name, default in own.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
+    if contrastive and arguments.layers is None:
+        raise InputError("--layers is missing; give how many layers of the highest EAVSS to train")
+    if arguments.data is None:
+        if not contrastive:
+            raise InputError("--data is missing; give a hub id, folder or file of text to train on")
+        arguments.data = "microworld/answers"
 
 
 def method_options(texts: list[str], method: Method, seed: int) -> dict:

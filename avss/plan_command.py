@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from avss.errors import InputError
 from avss.options import check_positive
 
 
@@ -16,8 +17,10 @@ def run(arguments: argparse.Namespace) -> int:
     for name, number in (("--flops", arguments.flops), ("--bandwidth", arguments.bandwidth)):
         if number is not None:
             check_positive(name, number)
+    if arguments.revision and not arguments.row:
+        raise InputError(f"--revision {arguments.revision} is given without --row; name the row whose model it is of")
     profile = load_profile(arguments.profile)
-    rows = [profile.row(arguments.row)] if arguments.row else profile.rows
+    rows = [profile.row(arguments.row, revision=arguments.revision)] if arguments.row else profile.rows
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if arguments.flops and arguments.bandwidth:
         found, source = plan.Rate(arguments.flops, arguments.bandwidth), "as given"

@@ -25,6 +25,16 @@ def table_text(columns: Sequence[str], rows: list[dict]) -> str:
     return text.getvalue()
 
 
+def lines_of(table: pd.DataFrame, **facts) -> list[dict]:
+    """A table of layers as one quantity of one layer a line, each with these facts; ranks are left out."""
+    return [
+        facts | {"layer": int(line["layer"]), "quantity": quantity, "value": f"{line[quantity]:.9g}"}
+        for line in table.to_dict("records")
+        for quantity in table.columns
+        if quantity not in ("layer", "rank")
+    ]
+
+
 def gzipped(text: str) -> bytes:
     """The text compressed; the same text gives the same bytes."""
     return gzip.compress(text.encode(), mtime=0)

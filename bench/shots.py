@@ -1,15 +1,18 @@
 """What solved examples cost: questions with three of them, against the same questions alone, end to end.
 
-    python bench/shots.py --out bench/results/shots-cpu.json
-    python bench/shots.py --model mini/llama-8b --documents 64
+    python bench/shots.py --model models/smollm2-135m --data $AVSS_DATA/squad --calibration train_sample \\
+        --context 1536 --out bench/results/shots-cpu.json
+    python bench/shots.py --anew
 
-The keys and values of the examples are computed once. The third way computes them anew with every question. All ways
-run in the same process, in rounds of changing order, and the two with examples have to give the same answers.
+The keys and values of the examples are computed once. The third way computes them anew with every question; without
+`--anew` it is not run. All ways run in the same process, in rounds of changing order, and the two with examples have to
+give the same answers.
 """
 
 import argparse
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from unittest import mock
 
 from torch import nn
@@ -55,18 +58,20 @@ def measure(arguments: argparse.Namespace) -> dict:
         return TASK.measure(model, tokenizer, asked, TASK.columns[0], **options)
 
     shared = partial(run, arguments.shots)
-    ways = {"without": partial(run, 0), "shared": shared, "anew": partial(anew, shared)}
+    ways = {"without": partial(run, 0), "shared": shared}
+    if arguments.anew:
+        ways["anew"] = partial(anew, shared)
     answers, tokens = {}, {}
     for name, way in ways.items():
         outcome, tokens[name] = counted(model, way)
         answers[name] = outcome.predictions
-    if answers["shared"] != answers["anew"]:
+    if answers["shared"] != answers.get("anew", answers["shared"]):
         raise SystemExit("answers with the examples shared and anew differ")
     taken = rounds(ways, arguments.repeats, arguments.device, arguments.patience)
     row = {"documents": len(asked), "shots": arguments.shots, "repeats": len(taken["shared"])}
     for name in ways:
         row |= spread(f"{name}_seconds", taken[name]) | {f"{name}_tokens": tokens[name]}
-    for name in ("shared", "anew"):
+    for name in list(ways)[1:]:
         row |= spread(f"{name}_over_without", [a / b for a, b in zip(taken[name], taken["without"], strict=True)])
     return row
 
@@ -82,8 +87,12 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=3)
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--anew", action="store_true", help="also read the examples anew with every question")
     arguments = begin(parser)
-    Record(arguments, setting_of(arguments, "model", "data", "context", "batch")).add(measure(arguments))
+    # Of a folder the name alone.
+    names = {name: Path(getattr(arguments, name)) for name in ("model", "data")}
+    setting = {name: path.name if path.exists() else str(path) for name, path in names.items()}
+    Record(arguments, setting | setting_of(arguments, "context", "batch")).add(measure(arguments))
 
 
 if __name__ == "__main__":

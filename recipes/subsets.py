@@ -19,12 +19,11 @@ import avss
 from avss import intervals
 from avss.architectures import blocks_of
 from avss.data import sample
-from avss.pruning import parameter_share
 from avss.report.explorer import SCORE, SUBSETS
 from avss.runs.context import Context, facts_of, loaded
 from avss.runs.profile import load_profile
 from avss.runs.provenance import now
-from avss.store import Run, Store, key_of, layers_text
+from avss.store import Run, Store, key_of
 
 MOST_BLOCKS = 10
 RANDOM_SEEDS = range(5)
@@ -32,67 +31,25 @@ RANDOM_SEEDS = range(5)
 
 def evaluate(context: Context, sets: list[list[int]], run: Run) -> None:
     """Add the score without each set of blocks to the run; the first set is empty."""
-    row, metric = context.row, context.task.metric
-    outcomes = context.task.measure_each(
-        context.model,
-        context.tokenizer,
-        context.evaluation,
-        context.column,
-        context=row.context or context.task.context,
-        batch_size=row.batch_size,
-        removed=sets,
-    )
+    outcomes = context.batches.run("evaluation", context.measured_by(context.task.measure_each, removed=sets))
     run.describe(protocol=outcomes[0].protocol)
-    original = intervals.value(metric, outcomes[0].numerator, outcomes[0].denominator)
-    run.add(
-        [
-            observed(context, removed, (outcome.numerator, outcome.denominator), original, run.provenance["profile"])
-            for removed, outcome in zip(sets, outcomes, strict=True)
-        ]
-    )
-
-
-def observed(context: Context, removed: list[int], parts: tuple, original: float, profile: str) -> dict:
-    """The observation of one set, by the outcome of each document."""
-    row, metric, coalition = context.row, context.task.metric, context.coalition(removed)
-    low, high = intervals.interval(metric, *parts)
-    return {
-        "key": key_of(coalition=coalition),
-        "profile": profile,
-        "row": row.id,
-        "task": row.task,
-        "dataset": row.dataset,
-        "data": row.data,
-        "data_fingerprint": context.evaluated_on,
-        "model": row.checkpoint,
-        "revision": context.revision,
-        "method": "subset" if removed else "original",
-        "reading": "none",
-        "selection": "none",
-        "removed": layers_text(removed),
-        "coalition": coalition,
-        "layers": context.layers,
-        "share_of_layers": f"{len(removed) / context.layers:.6f}",
-        "share_of_parameters": f"{parameter_share(context.model, removed):.6f}",
-        "seed": 0,
-        "samples": 0,
-        "metric": metric,
-        "value": f"{intervals.value(metric, *parts):.9g}",
-        "low": f"{low:.9g}",
-        "high": f"{high:.9g}",
-        "original": f"{original:.9g}",
-        "n": len(parts[0]),
-        "status": "ok",
-    }
+    original = intervals.value(context.task.metric, outcomes[0].numerator, outcomes[0].denominator)
+    described = context.described(run.provenance["profile"]) | {"original": f"{original:.9g}"}
+    described |= {"reading": "none", "selection": "none", "seed": 0, "samples": 0}
+    observations = []
+    for removed, outcome in zip(sets, outcomes, strict=True):
+        measured = context.measured(removed, outcome.numerator, outcome.denominator)
+        chosen = {"key": key_of(coalition=measured["coalition"]), "method": "subset" if removed else "original"}
+        observations.append(described | measured | chosen)
+    run.add(observations)
 
 
 def scores(context: Context) -> list[dict]:
     """The scores of the methods that the page compares, one block a line."""
     row = context.row
     drawn = sample(context.calibration, row.samples, seed=0)
-    batches = avss.task_batches(
-        context.model, context.tokenizer, row.task, drawn, context=row.context, batch_size=row.batch_size
-    )
+    shape = {"context": row.context, "batch_size": row.batch_size, "prompt": row.prompt}
+    batches = avss.task_batches(context.model, context.tokenizer, row.task, drawn, **shape)
     asked = [("avss", "paper", 0), ("block_influence", "none", 0), *(("random", "none", seed) for seed in RANDOM_SEEDS)]
     lines = []
     for method, reading, seed in asked:

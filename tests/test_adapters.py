@@ -134,7 +134,16 @@ def test_a_missing_package_and_a_revision_of_a_folder_are_one_line(adapter, monk
     with pytest.raises(InputError, match="revision main is given with a folder"):
         avss.load_model(str(adapter), revision="main")
     monkeypatch.setattr("avss.adapters.is_peft_available", lambda: False)
+    # Known before the base model is read.
+    monkeypatch.setattr("avss.models._read", pytest.fail)
     with pytest.raises(InputError, match="the package peft is missing; pip install peft"):
+        avss.load_model(str(adapter), device="cpu")
+
+
+def test_an_adapter_of_a_kind_that_cannot_be_merged_is_known_before_its_base_is_read(adapter, monkeypatch):
+    restate(adapter, peft_type="PROMPT_TUNING")
+    monkeypatch.setattr("avss.models._read", pytest.fail)
+    with pytest.raises(InputError, match="is an adapter of kind PROMPT_TUNING, which cannot be merged"):
         avss.load_model(str(adapter), device="cpu")
 
 

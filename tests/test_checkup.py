@@ -183,6 +183,19 @@ def test_a_classifier_is_checked_against_its_labels(files, capsys):
     assert "tau with the loss without each block: avss " in " ".join(capsys.readouterr().out.split())
 
 
+def test_labels_of_another_column_are_those_of_the_losses(files, capsys):
+    rows = map(json.loads, (files / "t.jsonl").read_text().splitlines())
+    (files / "s.jsonl").write_text("".join(json.dumps({"text": r["text"], "stars": r["label"]}) + "\n" for r in rows))
+    said = []
+    for data in (["t.jsonl"], ["s.jsonl", "--label-column", "stars"]):
+        assert run("check", files / "bert-model", "--data", files / data[0], *data[1:], "--leave-one-out") == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    command = ["check", files / "llama-model", "--data", files / "s.jsonl", "--leave-one-out"]
+    assert run(*command, "--label-column", "stars") == 2
+    assert "are given without a task" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -163,9 +163,25 @@ def bad(world) -> dict[str, tuple[list, str]]:
             "revision v1 is given with a folder",
         ),
         "label words of a classifier": ([*evaluate, "--label-words", "no,yes"], "has a head with classes of its own"),
-        "label words without a task": ([*score, "--label-words", "no,yes"], "--label-words is given without --task"),
+        "label words without a task": ([*score, "--label-words", "no,yes"], "are given without a task; name the task"),
+        "labels without a task": (
+            ["score", other, *score[2:], "--label-column", "label"],
+            "are given without a task; name the task",
+        ),
+        "labels for a method that reads none": ([*score, "--label-column", "label"], "are given without a task"),
+        "labels of a method by a language model": (
+            ["score", other, *score[2:], "--label-column", "label", "--method", "gbis"],
+            "are given without a task; name the task",
+        ),
+        "label words of a task without labels": (
+            ["evaluate", other, "--data", text, "--task", "language_modeling", "--label-words", "no,yes"],
+            "task language_modeling has no labels, and the label words is ['no', 'yes']; leave it out",
+        ),
         "one label word": ([*evaluate[:1], other, *evaluate[2:], "--label-words", "no"], "give one for each class"),
-        "labels that are not there": ([*score, "--label-column", "stars"], "no column stars to take labels from"),
+        "labels that are not there": (
+            [*score, "--task", "sentiment", "--label-column", "stars"],
+            "no column stars to take labels from",
+        ),
         "lines that are no JSON": ([*score[:2], "--data", world / "broken.jsonl", *score[4:]], "is json, in UTF-8"),
     }
 
@@ -234,6 +250,27 @@ def test_labels_under_another_name_and_label_words_are_options(world, capsys):
         scores = ["--method", "gbis", "--task", "sentiment", "--out", world / f"{name}.csv"]
         assert run("score", model, *options, *words, *scores) == 0
         capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["evaluate", "--task", "sentiment", "--label-words", "no"], "give one for each class"),
+        (["evaluate", "--task", "sentiment", "--label-column", "stars"], "no column stars to take labels from"),
+        (["evaluate", "--task", "language_modeling", "--label-words", "no,yes"], "task language_modeling has no"),
+        (["evaluate", "--task", "sentiment", "--by", "likelihood"], "task sentiment generates no answer"),
+        (["score", "--task", "sentiment", "--label-words", "no"], "give one for each class"),
+        (["score", "--label-column", "label"], "are given without a task; name the task"),
+        (["check", "--label-words", "no,yes"], "without a task; name the task"),
+        (["check", "--task", "sentiment", "--label-words", "no"], "give one for each class"),
+        (["check", "--label-column", "label"], "without a task; name the task"),
+    ],
+)
+def test_options_are_checked_before_the_model_is_loaded(world, capsys, arguments, said):
+    command, *options = arguments
+    given = [world / "gone-model", "--data", world / "reviews.jsonl", *options]
+    assert run(command, *given, *(["--out", world / "s.csv"] if command == "score" else [])) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["score", "evaluate", "check", "prune"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import avss
 from avss.cli import main
+from avss.engine import training
 from avss.hallucination import healing
 from avss.hallucination.answers import read_answers
 from avss.hallucination.healing import Recipe, chosen_layers, heal, info_nce
@@ -78,7 +79,7 @@ def test_contrastive_training_moves_the_states_that_it_is_about():
 def test_a_killed_training_has_the_same_losses(tmp_path, made, monkeypatch):
     tokenizer = word_tokenizer()
     _, wanted = heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT)
-    keep, kept = healing._keep, []
+    keep, kept = training._keep, []
 
     def killed(*arguments):
         keep(*arguments)
@@ -87,7 +88,7 @@ def test_a_killed_training_has_the_same_losses(tmp_path, made, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(healing, "_keep", killed)
+        patch.setattr(training, "_keep", killed)
         with pytest.raises(KeyboardInterrupt):
             heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT, state=tmp_path)
     healed, losses = heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT, state=tmp_path)
@@ -144,7 +145,7 @@ def test_a_state_of_another_training_is_refused(tmp_path):
     for model, pairs in ((other, PAIRS), (tiny("llama"), PAIRS[::-1])):
         with pytest.raises(avss.InputError, match="other settings"):
             heal(model, word_tokenizer(), pairs, [1], SHORT, state=tmp_path)
-    (tmp_path / healing.STATE).write_bytes(b"no")
+    (tmp_path / training.STATE).write_bytes(b"no")
     with pytest.raises(avss.InputError, match="holds no state"):
         heal(tiny("llama"), word_tokenizer(), PAIRS, [1], SHORT, state=tmp_path)
 

@@ -34,7 +34,18 @@ ROOMS = {
     ),
     "models": ("models", "checkpoint", "gguf_files", "adapters", "hub"),
     "removal": ("pruning", "surgery", "compensation", "removals"),
-    "command": ("cli", "options", "calibration", "checkup", "checkup_text", "check_command", "plan_command", "heal"),
+    "command": (
+        "cli",
+        "options",
+        "calibration",
+        "checkup",
+        "checkup_text",
+        "check_command",
+        "evaluate_command",
+        "plan_command",
+        "heal",
+        "recover_command",
+    ),
 }
 # The rooms, or single modules, that a room may import beside itself.
 MAY_IMPORT = {
@@ -50,6 +61,7 @@ MAY_IMPORT = {
     "methods": ("ground", "facts", "paper", "engine"),
     "tasks": ("ground", "facts", "paper", "engine", "removal", "data"),
     "hallucination": ("ground", "facts", "paper", "engine", "data", "tasks"),
+    "recovery": ("ground", "engine", "data"),
     "runs": (
         "ground",
         "facts",
@@ -62,6 +74,7 @@ MAY_IMPORT = {
         "methods",
         "tasks",
         "hallucination",
+        "recovery",
     ),
     "report": ("ground", "facts", "paper", "mini", "runs.profile", "runs.provenance"),
     "command": (
@@ -77,6 +90,7 @@ MAY_IMPORT = {
         "tasks",
         "runs",
         "hallucination",
+        "recovery",
     ),
 }
 WITHOUT_TORCH = ("report", "facts", "paper", "ground", "microworld", "runs.profile", "runs.cells", "runs.provenance")

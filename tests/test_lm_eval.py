@@ -18,7 +18,6 @@ import pytest
 import torch
 from datasets import Dataset
 
-from avss.removals import removing
 from avss.tasks import sentiment
 from tests.conftest import tiny
 from tests.prompts import prompt_tokenizer
@@ -35,8 +34,7 @@ LM_EVAL = {
 @pytest.mark.parametrize("pieces", LM_EVAL)
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_likelihoods_of_label_words_are_those_of_lm_eval(pieces, batch_size):
-    with removing(tiny("llama"), [[]]) as without:
-        found = sentiment.label_likelihoods(without, prompt_tokenizer(pieces), TEXTS, 60, batch_size)
+    found = sentiment.label_likelihoods(tiny("llama"), [[]], prompt_tokenizer(pieces), TEXTS, 60, batch_size)
     np.testing.assert_allclose(found.ravel(), LM_EVAL[pieces], atol=1e-3)
 
 
@@ -51,8 +49,7 @@ def test_the_first_label_wins_a_tie():
 def test_a_label_that_shares_tokens_with_the_prompt_is_scored_after_them(pieces):
     """Whole sequences tell the labels apart as the scored tokens do: what both begin with cancels."""
     model, tokenizer = tiny("llama"), prompt_tokenizer(pieces)
-    with removing(model, [[]]) as without:
-        found = sentiment.label_likelihoods(without, tokenizer, TEXTS, 60, 2)[0]
+    found = sentiment.label_likelihoods(model, [[]], tokenizer, TEXTS, 60, 2)[0]
     for text, (negative, positive) in zip(TEXTS, found, strict=True):
         whole = []
         for label in (" negative", " positive"):

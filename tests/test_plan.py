@@ -298,6 +298,26 @@ def test_the_command_plans_models_that_are_here_by_the_device_that_is_here(saved
     assert "profile profiles/nothing.yaml does not exist" in capsys.readouterr().err
 
 
+def test_the_revision_of_a_plan_is_that_of_one_model(bare, saved, tmp_path, capsys, monkeypatch):
+    asked = []
+    real = plan.sizes
+    monkeypatch.setattr(plan, "sizes", lambda rows: asked.extend(row.revision for row in rows) or real(rows))
+    given = ["plan", "--profile", str(PAPER), "--flops", "1e15", "--bandwidth", "3e12"]
+    assert main([*given, "--row", "hackernews-llama-8b", "--revision", "v2"]) == 2
+    assert asked == ["v2"]
+    capsys.readouterr()
+    assert main([*given, "--revision", "v2"]) == 2
+    assert "--revision v2 is given without --row; name the row" in capsys.readouterr().err
+    assert main([*given, "--row", "hackernews-llama-8b", "--revision", "no good"]) == 2
+    assert "revision is 'no good'; give a commit" in capsys.readouterr().err
+    row = {"id": "r", "task": "language_modeling", "dataset": "D", "model": "M", "remove": 1, "context": 8}
+    row |= {"checkpoint": str(saved("llama")), "data": "microworld/posts"}
+    (tmp_path / "own.yaml").write_text(json.dumps({"rows": [row]}))
+    capsys.readouterr()
+    assert main(["plan", "--profile", str(tmp_path / "own.yaml"), "--row", "r", "--revision", "v2", *given[3:]]) == 2
+    assert "revision v2 is given with a folder" in capsys.readouterr().err
+
+
 def test_a_row_without_a_number_of_documents_on_the_hub_is_named():
     with pytest.raises(InputError, match="row r is evaluated on all of owner/data; a plan needs their number"):
         plan.evaluation_seconds(replace(ROW, documents=None), SIZE, Rate(1e12, 1e12))

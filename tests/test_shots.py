@@ -12,7 +12,7 @@ import avss
 from avss.cli import main
 from avss.errors import InputError
 from avss.pruning import skipping
-from avss.runs.context import loaded
+from avss.runs.context import facts_of, loaded
 from avss.runs.experiment import run_row
 from avss.runs.profile import Row
 from avss.store import Store, key_of
@@ -20,6 +20,7 @@ from avss.tasks import TASKS
 from avss.tasks.prompts import PLAIN
 from avss.tasks.question_answering import MAX_NEW_TOKENS
 from avss.tasks.shots import prompting_for, without_solved
+from recipes import subsets
 from tests.conftest import tiny, word_tokenizer
 from tests.prompts import prompt_tokenizer
 from tests.test_question_answering import oracle_answer
@@ -308,6 +309,21 @@ def test_a_row_is_measured_with_its_shots_under_keys_of_its_own(decoder_row, tmp
     assert not keys["plain"] & keys["chat"]
 
 
+def test_the_recipe_of_all_sets_asks_as_the_row_does(decoder_row, tmp_path):
+    row, store = replace(decoder_row, shots=1, documents=4), Store(tmp_path / "results")
+    context = loaded(row, None)
+    run = store.start("own", row.id, "2026-01-01T00:00:00", facts_of(context))
+    subsets.evaluate(context, [[], [0], [1, 2]], run)
+    assert "after 1 solved example" in run.provenance["protocol"]
+    found = store.observations("own", row.id)
+    assert found["removed"].tolist() == ["none", "0", "1+2"]
+    assert found["status"].tolist() == ["ok"] * 3
+    assert run_row(row, "row", store, None) == 2
+    own = store.observations("row", row.id).query("method == 'original'")
+    same = [name for name in found if name not in ("run", "profile", "key", "seconds", "peak_memory_mb")]
+    assert own[same].to_dict("records") == found[found["removed"] == "none"][same].to_dict("records")
+
+
 def test_a_row_without_shots_keeps_the_keys_from_before_there_were_any(decoder_row):
     found = loaded(decoder_row, None)
     row = found.row
@@ -324,6 +340,27 @@ def test_the_command_prints_shots_and_prompt(decoder_row, capsys):
     assert "as a message of the user through the chat template of the tokenizer" in capsys.readouterr().out
     assert main([*given, "--shots", "-1"]) == 2
     assert capsys.readouterr().err == "avss: error: shots is -1; give a whole number of solved examples from 0\n"
+
+
+def test_the_split_of_the_examples_is_an_option(decoder_row, tmp_path, capsys):
+    rows = [{"sentence": f"{word} film", "label": 0} for word in ("bad", "poor", "not good")]
+    (tmp_path / "data" / "other.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = ["evaluate", decoder_row.checkpoint, "--data", decoder_row.data, "--task", "sentiment", "--context", "60"]
+    given += ["--device", "cpu", "--samples", "2"]
+    values = []
+    for split in ([], ["--shots-from", "train"], ["--shots-from", "other"]):
+        assert main([*given, "--shots", "2", *split]) == 0
+        values.append(json.loads(capsys.readouterr().out))
+    assert values[0] == values[1]
+    by_hand = {"shots": 2, "shots_from": "other", "samples": 2, "context": 60}
+    expected = avss.evaluate(tiny("llama"), chatting(), "sentiment", decoder_row.data, **by_hand)
+    assert values[2] == values[2] | expected
+    for arguments, said in (
+        (["--shots-from", "train"], "--shots-from train is given without --shots; give a number of examples"),
+        (["--shots", "2", "--shots-from", "gone"], "has no split 'gone'; it has"),
+    ):
+        assert main([*given, *arguments]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_without_shots_and_chat_nothing_is_shared():

@@ -111,11 +111,13 @@ def batched(
     """
     if not examples:
         raise InputError("no usable rows: there is no example with labels; check the columns and the tokenizer")
-    result = []
-    for chosen in by_length([example.input_ids for example in examples], batch_size):
-        labels = [examples[index].labels for index in chosen]
-        batch = pad([examples[index].input_ids for index in chosen], filler, length)
-        of_tokens = isinstance(labels[0], list)
-        batch["labels"] = pad(labels, UNSCORED, length)["input_ids"] if of_tokens else torch.tensor(labels)
-        result.append(batch)
-    return result
+    groups = by_length([example.input_ids for example in examples], batch_size)
+    return [one_batch([examples[index] for index in chosen], filler, length) for chosen in groups]
+
+
+def one_batch(examples: Sequence[Example], filler: int, length: int | None = None) -> dict[str, torch.Tensor]:
+    """These examples in their order, as a batch of `batched`."""
+    labels = [example.labels for example in examples]
+    batch = pad([example.input_ids for example in examples], filler, length)
+    of_tokens = isinstance(labels[0], list)
+    return batch | {"labels": pad(labels, UNSCORED, length)["input_ids"] if of_tokens else torch.tensor(labels)}

@@ -2,7 +2,7 @@
 
 import torch
 
-from avss.data import Example, by_length, context_of, pad, padding_id
+from avss.data import Example, by_length, context_of, one_batch, padding_id
 from avss.engine.gold import UNSCORED
 from avss.errors import InputError
 from avss.hallucination.pairs import Pair
@@ -60,7 +60,5 @@ def pair_batches(
     sides = ([], [])
     for chosen in by_length(longest, batch_size):
         for side, batches in enumerate(sides):
-            own = [examples[index][side] for index in chosen]
-            labels = pad([example.labels for example in own], UNSCORED)["input_ids"]
-            batches.append(pad([example.input_ids for example in own], filler) | {"labels": labels})
+            batches.append(one_batch([examples[index][side] for index in chosen], filler))
     return sides

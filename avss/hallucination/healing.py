@@ -5,31 +5,23 @@ InfoNCE (van den Oord et al. 2018, arXiv 1807.03748) on cosines of mean states, 
 the state of the prompt, the positive that of its supported answer, the negatives all hallucinated ones of the batch.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from peft import PeftModel
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
-from avss.architectures import blocks_of
 from avss.data import context_of, pad, padding_id
 from avss.engine.gold import UNSCORED, gold, is_causal
 from avss.engine.observe import hooked
 from avss.engine.passes import logits_of, uncached
+from avss.engine.training import train_adapters
 from avss.errors import InputError, look_up
-from avss.files import write_whole
 from avss.hallucination.encoding import encoded
 from avss.hallucination.pairs import Pair, digest
-from avss.identity import weights_digest
-
-STATE = "healing.safetensors"
 
 
 @dataclass(frozen=True)
@@ -90,8 +82,7 @@ def heal(
     The adapters are put into `model` itself; `PeftModel.unload()` takes them out again, and `save_pretrained` saves
     them for plain `peft`. All linear maps of the layers get one, and nothing else is trained. state: a folder in which
     the training is kept after every step, for a run that was killed: the next one has exactly the same losses. Raises
-    `InputError` for a model that is no causal language model, no pairs, layers that the model does not have, an unknown
-    objective, a loss that is not finite, and a state of another training.
+    `InputError` for a model that is no causal language model, no pairs, an unknown objective, and as `train_adapters`.
     """
     recipe = recipe or Recipe()
     loss_of = look_up("objective", recipe.objective, OBJECTIVES)
@@ -99,45 +90,24 @@ def heal(
         raise InputError(f"healing needs a causal language model, {type(model).__name__} is none; load one")
     if not pairs:
         raise InputError("no pairs were given; give at least one question with a supported and a hallucinated answer")
-    total = len(blocks_of(model))
-    wrong = [layer for layer in layers if not 0 <= layer < total]
-    if wrong or not layers:
-        raise InputError(f"layers to train are {list(layers)} of {total}; give at least one, from 0 to {total - 1}")
     answers = [[pair.supported[0], pair.hallucinated[0]] for pair in pairs]
     examples = encoded(tokenizer, pairs, answers, context_of(model, tokenizer, recipe.context))
-    config = LoraConfig(
-        task_type="CAUSAL_LM", r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules=_linear_maps(model, layers)
-    )
-    # All that decides the training, so that no state of another one is continued.
-    facts = asdict(recipe) | {"layers": sorted(layers), "pairs": digest(pairs), "weights": weights_digest(model)}
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        healed = get_peft_model(model, config)
-    trained = {name: each for name, each in healed.named_parameters() if each.requires_grad}
-    optimizer = torch.optim.AdamW(trained.values(), lr=recipe.learning_rate, weight_decay=0.0)
-    losses = _resumed(state, trained, optimizer, facts)
-    # No dropout: then the losses depend on nothing but the state.
-    healed.eval()
-    for step in range(len(losses), recipe.steps):
+
+    def loss(adapted: nn.Module, step: int) -> Tensor:
         drawn = np.random.default_rng([recipe.seed, step]).permutation(len(pairs))[: recipe.pairs]
-        loss = loss_of(healed.get_base_model(), _batch(examples, drawn, padding_id(tokenizer), model), layers, recipe)
-        if not loss.isfinite():
-            raise InputError(f"the loss of step {step} is {loss.item()}; lower the learning rate")
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained.values(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-        _keep(state, trained, optimizer, facts, losses)
-    return healed, losses
+        return loss_of(adapted, _batch(examples, drawn, padding_id(tokenizer), model), layers, recipe)
 
-
-def _linear_maps(model: nn.Module, layers: Sequence[int]) -> list[str]:
-    """The full names of the linear maps of these layers."""
-    names = {module: name for name, module in model.named_modules()}
-    blocks = blocks_of(model)
-    parts = (part for layer in sorted(set(layers)) for part in blocks[layer].modules())
-    return [names[part] for part in parts if isinstance(part, nn.Linear | Conv1D)]
+    return train_adapters(
+        model,
+        layers,
+        loss,
+        steps=recipe.steps,
+        rank=recipe.rank,
+        learning_rate=recipe.learning_rate,
+        seed=recipe.seed,
+        facts=asdict(recipe) | {"pairs of answers": digest(pairs)},
+        state=state,
+    )
 
 
 def _batch(examples: list, drawn: Sequence[int], filler: int, model: nn.Module) -> dict[str, Tensor]:
@@ -182,36 +152,3 @@ def _likelihood(model: nn.Module, batch: Mapping[str, Tensor], layers: Sequence[
 
 
 OBJECTIVES = {"contrastive": _contrastive, "likelihood": _likelihood}
-
-
-def _keep(state: Path | None, trained: dict, optimizer, facts: dict, losses: list[float]) -> None:
-    """One file, so that adapters, optimiser and losses always belong together."""
-    if state is None:
-        return
-    tensors = {f"adapter/{name}": each.detach().contiguous() for name, each in trained.items()}
-    for name, each in trained.items():
-        tensors |= {f"{key}/{name}": torch.as_tensor(part).contiguous() for key, part in optimizer.state[each].items()}
-    state.mkdir(parents=True, exist_ok=True)
-    write_whole(state / STATE, save(tensors, {"facts": json.dumps(facts), "losses": json.dumps(losses)}))
-
-
-def _resumed(state: Path | None, trained: dict, optimizer, facts: dict) -> list[float]:
-    """The losses of the steps that were made, with adapters and optimiser as they were; none where nothing is kept."""
-    if state is None or not (state / STATE).exists():
-        return []
-    try:
-        with safe_open(state / STATE, "pt") as file:
-            told = {name: json.loads(text) for name, text in file.metadata().items()}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, TypeError, ValueError) as error:
-        raise InputError(f"{state / STATE} holds no state of a training; remove it to start anew") from error
-    if told["facts"] != facts:
-        raise InputError(f"{state} holds a training with other settings; remove it, or name another folder")
-    with torch.no_grad():
-        for name, each in trained.items():
-            each.copy_(tensors.pop(f"adapter/{name}"))
-    for place, tensor in tensors.items():
-        key, _, name = place.partition("/")
-        # AdamW keeps its count of steps on the CPU.
-        optimizer.state[trained[name]][key] = tensor if key == "step" else tensor.to(trained[name].device)
-    return told["losses"]

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from avss.errors import InputError
-from avss.intervals import RESAMPLES, bounds
+from avss.intervals import RESAMPLES, bounds, times
 
 FOLDS = 5
 # The inverse strength of the ridge. States have more features than there are answers.
@@ -41,10 +41,9 @@ class Probes:
     def resampled(self, seed: int = 0, resamples: int = RESAMPLES) -> NDArray[np.float64]:
         """The AUROC on bootstrap resamples of the questions, (resamples, M); the same seed draws as `PairSums` does."""
         questions = self.decisions.shape[2]
-        shares = np.full(questions, 1 / questions)
-        times = np.random.default_rng(seed).multinomial(questions, shares, size=resamples) / questions
+        shares = times(questions, seed, resamples) / questions
         wins = (self._wins(layer) for layer in range(len(self.decisions)))
-        return np.stack([((times @ each) * times).sum(1) for each in wins], 1)
+        return np.stack([((shares @ each) * shares).sum(1) for each in wins], 1)
 
     def intervals(self, seed: int = 0) -> pd.DataFrame:
         """95 % percentile intervals over questions: one line a layer, `auroc`, `auroc_low`, `auroc_high`.

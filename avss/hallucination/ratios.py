@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from avss.errors import InputError
-from avss.intervals import RESAMPLES, bounds, kendall_tau
+from avss.intervals import RESAMPLES, bounds, kendall_tau, times
 from avss.moments import Moments
 from avss.reading import Reading
 from avss.records import read_table
@@ -100,11 +100,11 @@ class PairSums:
         elements = self.sums[:, 0, :, 0]
         return elements[0] == elements[1]
 
-    def ratios(self, times: Array | None = None) -> tuple[Array, Array, Array]:
-        """HSAV, HSS and EAVSS, (M,) each, or (R, M) where `times` (R, D) says how often each question counts."""
-        times = np.ones((1, self.questions)) if times is None else np.asarray(times, np.float64)
-        found = self._ratios(np.einsum("rd,sqdm->sqrm", times, self.sums, optimize=True), times.sum(1)[:, None])
-        return tuple(part[0] for part in found) if len(times) == 1 else found
+    def ratios(self, counts: ArrayLike | None = None) -> tuple[Array, Array, Array]:
+        """HSAV, HSS and EAVSS, (M,) each, or (R, M) where `counts` (R, D) says how often each question counts."""
+        counts = np.ones((1, self.questions)) if counts is None else np.asarray(counts, np.float64)
+        found = self._ratios(np.einsum("rd,sqdm->sqrm", counts, self.sums, optimize=True), counts.sum(1)[:, None])
+        return tuple(part[0] for part in found) if len(counts) == 1 else found
 
     def _ratios(self, totals: Array, questions: Array) -> tuple[Array, Array, Array]:
         """The ratios of sums over questions, totals (2, 4, R, M); questions (R, 1): how many there are."""
@@ -121,9 +121,7 @@ class PairSums:
 
     def resampled(self, seed: int = 0, resamples: int = RESAMPLES) -> tuple[Array, Array, Array]:
         """HSAV, HSS and EAVSS on bootstrap resamples of the questions, (resamples, M) each."""
-        shares = np.full(self.questions, 1 / self.questions)
-        times = np.random.default_rng(seed).multinomial(self.questions, shares, size=resamples)
-        return self.ratios(times.astype(np.float64))
+        return self.ratios(times(self.questions, seed, resamples))
 
     def shuffled(self, seed: int = 0, draws: int = RESAMPLES) -> Array:
         """EAVSS where each question's two labels are exchanged by the toss of a coin, (draws, M): the null.

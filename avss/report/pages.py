@@ -9,6 +9,7 @@ import yaml
 
 from avss.errors import InputError
 from avss.files import ROOT
+from avss.report.recovery import FOLDER as RECOVERY
 from avss.report.snapshot import Results
 from avss.runs.profile import Row, load_profile, path_of
 from avss.store import Store
@@ -84,9 +85,13 @@ def pages_by_line(profile: str) -> dict[str, str]:
 
 
 def results_beside(entry: Entry, root: Path = Path("results")) -> list[str]:
-    """The files of all stored rows that the page of this row shows: those that stand for the same line of Table 1."""
+    """The files of all stored rows that the page of this row shows: those that stand for the same line of Table 1.
+
+    Those on healing are among them.
+    """
     line_of, line = Results(Store(root)).line_of, entry.row.stands_for or entry.row.id
-    folders = [folder for folder in root.glob("*/*") if folder.is_dir() and line_of(folder.name) == line]
+    every = [*root.glob("*/*"), *root.glob(f"{RECOVERY}/*/*")]
+    folders = [folder for folder in every if folder.is_dir() and line_of(folder.name) == line]
     return sorted(str(path) for folder in folders for path in folder.iterdir() if path.is_file())
 
 

@@ -7,20 +7,23 @@ from functools import cached_property
 from pathlib import Path
 
 from datasets import Dataset
+from numpy.typing import NDArray
 from torch import nn
 
-from avss import selection
+from avss import intervals, selection
 from avss.adapters import adapter_of
 from avss.architectures import blocks_of
 from avss.data import batched, context_of, fingerprint, load_data, padding_id, sample, usable_rows
 from avss.gguf_files import source_of
 from avss.models import load_model, resolve, revision_of
+from avss.pruning import parameter_share
 from avss.runs import preflight
 from avss.runs.batch_sizes import BatchSizes
 from avss.runs.cells import Cell
 from avss.runs.profile import Row
 from avss.runs.provenance import provenance
 from avss.store import key_of, layers_text
+from avss.tasks.base import Outcome
 from avss.tasks.catalogue import Task, task_named
 from avss.tasks.prompts import PLAIN, Prompting
 from avss.tasks.shots import prompting_for
@@ -123,6 +126,44 @@ class Context:
         length = tokens if padded else None
         # The longest first: where they do not fit into memory, the first batch shows it.
         return lambda size: batched(examples, padding_id(self.tokenizer), size, length)[::-1]
+
+    def measured_by(self, measure: Callable, **more) -> Callable[[int], Outcome | list[Outcome]]:
+        """A function of the batch size that runs `measure` of the task as this row asks; more: its other options."""
+        asked = {"prompting": self.prompting} if self.task.prompted else {}
+        given = (self.model, self.tokenizer, self.evaluation, self.column)
+        options = {"context": self.row.context or self.task.context} | asked | more
+        return lambda batch_size: measure(*given, batch_size=batch_size, **options)
+
+    def described(self, profile: str) -> dict:
+        """The columns that all observations of this row have in common."""
+        row = self.row
+        return {
+            "profile": profile,
+            "row": row.id,
+            "task": row.task,
+            "dataset": row.dataset,
+            "data": row.data,
+            "data_fingerprint": self.evaluated_on,
+            "model": row.checkpoint,
+            "revision": self.revision,
+            "layers": self.layers,
+            "metric": self.task.metric,
+            "n": len(self.evaluation),
+        }
+
+    def measured(self, removed: list[int], numerator: NDArray, denominator: NDArray, compensated: bool = False) -> dict:
+        """The columns of what is measured without these layers, from the outcome of each document."""
+        low, high = intervals.interval(self.task.metric, numerator, denominator)
+        return {
+            "removed": layers_text(removed),
+            "coalition": self.coalition(removed, compensated),
+            "share_of_layers": f"{len(removed) / self.layers:.6f}",
+            "share_of_parameters": f"{parameter_share(self.model, removed):.6f}",
+            "value": f"{intervals.value(self.task.metric, numerator, denominator):.9g}",
+            "low": f"{low:.9g}",
+            "high": f"{high:.9g}",
+            "status": "ok",
+        }
 
 
 def loaded(row: Row, coalitions: Path | None) -> Context:

@@ -1,7 +1,7 @@
 """The scores of a row's model without sets of layers, and the factors by which compensation scales what is left."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Evaluation:
         coalition = self.context.coalition(removed, scales is not None)
         if coalition not in self.known:
             with skipping(self.context.model, removed, scales):
-                outcome = self.context.batches.run("evaluation", self._measured_by(self.context.task.measure))
+                outcome = self.context.batches.run("evaluation", self.context.measured_by(self.context.task.measure))
             if not _finite(outcome):
                 raise InputError(
                     f"the scores of some documents are not finite without layers {layers_text(removed)}, "
@@ -46,7 +46,7 @@ class Evaluation:
         if self.context.task.generated or len(new) < 2:
             return
         kept = {"cache": self.context.coalitions, "key": self.context.pinned}
-        measure = self._measured_by(self.context.task.measure_each, removed=new, **kept)
+        measure = self.context.measured_by(self.context.task.measure_each, removed=new, **kept)
         try:
             outcomes = self.context.batches.run("evaluation", measure)
         except (InputError, RuntimeError) as error:
@@ -57,19 +57,6 @@ class Evaluation:
         for removed, outcome in zip(new, outcomes, strict=True):
             if _finite(outcome):
                 self._keep(self.context.coalition(removed), outcome)
-
-    def _measured_by(self, measure: Callable, **more) -> Callable[[int], Outcome | list[Outcome]]:
-        context = self.context
-        return lambda batch_size: measure(
-            context.model,
-            context.tokenizer,
-            context.evaluation,
-            context.column,
-            context=context.row.context or context.task.context,
-            batch_size=batch_size,
-            **({"prompting": context.prompting} if context.task.prompted else {}),
-            **more,
-        )
 
     def _keep(self, coalition: str, outcome: Outcome) -> None:
         parts = outcome.numerator, outcome.denominator

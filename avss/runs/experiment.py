@@ -14,8 +14,9 @@ from avss import intervals, selection
 from avss.errors import InputError
 from avss.methods import method_named, score
 from avss.progress import progress
-from avss.pruning import parameter_share, skipping
+from avss.pruning import skipping
 from avss.reading import Reading
+from avss.records import lines_of
 from avss.runs.cells import Cell, cells
 from avss.runs.choices import Choice, Choices
 from avss.runs.context import Context, facts_of, loaded
@@ -148,43 +149,22 @@ def _described(context: Context, cell: Cell, profile: str) -> dict:
         chosen = f"{rule}({row.remove})" if rule in ("lowest", "iterative") else rule
     if cell.compensated:
         chosen = f"{COMPENSATED}{chosen}"
-    return {
+    return context.described(profile) | {
         "key": context.key(cell),
-        "profile": profile,
-        "row": row.id,
-        "task": row.task,
-        "dataset": row.dataset,
-        "data": row.data,
-        "data_fingerprint": context.evaluated_on,
-        "model": row.checkpoint,
-        "revision": context.revision,
         "method": cell.method,
         "reading": cell.reading,
         "selection": chosen,
-        "layers": context.layers,
         "seed": cell.seed,
         "samples": 0 if cell.method == "original" else row.samples,
-        "metric": context.task.metric,
-        "n": len(context.evaluation),
     }
 
 
 def _measured(context: Context, evaluate: Evaluation, choice: Choice, scales: list[float] | None = None) -> dict:
     """The measured columns of an observation."""
-    removed, metric = choice.removed, context.task.metric
-    outcome = evaluate(removed, scales)
-    low, high = intervals.interval(metric, *outcome)
-    return {
-        "removed": layers_text(removed),
-        "coalition": context.coalition(removed, scales is not None),
-        "share_of_layers": f"{len(removed) / context.layers:.6f}",
-        "share_of_parameters": f"{parameter_share(context.model, removed):.6f}",
-        "value": f"{intervals.value(metric, *outcome):.9g}",
-        "low": f"{low:.9g}",
-        "high": f"{high:.9g}",
+    outcome = evaluate(choice.removed, scales)
+    return context.measured(choice.removed, *outcome, compensated=scales is not None) | {
         "seconds": f"{choice.seconds:.3f}",
         "peak_memory_mb": f"{choice.peak_memory_mb:.0f}",
-        "status": "ok",
     }
 
 
@@ -217,7 +197,8 @@ class _Scoring:
         with skipping(context.model, removed):
             scores, seconds, peaks = zip(*used, strict=True)
         shown = cell.selection == "lowest" and cell.at is None
-        return Choice(removed, sum(seconds), max(peaks), _long(scores[0], context.row.id, cell) if shown else [])
+        facts = {"row": context.row.id, "method": cell.method, "reading": cell.reading, "seed": cell.seed}
+        return Choice(removed, sum(seconds), max(peaks), lines_of(scores[0].table, **facts) if shown else [])
 
     def _scored(self, cell: Cell, removed: list[int]) -> tuple[LayerScores, float, float]:
         """Scores without these layers, with the seconds that they took and the peak of memory meanwhile."""
@@ -258,14 +239,3 @@ def _scores(context: Context, cell: Cell, text: list[dict] | None, removed: list
         # The tables show which layers had no near-zero activation; a line a seed on the screen adds nothing.
         warnings.filterwarnings("ignore", message="no activation below epsilon")
         return score(context.model, text, cell.method, reading=reading, **options)
-
-
-def _long(scores: LayerScores, row_id: str, cell: Cell) -> list[dict]:
-    """The scores of every layer, one quantity of one layer a line."""
-    facts = {"row": row_id, "method": cell.method, "reading": cell.reading, "seed": cell.seed}
-    return [
-        facts | {"layer": int(line["layer"]), "quantity": quantity, "value": f"{line[quantity]:.9g}"}
-        for line in scores.table.to_dict("records")
-        for quantity in scores.table.columns
-        if quantity not in ("layer", "rank")
-    ]

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from datasets import Dataset
 
 from avss import intervals
@@ -23,7 +22,7 @@ from avss.hallucination.probe import probe
 from avss.hallucination.ratios import QUANTITIES, SUM_COLUMNS, PairSums
 from avss.hallucination.scores import eavss
 from avss.identity import revision_of
-from avss.records import gzipped, sha256_of, table_text
+from avss.records import gzipped, lines_of, sha256_of, table_text
 from avss.runs.provenance import now, provenance
 from avss.store import Run, Store, key_of
 from avss.tasks.question_answering import PROMPT
@@ -123,16 +122,6 @@ def _number(value: float) -> str:
     return f"{value:.9g}"
 
 
-def _long(method: str, table: pd.DataFrame) -> list[dict]:
-    """A table of layers, one quantity of one layer a line."""
-    return [
-        {"method": method, "layer": int(line["layer"]), "quantity": quantity, "value": _number(line[quantity])}
-        for line in table.to_dict("records")
-        for quantity in table.columns
-        if quantity not in ("layer", "rank")
-    ]
-
-
 def _scored(given: _Set, run: Run) -> tuple[list[dict], list[dict]]:
     """EAVSS with intervals, against shuffled labels, and on the pairs whose answers have the same length."""
     plan = given.plan
@@ -152,7 +141,7 @@ def _scored(given: _Set, run: Run) -> tuple[list[dict], list[dict]]:
         {"metric": "furthest_layer", "value": furthest},
         {"metric": "pairs_of_equal_length", "value": alike},
     ]
-    return [{"method": "eavss"} | line for line in observed], _long("eavss", table)
+    return [{"method": "eavss"} | line for line in observed], lines_of(table, method="eavss")
 
 
 def _keep(sums: PairSums, run: Run) -> None:
@@ -172,7 +161,7 @@ def _answered(given: _Set, run: Run) -> tuple[list[dict], list[dict]]:
     measures = {name: _mean_of(values) for name, values in means.items()}
     measures["calibration_error"] = lambda chosen: calibration_error(confidence[chosen], correct[chosen])
     observed = [{"method": "answers"} | _with_interval(name, each, len(given.pairs)) for name, each in measures.items()]
-    return observed, _long("probe", probe(answers.states).intervals())
+    return observed, lines_of(probe(answers.states).intervals(), method="probe")
 
 
 def _mean_of(values: np.ndarray) -> Statistic:

@@ -64,9 +64,9 @@ def _packages(rows: Iterable[Row]) -> list[str]:
 
 def _names(rows: Iterable[Row]) -> list[str]:
     found = []
-    for name in dict.fromkeys(row.checkpoint for row in rows):
+    for name, revision in dict.fromkeys((row.checkpoint, row.revision) for row in rows):
         try:
-            models.resolve(name)
+            models.resolve(name, revision)
         except InputError as error:
             found.append(str(error))
     return found

@@ -244,11 +244,15 @@ class Profile:
     name: str
     rows: tuple[Row, ...]
 
-    def row(self, row_id: str, seeds: int | None = None) -> Row:
-        """The row of this id, with so many seeds (None: its own). Raises `InputError` for an unknown id."""
+    def row(self, row_id: str, seeds: int | None = None, revision: str | None = None) -> Row:
+        """The row of this id, with so many seeds and this revision of its model (None: its own).
+
+        Raises `InputError` for an unknown id, and for values that a row cannot have.
+        """
         for row in self.rows:
             if row.id == row_id:
-                given = {} if seeds is None else {"seeds": seeds}
+                given = {"seeds": seeds, "revision": revision}
+                given = {name: value for name, value in given.items() if value is not None}
                 return _row(asdict(row) | given, f"profile {self.name}: row {row_id}")
         raise InputError(f"profile {self.name} has no row {row_id!r}; it has {', '.join(row.id for row in self.rows)}")
 

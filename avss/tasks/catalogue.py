@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # How questions are put to a causal language model: as plain text, or through the tokenizer's chat template.
 PROMPTS = ("plain", "chat")
+# How the answers of a model are judged: the text that it generates, or the likelihood that it gives the right one.
+BY = ("generation", "likelihood")
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,10 @@ class Task:
 
     name: what users type, and the name of its file in `avss/tasks`. metric: an entry of `avss.metrics.METRICS`.
     columns: names under which the text is looked for, in order. extra: further columns that the result depends on.
-    context: tokens a document or window has by default. windows: it cuts the text into windows and
-    runs the head at every token; otherwise the head runs at the last tokens alone. generated: the most tokens that
-    it generates for a document. prompted: a causal language model reads a document inside a question, which may follow
-    solved examples.
+    context: tokens a document or window has by default. windows: it cuts the text into windows and runs the head at
+    every token; otherwise the head runs at the last tokens alone. generated: the most tokens that it generates for a
+    document; its file then also has `likelihood_each`. prompted: a causal language model reads a document inside a
+    question, which may follow solved examples.
     """
 
     name: str
@@ -64,6 +66,14 @@ class Task:
         return self._module.measure_each
 
     @property
+    def likelihood_each(self) -> "Callable[..., list[Outcome]]":
+        """As `measure_each`, for tasks that generate: the negative log-likelihood and the tokens of the right answer.
+
+        The metric of such an outcome is perplexity.
+        """
+        return self._module.likelihood_each
+
+    @property
     def examples(self) -> "Callable[..., list[Example]]":
         """examples(model, tokenizer, dataset, text_column, context) -> list[Example]; `prompting` as `measure`.
 
@@ -93,6 +103,14 @@ class Task:
         if (shots or prompt != PROMPTS[0]) and not self.prompted:
             name, value = ("shots", shots) if shots else ("prompt", prompt)
             raise InputError(f"{name} is {value}, and task {self.name} asks no question; leave {name} out")
+
+    def check_by(self, by: str | None) -> None:
+        """Raises `InputError` for a way to judge answers that is unknown, and where this task generates none."""
+        if by is None:
+            return
+        look_up("by", by, dict.fromkeys(BY))
+        if not self.generated:
+            raise InputError(f"by is {by!r}, and task {self.name} generates no answer; leave by out")
 
 
 # The order in which their columns are tried if no task is named. A row with a context also has a title, so the context

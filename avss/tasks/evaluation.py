@@ -27,6 +27,7 @@ def evaluate(
     seed: int = 0,
     shots: int = 0,
     prompt: str = "plain",
+    by: str | None = None,
     shots_from: Dataset | str | None = None,
     label_column: str | None = None,
     label_words: Sequence[str] | None = None,
@@ -38,6 +39,8 @@ def evaluate(
     window has, solved examples among them. shots: solved examples before each question, drawn by seed 0 from the rows
     of `shots_from` (a Dataset, or a split of `data`; None: the usual one for calibration) that are not evaluated
     themselves. prompt: `plain`, or `chat` for the tokenizer's own template.
+    by: for a task that generates answers, `generation` (the default), or `likelihood`: the perplexity of the right
+    answers, with nothing generated.
     label_column: the column of the labels, by default `label`. label_words: the words that stand for the
     classes, in their order, where a causal language model judges sentiment (None: negative, positive).
 
@@ -49,6 +52,7 @@ def evaluate(
     """
     chosen = task_named(task)
     chosen.check_prompting(shots, prompt)
+    chosen.check_by(by)
     words = label_options(chosen, label_column, label_words)
     pool = pool_of(chosen, data, column, shots_from, label_column) if shots else None
     dataset, column, name = rows_for(chosen.columns, data, split, column, samples, seed, "evaluation", label_column)
@@ -57,17 +61,21 @@ def evaluate(
     if chosen.prompted:
         avoid = chosen.questions(dataset, column) if shots else ()
         options["prompting"] = prompting_for(chosen, model, tokenizer, shots, prompt, pool, avoid, **words)
+    metric = "perplexity" if by == "likelihood" else chosen.metric
     with unchanged(model):
-        outcome = chosen.measure(model, tokenizer, dataset, column, **options)
-        values = metrics.compute(chosen.metric, outcome.predictions, outcome.references)
-    if chosen.metric == "perplexity":
+        if by == "likelihood":
+            (outcome,) = chosen.likelihood_each(model, tokenizer, dataset, column, removed=[[]], **options)
+        else:
+            outcome = chosen.measure(model, tokenizer, dataset, column, **options)
+        values = metrics.compute(metric, outcome.predictions, outcome.references)
+    if metric == "perplexity":
         # Finite where the perplexity is above the range of float64.
         values["nats_per_token"] = float(outcome.numerator.sum() / outcome.denominator.sum())
-    low, high = intervals.interval(chosen.metric, outcome.numerator, outcome.denominator)
+    low, high = intervals.interval(metric, outcome.numerator, outcome.denominator)
     return {
         "task": task,
-        "metric": chosen.metric,
-        "value": values.pop(chosen.metric),
+        "metric": metric,
+        "value": values.pop(metric),
         "n": len(outcome.numerator),
         "low": low,
         "high": high,

@@ -57,6 +57,17 @@ def task_batches(
     return batched(examples, padding_id(tokenizer), batch_size, context if fill else None)
 
 
+def check_labels(task: Task | None, column: str | None, words: Sequence[str] | None) -> None:
+    """Raises `InputError` for a label column or label words that nothing reads, and for words that are no label words.
+
+    task: None where documents are shown as plain text.
+    """
+    if task is None and (column is not None or words is not None):
+        raise InputError("a label column or label words are given without a task; name the task, such as sentiment")
+    if task is not None:
+        label_options(task, column, words)
+
+
 def label_options(task: Task, column: str | None, words: Sequence[str] | None) -> dict:
     """What a task's own functions are given for these label words. Raises `InputError` for a task without labels."""
     for option, given in (("label column", column), ("label words", words)):

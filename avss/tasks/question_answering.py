@@ -1,5 +1,7 @@
 """Questions on a text, answered by greedy decoding after a prompt and compared as SQuAD does: F1, and exact match."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from datasets import Dataset
@@ -14,6 +16,7 @@ from avss.metrics.answers import best, f1
 from avss.progress import progress
 from avss.tasks.base import Outcome
 from avss.tasks.catalogue import TASKS
+from avss.tasks.likelihoods import Continued, likelihoods
 from avss.tasks.prompts import PLAIN, Prompting, common_prefix, encode, fitted
 from avss.tasks.shared_prefix import SharedPrefix
 
@@ -56,6 +59,41 @@ def measure(
         f"tokens; answers normalised as SQuAD does, the best of the references, mean over questions"
     )
     return Outcome(numerator, np.ones_like(numerator), protocol, answers, references)
+
+
+def likelihood_each(
+    model,
+    tokenizer,
+    dataset: Dataset,
+    column: str,
+    *,
+    context: int | None,
+    batch_size: int,
+    removed: Sequence[Sequence[int]],
+    prompting: Prompting = PLAIN,
+    **kept,
+) -> list[Outcome]:
+    """Negative log-likelihood and tokens of the right answer to each question, without each of these sets of blocks.
+
+    The right answer is the first reference, and its loss the one that methods with labels read (`examples`). Questions
+    without an answer are left out. kept: `cache` and `key` of `removing`. Raises `InputError` as `measure`, where no
+    question has an answer, and for sets of blocks as `removing`.
+    """
+    context = context_of(model, tokenizer, context)
+    shown = examples(model, tokenizer, dataset, column, context, prompting=prompting)
+    starts = [next(index for index, label in enumerate(each.labels) if label != UNSCORED) for each in shown]
+    documents = [Continued([each.input_ids], start) for each, start in zip(shown, starts, strict=True)]
+    options = {"shares": prompting.shares, "task": "question_answering"} | kept
+    found = likelihoods(model, removed, documents, batch_size, padding_id(tokenizer), **options)
+    require_finite_weights(model)
+    counts = np.array([len(each.input_ids) - start for each, start in zip(shown, starts, strict=True)], np.float64)
+    protocol = (
+        f"log-likelihood of the first reference after the prompt {PROMPT!r}, {prompting.described(tokenizer)}, "
+        f"contexts cut at their end so that prompt and answer have at most {context} tokens; of an answer the first "
+        f"{MAX_NEW_TOKENS} tokens count; exp(total NLL / {int(counts.sum())} scored tokens)"
+    )
+    losses = -found[:, :, 0]
+    return [Outcome(nats, counts, protocol, nats, counts) for nats in losses]
 
 
 def examples(

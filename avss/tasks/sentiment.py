@@ -2,9 +2,7 @@
 gives the two label words after a prompt, whose logits are float32 for weights of any dtype.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,12 +15,11 @@ from avss.engine.gold import UNSCORED, is_causal, is_classifier
 from avss.engine.passes import not_finite, require_finite_weights
 from avss.errors import InputError
 from avss.progress import progress
-from avss.pruning import skipping
 from avss.removals import Removals, removing
 from avss.tasks.base import Outcome
 from avss.tasks.labels import class_names, with_classes
+from avss.tasks.likelihoods import Continued, likelihoods
 from avss.tasks.prompts import PLAIN, Prompting, common_prefix, fitted
-from avss.tasks.shared_prefix import SharedPrefix
 
 PROMPT = "Review: {text}\nSentiment:"
 # The label words, by class, where the caller names none.
@@ -59,27 +56,20 @@ def measure_each(
     dataset, classes, by_name = _labelled(model, dataset, words, measured=True)
     context = context_of(model, tokenizer, context)
     texts = list(dataset[column])
-    if prompting.shares and any(map(len, removed)):
-        options = {"context": context, "batch_size": batch_size, "prompting": prompting, "words": words}
-        outcomes = []
-        for layers in removed:
-            with skipping(model, layers):
-                outcomes.append(measure(model, tokenizer, dataset, column, **options))
-        return outcomes
-    with removing(model, removed, **kept) as without:
-        if is_classifier(model):
+    if is_classifier(model):
+        with removing(model, removed, **kept) as without:
             predicted = _classified(without, tokenizer, texts, context, batch_size)
-            protocol = f"argmax of the classification head, texts cut at {context} tokens"
-        else:
-            # The first label wins a tie, as in lm-eval.
-            found = label_likelihoods(without, tokenizer, texts, context, batch_size, prompting, words)
-            predicted = found.argmax(2)
-            shown = [prompting.prompt_and_answer("", label) for label in words]
-            protocol = (
-                f"argmax of the log-likelihood of {' or '.join(map(repr, shown))} after the prompt {PROMPT!r}, "
-                f"summed over the tokens of the label, {prompting.described(tokenizer)}, "
-                f"reviews cut at their end so that prompt and label have at most {context} tokens"
-            )
+        protocol = f"argmax of the classification head, texts cut at {context} tokens"
+    else:
+        # The first label wins a tie, as in lm-eval.
+        found = label_likelihoods(model, removed, tokenizer, texts, context, batch_size, prompting, words, **kept)
+        predicted = found.argmax(2)
+        shown = [prompting.prompt_and_answer("", label) for label in words]
+        protocol = (
+            f"argmax of the log-likelihood of {' or '.join(map(repr, shown))} after the prompt {PROMPT!r}, "
+            f"summed over the tokens of the label, {prompting.described(tokenizer)}, "
+            f"reviews cut at their end so that prompt and label have at most {context} tokens"
+        )
     if by_name:
         protocol += ", labels matched to classes by name"
     require_finite_weights(model)
@@ -181,15 +171,7 @@ def _classified(without: Removals, tokenizer, texts: list[str], context: int, ba
     return predicted
 
 
-@dataclass(frozen=True)
-class _Prompted:
-    """A review as token ids of prompt and label word, one sequence a label; from `start` on they may differ."""
-
-    sequences: list[list[int]]
-    start: int
-
-
-def _prompted(tokenizer, texts: list[str], context: int, prompting: Prompting, words: Sequence[str]) -> list[_Prompted]:
+def _prompted(tokenizer, texts: list[str], context: int, prompting: Prompting, words: Sequence[str]) -> list[Continued]:
     def render(index: int, text: str) -> list[str]:
         prompt = prompting.prompt(tokenizer, PROMPT.format(text=text))
         return [prompt, *(prompting.prompt_and_answer(prompt, label) for label in words)]
@@ -204,113 +186,27 @@ def _prompted(tokenizer, texts: list[str], context: int, prompting: Prompting, w
                 f"task sentiment compares {' and '.join(map(repr, words))} after a prompt, which this tokenizer "
                 f"does not tell apart; use the tokenizer of a language model"
             )
-        result.append(_Prompted(sequences, start))
+        result.append(Continued(sequences, start))
     return result
 
 
-@dataclass
-class _Pass:
-    """One row of a forward pass, and the (document, label) pairs whose label words it predicts."""
-
-    ids: list[int]
-    predicts: list[tuple[int, int]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-def _passes(documents: list[_Prompted]) -> list[_Pass]:
-    """The passes to run. Labels share a pass if one's input starts with the other's, as labels of one token do."""
-    passes = []
-    for number, document in enumerate(documents):
-        own: list[_Pass] = []
-        for label in sorted(range(len(document.sequences)), key=lambda label: -len(document.sequences[label])):
-            ids = document.sequences[label][:-1]
-            shared = next((earlier for earlier in own if earlier.ids[: len(ids)] == ids), None)
-            if shared is None:
-                own.append(shared := _Pass(ids))
-            shared.predicts.append((number, label))
-        passes += own
-    return passes
-
-
 def label_likelihoods(
-    without: Removals,
+    model: nn.Module,
+    removed: Sequence[Sequence[int]],
     tokenizer,
     texts: list[str],
     context: int,
     batch_size: int,
     prompting: Prompting = PLAIN,
     words: Sequence[str] = VERBALIZED,
+    **kept,
 ) -> NDArray[np.float64]:
     """Log-likelihood in nats of each label after each text without each set of blocks, (sets, texts, labels).
 
     Summed over the tokens of the label: those after the tokens that the prompt and its labels start with, as lm-eval
-    splits them. Where a tokenizer joins the end of the prompt and the label, the joined token counts.
+    splits them. Where a tokenizer joins the end of the prompt and the label, the joined token counts. kept, errors: as
+    `avss.tasks.likelihoods.likelihoods`.
     """
-    model = without.model
-    head = model.get_output_embeddings()
     documents = _prompted(tokenizer, texts, context, prompting, words)
-    passes = _passes(documents)
-    # The first token of a label is predicted from the token before it, which has to run.
-    most = min(document.start for document in documents) - 1 if prompting.shares else 0
-    prefix = SharedPrefix(model, [ran.ids for ran in passes], most)
-    running = prefix if prefix.tokens else without
-    likelihoods = np.zeros((len(without.masks), len(documents), len(words)))
-    for batch, chosen in enumerate(progress(by_length(passes, batch_size), "evaluating")):
-        rows = [passes[index] for index in chosen]
-        # One entry a scored token: the row and position that predict it, the token, and its document and label.
-        scored = [
-            (row, position - 1, document.sequences[label][position], number, label)
-            for row, ran in enumerate(rows)
-            for number, label in ran.predicts
-            for document in [documents[number]]
-            for position in range(document.start, len(document.sequences[label]))
-        ]
-        row, position, token, number, label = np.array(scored).T
-        # The head runs at these positions only: elsewhere a large vocabulary would fill the memory.
-        kept, position = np.unique(position - prefix.tokens, return_inverse=True)
-        inputs = prefix.inputs([ran.ids for ran in rows], padding_id(tokenizer))
-        places = tuple(map(torch.from_numpy, (row, position, token)))
-        kept = torch.from_numpy(kept)
-        with _entering(head) as entered:
-
-            def losses(logits: Tensor, places=places, entered=entered, batch: int = batch) -> list[list[float]]:
-                row, position, token = (index.to(logits.device) for index in places)
-                hidden = entered.pop()
-                nll = torch.nn.functional.cross_entropy(logits[row, position].float(), token, reduction="none")
-                if logits.dtype in (torch.bfloat16, torch.float16):
-                    hidden = hidden.to(logits.device)[row, position]
-                    nll += _rounding(head, hidden, logits[row, position], token)
-                nll = nll.double().cpu().numpy()
-                if not np.isfinite(nll).all():
-                    raise not_finite("task sentiment", "losses", batch, model)
-                return [nll.tolist()]
-
-            told = {"kept": kept, **dict(zip(("row", "position", "token"), places, strict=True))}
-            for index, (nll,) in running.each(inputs, losses, told, logits_to_keep=kept):
-                np.subtract.at(likelihoods[index], (number, label), nll)
-    return likelihoods
-
-
-@contextmanager
-def _entering(module: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that collects the inputs of the module."""
-    entered: list[Tensor] = []
-    handle = module.register_forward_pre_hook(lambda module, args: entered.append(args[0]))
-    try:
-        yield entered
-    finally:
-        handle.remove()
-
-
-def _rounding(head: nn.Module, hidden: Tensor, logits: Tensor, token: Tensor) -> Tensor:
-    """The gold logit in a narrow dtype minus the gold logit in float32, (N,); hidden (N, F), logits (N, V).
-
-    Between 16 and 32, bf16 has steps of 0.125. The logits of the two labels then often tie.
-    """
-    index = token.to(head.weight.device)
-    weight = head.weight[index].to(logits.device, torch.float32)
-    bias = 0 if head.bias is None else head.bias[index].to(logits.device, torch.float32)
-    narrow = logits.gather(1, token[:, None])[:, 0].float()
-    return narrow - (torch.linalg.vecdot(hidden.float(), weight) + bias)
+    options = {"shares": prompting.shares, "task": "sentiment"} | kept
+    return likelihoods(model, removed, documents, batch_size, padding_id(tokenizer), **options)

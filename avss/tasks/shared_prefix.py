@@ -66,15 +66,19 @@ class _Roomy(DynamicLayer):
     """The keys and values of one layer in tensors of their final size: growing them would copy all at every token."""
 
     def __init__(self, keys: Tensor, values: Tensor, padding: Tensor, room: int):
-        """The stored keys and values behind so many columns of padding, whose own are masked: any will do."""
+        """The stored keys and values, (1, H, tokens, D), in each row behind so many columns of padding.
+
+        padding: (B,) int64. Columns of padding are masked; 0 there keeps the sums finite. room: columns of a row.
+        """
         super().__init__()
         self.lazy_initialization(keys, values)
         length = keys.shape[-2]
-        column = torch.arange(length, device=keys.device) - padding[:, None].to(keys.device)
         self.held = []
         for stored in (keys, values):
             held = stored.new_empty(len(padding), stored.shape[1], room, stored.shape[-1])
-            held[:, :, :length] = stored[0][:, column.clamp(min=0)].transpose(0, 1)
+            for row, columns in enumerate(padding.clamp(max=length).tolist()):
+                held[row, :, :columns] = 0
+                held[row, :, columns:length] = stored[0, :, : length - columns]
             self.held.append(held)
         self._show(length)
 

@@ -16,7 +16,8 @@ it is shown again, it is `:unlabelled:`, has no number, and links to the place t
     ```{figure-gallery} row
     ```
 
-shows every registered figure of a kind, `row` or `book`, as cards; those about a row show the first row of Table 1.
+shows every registered figure of a kind, `row` or `book`, as cards. Those about a row show the first row of Table 1, or
+the `row` of their entry where the book has it.
 
 An image without alt text, whoever drew it, is a warning, so that it fails a build with `-W`.
 """
@@ -193,7 +194,10 @@ class FigureGallery(SphinxDirective):
         lines = ["::::::{grid} 1 1 1 2", ":gutter: 3", ":class-container: figure-gallery", ""]
         for name, entry in entries.items():
             lines += [f":::::{{grid-item-card}} {entry['title']}", f"::::{{result-figure}} {name}"]
-            lines += [":unlabelled:", f":row: {_first_row(self.env)}", "", entry["shows"], "::::", ":::::"]
+            row = entry.get("row", "")
+            if not row or not Path(f"{self.env.srcdir}{FOLDER}/{row}").is_dir():
+                row = _first_row(self.env)
+            lines += [":unlabelled:", f":row: {row}", "", entry["shows"], "::::", ":::::"]
         made = nodes.Element()
         source = self.get_source_info()[0]
         self.state.nested_parse(StringList([*lines, "::::::"], source), self.content_offset, made)

@@ -24,6 +24,7 @@ from avss.report.figures import (
     massive,
     pareto,
     readings,
+    recovery,
     rows,
     speed,
     table_1,
@@ -32,7 +33,7 @@ from avss.report.figures.style import style
 from avss.report.snapshot import Results
 
 ROW_FIGURES: dict[str, Callable[[Results, str], tuple[Figure, pd.DataFrame]]] = {
-    function.__name__: function for function in (*rows.FIGURES, *curves.FIGURES, *losses.ROW_FIGURES)
+    function.__name__: function for function in (*rows.FIGURES, *curves.FIGURES, *recovery.FIGURES, *losses.ROW_FIGURES)
 }
 BOOK_FIGURES: dict[str, Callable[[Results], tuple[Figure, pd.DataFrame]]] = {
     function.__name__: function

@@ -21,6 +21,7 @@ from avss.report.tables import (
 from avss.report.tables.curves import compensation_table, curve_table
 from avss.report.tables.losses import loss_table
 from avss.report.tables.readings import reading_table
+from avss.report.tables.recovery import recovery_table
 from avss.report.tables.rows import (
     agreement_table,
     basis_table,
@@ -53,6 +54,7 @@ __all__ = [
     "markdown",
     "percent",
     "reading_table",
+    "recovery_table",
     "removal_table",
     "retention_table",
     "rows_table",

@@ -1,0 +1,131 @@
+"""The stored results on healing of pruned models (`avss.runs.recovery`), by score and tokens seen.
+
+They have a store of their own inside the main one. Shares are of the whole, untrained model; intervals draw documents
+anew, those of both models together. There is one seed, so no interval covers another choice or another training.
+"""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from avss import intervals
+from avss.report.comparisons import FIRST_ROW, METHODS, NAMES, PROFILES, sort_key
+from avss.report.markdown import percent
+from avss.report.snapshot import Results
+from avss.store import Store
+
+FOLDER = "recovery"
+WHOLE, CHANCE = "original", "random"
+OBJECTIVES = {"next_token": "next token", "distillation": "distillation"}
+_SHAPE = r"^(?P<objective>\w+)\((?P<tokens>\d+)\)$"
+COLUMNS = (
+    *("source", "ran", "objective", "method", "name", "blocks", "removed", "tokens", "metric", "value", "low", "high"),
+    *("kept", "kept_low", "kept_high", "coalition", "n", "run"),
+)
+
+
+@cache
+def store_of(results: Results) -> Results:
+    """The results on healing."""
+    return Results(Store(results.store.root / FOLDER))
+
+
+@cache
+def recovered(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
+    """One line for each profile, objective, score and number of tokens seen, where the row was healed.
+
+    value: of the row's metric, with its interval over documents. kept: the share of the whole model's score before any
+    training (nan where that was not measured), with its paired interval. The line of the whole model is `original`.
+    """
+    inner = store_of(results)
+    if inner.observations.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    table = inner.of(inner.in_use, row)
+    table = table[table["status"] == "ok"]
+    table = table.join(table["selection"].str.extract(_SHAPE)).astype({"tokens": "int64"})
+    lines = []
+    for (profile, name), part in table.groupby(["profile", "row"], sort=False):
+        stored = inner.store.outcomes(profile, name)
+        whole = part[(part["method"] == WHOLE) & (part["tokens"] == 0)]
+        original = None if whole.empty else stored[whole["coalition"].iloc[0]]
+        for line in part.itertuples():
+            kept = (np.nan,) * 3 if original is None else _kept(line.metric, stored[line.coalition], original)
+            lines.append(
+                {
+                    "source": profile,
+                    "ran": name,
+                    "objective": line.objective,
+                    "method": line.method,
+                    "name": "whole model" if line.method == WHOLE else NAMES.get(line.method, line.method),
+                    "blocks": int(line.layers),
+                    "removed": line.removed,
+                    "tokens": line.tokens,
+                    "metric": line.metric,
+                    **{name: getattr(line, name) for name in ("value", "low", "high")},
+                    **dict(zip(("kept", "kept_low", "kept_high"), kept, strict=True)),
+                    "coalition": line.coalition,
+                    "n": int(line.n),
+                    "run": line.run,
+                }
+            )
+    return pd.DataFrame(sorted(lines, key=_place), columns=list(COLUMNS))
+
+
+def _place(line: dict) -> tuple:
+    objective = list(OBJECTIVES).index(line["objective"])
+    return sort_key(line["source"], PROFILES), objective, sort_key(line["method"], METHODS), line["tokens"]
+
+
+def _kept(metric: str, outcome: tuple, original: tuple) -> tuple[float, float, float]:
+    """The retention of one outcome against another on the same documents, and its 95 % interval."""
+    value = intervals.retention(metric, *(intervals.value(metric, *each) for each in (outcome, original)))
+    if len(outcome[0]) == 1:
+        return value, np.nan, np.nan
+    drawn = intervals.retention(metric, *(intervals.resampled(metric, *each) for each in (outcome, original)))
+    return value, *intervals.bounds(drawn)
+
+
+def last_less_random(results: Results, part: pd.DataFrame) -> dict[str, intervals.Estimate]:
+    """By score: the share of the whole model's score that it keeps after all tokens, less that of a random choice.
+
+    part: the lines of `recovered` of one profile and objective. Intervals draw documents, of all three models together.
+    Empty where no random choice or no whole model was measured.
+    """
+    stored = store_of(results).store.outcomes(part["source"].iloc[0], part["ran"].iloc[0])
+    last = part[part["tokens"] == part["tokens"].max()].set_index("method")
+    if CHANCE not in last.index or last["kept"].isna().all():
+        return {}
+    every = recovered(results, part["ran"].iloc[0])
+    whole = every[(every["source"] == part["source"].iloc[0]) & (every["method"] == WHOLE) & (every["tokens"] == 0)]
+    metric, original = part["metric"].iloc[0], stored[whole["coalition"].iloc[0]]
+    chance = _drawn(metric, stored[last.loc[CHANCE, "coalition"]], original)
+    return {
+        name: intervals.Estimate(
+            line["kept"] - last.loc[CHANCE, "kept"],
+            *intervals.bounds(_drawn(metric, stored[line["coalition"]], original) - chance),
+        )
+        for name, line in last.iterrows()
+        if name not in (CHANCE, WHOLE)
+    }
+
+
+def _drawn(metric: str, outcome: tuple, original: tuple):
+    if len(outcome[0]) == 1:
+        return np.full(1, np.nan)
+    return intervals.retention(metric, *(intervals.resampled(metric, *each) for each in (outcome, original)))
+
+
+def finding(part: pd.DataFrame) -> str:
+    """What the healing of one profile by one objective shows, in a sentence: AVSS before and after, and the best."""
+    last = part[(part["tokens"] == part["tokens"].max()) & (part["method"] != WHOLE)]
+    known = last.set_index("method")["kept"].dropna()
+    tokens = f"{int(part['tokens'].max()):,} tokens".replace(",", "\u202f")
+    where = f"({part['source'].iloc[0]}, {OBJECTIVES[part['objective'].iloc[0]]})"
+    if "avss" not in known:
+        return f"Healing on {tokens} {where}"
+    before = part.loc[(part["method"] == "avss") & (part["tokens"] == 0), "kept"].item()
+    told = f"Healing on {tokens} brings AVSS from {percent(before, 1)} to {percent(known['avss'], 1)} of the whole"
+    best = known.idxmax()
+    beside = "the most of all" if best == "avss" else f"{NAMES.get(best, best)} is at {percent(known[best], 1)}"
+    return f"{told}; {beside} {where}"
