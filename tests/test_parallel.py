@@ -73,10 +73,15 @@ def command(folder: Path, name: str) -> int:
     return cli.main([*inputs, "--context", "8", "--out", str(folder / f"{name}.csv")])
 
 
-def two_processes(out: Path) -> None:
-    """Run this module in two processes, which leave what they find in `out`."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where two processes have left what they found, and a tiny model and text for the command."""
+    made = tmp_path_factory.mktemp("ranks")
+    tiny("llama").save_pretrained(made / "model")
+    word_tokenizer().save_pretrained(made / "model")
+    (made / "texts.csv").write_text("text\n" + "\n".join(SENTENCES * 3))
     # A port of its own, so that several such tests may run at a time.
-    arguments = ["--standalone", "--nproc-per-node", "2", "-m", "tests.test_parallel", str(out)]
+    arguments = ["--standalone", "--nproc-per-node", "2", "-m", "tests.test_parallel", str(made)]
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *arguments],
         cwd=ROOT,
@@ -86,16 +91,6 @@ def two_processes(out: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Where two processes have left what they found, and a tiny model and text for the command."""
-    made = tmp_path_factory.mktemp("ranks")
-    tiny("llama").save_pretrained(made / "model")
-    word_tokenizer().save_pretrained(made / "model")
-    (made / "texts.csv").write_text("text\n" + "\n".join(SENTENCES * 3))
-    two_processes(made)
     return made
 
 
