@@ -4,13 +4,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
 import pytest
 from pybtex.database import parse_file
 
-from avss.runs.notebook import page_of_task
+from avss.runs.notebook import execute, page_of_task
 from avss.runs.profile import load_profile
 from avss.tasks import TASKS
 
@@ -134,3 +135,22 @@ def test_every_citation_has_its_entry():
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
     cited = {key.strip() for keys in re.findall(r"\{cite:\w+\}`([^`]+)`", text) for key in keys.split(",")}
     assert cited <= set(entries)
+
+
+def test_two_kernels_that_start_at_once_cannot_be_given_the_same_port(tmp_path, monkeypatch):
+    """They talk through files, and leave none behind."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cell = (
+        "import json\nfrom ipykernel import get_connection_file\n"
+        "print(json.load(open(get_connection_file()))['transport'])"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(notebook, tmp_path / "asked.ipynb")
+    execute(tmp_path / "asked.ipynb", tmp_path / "answered.ipynb", tmp_path / "log", {})
+    executed = nbformat.read(tmp_path / "answered.ipynb", 4)
+    printed = [
+        output["text"].strip() for cell in executed.cells for output in cell.get("outputs", []) if "text" in output
+    ]
+    assert "ipc" in printed
+    assert {path.name for path in tmp_path.iterdir()} == {"asked.ipynb", "answered.ipynb", "log"}

@@ -9,9 +9,12 @@ from typing import TextIO
 
 import nbformat
 import papermill
+from traitlets.config import Config
 
 from avss.errors import InputError
 
+# Sockets that are files. Of two kernels that start at once, both may be told the same free port, and one of them dies.
+KERNEL = Config({"KernelManager": {"transport": "ipc"}})
 HEADING = re.compile(r"^# .*$", re.MULTILINE)
 
 
@@ -29,7 +32,9 @@ def execute(
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "w", encoding="utf-8") as file, _errors_to(file):
         try:
-            executed = papermill.execute_notebook(str(notebook), None, dict(parameters), progress_bar=False)
+            executed = papermill.execute_notebook(
+                str(notebook), None, dict(parameters), progress_bar=False, config=KERNEL
+            )
         # A cell that fails, a kernel that dies, a notebook that cannot be read.
         except Exception as error:
             reason = str(error).rstrip() or type(error).__name__
