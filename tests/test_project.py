@@ -199,7 +199,7 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
         r"runs/mini/bad.ipynb: AssertionError: no room \(all of it in build/logs/mini-bad.log\)", first.stderr
     )
     written = [path for path in pages if (tmp_path / path).is_file()]
-    assert written == [pages[1]]
+    assert written == [pages[1]], first.stderr
     title = json.loads((tmp_path / pages[1]).read_text())["cells"][0]["source"][0]
     assert title.strip() == r"# D'\$(touch x), good"
     assert not (tmp_path / "x").exists()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,6 @@ from traitlets.config import Config
 
 from avss.errors import InputError
 
-# Sockets that are files. Of two kernels that start at once, both may be told the same free port, and one of them dies.
-KERNEL = Config({"KernelManager": {"transport": "ipc"}})
 HEADING = re.compile(r"^# .*$", re.MULTILINE)
 
 
@@ -30,10 +29,17 @@ def execute(
     output, log = Path(output), Path(log)
     output.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w", encoding="utf-8") as file, _errors_to(file):
+    # Sockets that are files in a folder of their own. Of two kernels that start at once, both may be told the same free
+    # port, and one of them dies.
+    with (
+        open(log, "w", encoding="utf-8") as file,
+        _errors_to(file),
+        tempfile.TemporaryDirectory(prefix="avss-") as sockets,
+    ):
+        kernel = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
         try:
             executed = papermill.execute_notebook(
-                str(notebook), None, dict(parameters), progress_bar=False, config=KERNEL
+                str(notebook), None, dict(parameters), progress_bar=False, config=kernel
             )
         # A cell that fails, a kernel that dies, a notebook that cannot be read.
         except Exception as error:
