@@ -3,7 +3,7 @@
 Further down: how errors of other libraries are recognised that are of no class of their own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 Entry = TypeVar("Entry")
@@ -20,6 +20,12 @@ def look_up(what: str, name: str, table: Mapping[str, Entry]) -> Entry:
     if name not in table:
         raise InputError(f"{what} {name!r} is not known; choose one of {', '.join(table)}")
     return table[name]
+
+
+def first_of(names: Iterable[str], most: int = 10) -> str:
+    """Names with commas between them, and how many more there are: a message stays one line that people can read."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def is_panic(error: BaseException) -> bool:

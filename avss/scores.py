@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avss import equations, selection
-from avss.errors import InputError
+from avss.errors import InputError, first_of
 from avss.files import alone_in, write_whole
 from avss.methods.catalogue import METHODS, column_of
 from avss.moments import Moments, magnitude_quantile
@@ -113,7 +113,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         header, lines = [], []
     if "layer" not in header or not lines:
         raise InputError(
-            f"{path} is not a table of layer scores (columns: {', '.join(header) or 'none'}); see `avss score`"
+            f"{path} is not a table of layer scores (columns: {first_of(header) or 'none'}); see `avss score`"
         )
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
@@ -187,8 +187,8 @@ def _method_of(path: Path, table: pd.DataFrame) -> str:
     named = [name for name in METHODS if column_of(name) in table]
     if len(named) != 1:
         raise InputError(
-            f"{path} is not a table of layer scores that names its method (columns: {', '.join(table)}; methods among "
-            f"them: {', '.join(named) or 'none'}); keep its .json beside it, or leave one of them"
+            f"{path} is not a table of layer scores that names its method (columns: {first_of(table)}; methods among "
+            f"them: {first_of(named) or 'none'}); keep its .json beside it, or leave one of them"
         )
     return named[0]
 

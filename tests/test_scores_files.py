@@ -242,3 +242,11 @@ def test_writers_of_one_file_leave_scores_and_facts_of_one_of_them(path):
 def test_the_root_is_no_file_of_scores():
     with pytest.raises(InputError, match="has no name of its own"):
         checked_scores_output("/", True, [])
+
+
+def test_a_table_of_very_many_columns_is_refused_in_a_line_of_some(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text(",".join(f"column{index}" for index in range(100_000)) + "\n")
+    with pytest.raises(InputError, match=r"column0, column1, .* and 99990 more") as refused:
+        LayerScores.load(path)
+    assert len(str(refused.value)) < 1000
