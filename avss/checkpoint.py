@@ -20,6 +20,7 @@ from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
 from avss.architectures import ARCHITECTURES, Architecture
 from avss.errors import InputError
+from avss.files import reachable
 
 CONFIG = "config.json"
 # The weights are in one file, or in several that an index lists.
@@ -95,7 +96,7 @@ def read(name: str, folder: Path) -> Checkpoint:
     shapes, dtypes = {}, {}
     for file in weight_files(name, folder):
         try:
-            with safe_open(file, "pt") as weights:
+            with reachable(file.parent) as place, safe_open(place / file.name, "pt") as weights:
                 for key in weights.keys():  # noqa: SIM118  (it is no mapping)
                     part = weights.get_slice(key)
                     shapes[key], dtypes[key] = tuple(part.get_shape()), part.get_dtype()

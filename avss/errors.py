@@ -5,6 +5,7 @@ Further down: how errors of other libraries are recognised that are of no class 
 
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
+from unicodedata import category
 
 Entry = TypeVar("Entry")
 # The words of torch's allocators, of the driver, and of cuBLAS.
@@ -12,7 +13,13 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_
 
 
 class InputError(ValueError):
-    """Something given to the library is wrong; the message names the thing, its value and the next step."""
+    """Something given to the library is wrong; the message names the thing, its value and the next step.
+
+    It is one line, whatever the thing is called: control characters in it are escaped.
+    """
+
+    def __str__(self) -> str:
+        return "".join(repr(sign)[1:-1] if category(sign) == "Cc" else sign for sign in super().__str__())
 
 
 def look_up(what: str, name: str, table: Mapping[str, Entry]) -> Entry:

@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,6 +49,23 @@ def _runs(pid: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
+
+
+@contextmanager
+def reachable(folder: Path) -> Iterator[Path]:
+    """The folder, or a link to it where its own path is not UTF-8: libraries written in Rust open no such path."""
+    try:
+        str(folder).encode()
+        known = True
+    except UnicodeEncodeError:
+        known = False
+    if known:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        link = Path(place, "folder")
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+        yield link
 
 
 def _remove(path: Path) -> None:

@@ -25,6 +25,7 @@ from avss import adapters, checkpoint, gguf_files
 from avss.architectures import depths_of
 from avss.engine.parallel import own_device
 from avss.errors import InputError, is_out_of_memory, is_panic, look_up
+from avss.files import reachable
 from avss.hub import at_hand, config_folder, fetched, on_hub, resolve
 from avss.identity import COMMIT, identity_of, revision_of, weights_digest
 
@@ -155,7 +156,7 @@ def _read(
     that is damaged; before the weights are read, where its config describes another model than they are.
     """
     found = checkpoint.read(name, where)
-    with _blaming(name):
+    with _blaming(name), reachable(where) as where:
         config = AutoConfig.from_pretrained(where, **LOCAL)
         for field, depth in depths_of(config).items():
             # A config that leaves the depth out gets that of its class.

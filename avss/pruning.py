@@ -17,7 +17,7 @@ from torch import nn
 from avss import compensation
 from avss.architectures import adapted, architecture_of, blocks_of, unwrapped
 from avss.errors import InputError
-from avss.files import sha256, whole_folder
+from avss.files import reachable, sha256, whole_folder
 from avss.outputs import FACTS, check_own_folder, check_space, checked_output
 from avss.selection import checked_layers
 from avss.surgery import Changes, changes_for
@@ -104,10 +104,11 @@ def save_pruned(model: nn.Module, tokenizer, folder: str | os.PathLike, facts: d
     tensors = {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *model.buffers())}
     check_space(folder, sum(tensor.nbytes for tensor in tensors.values()))
     with whole_folder(folder) as made:
-        try:
-            model.save_pretrained(made, safe_serialization=True)
-        except SafetensorError as error:
-            raise OSError(errno.EIO, f"the weights cannot be written ({error})", str(folder)) from error
-        tokenizer.save_pretrained(made)
+        with reachable(made) as place:
+            try:
+                model.save_pretrained(place, safe_serialization=True)
+            except SafetensorError as error:
+                raise OSError(errno.EIO, f"the weights cannot be written ({error})", str(folder)) from error
+            tokenizer.save_pretrained(place)
         files = {path.relative_to(made).as_posix(): sha256(path) for path in sorted(made.rglob("*")) if path.is_file()}
         (made / FACTS).write_text(json.dumps(facts | {"files": files}, indent=1) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import warnings
 
 from datasets import Dataset
 
-from avss.errors import InputError
+from avss.errors import InputError, first_of
 
 
 def holds(dataset: Dataset, path: str) -> bool:
@@ -45,7 +45,7 @@ def listed(dataset: Dataset) -> str:
     names = []
     for column, feature in dataset.features.items():
         names += [f"{column}.{field}" for field in feature] if isinstance(feature, dict) else [column]
-    return ", ".join(names)
+    return first_of(names)
 
 
 def usable_rows(

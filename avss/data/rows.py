@@ -17,7 +17,7 @@ from datasets import Dataset
 from avss.data.decoded import Unreadable, check_columns, text_of, without_nul
 from avss.data.delimited import read_csv, read_tsv
 from avss.data.squad import is_official, rows_of
-from avss.errors import InputError
+from avss.errors import InputError, first_of
 
 
 def suffix_of(path: Path) -> str | None:
@@ -38,13 +38,13 @@ def read_files(name: str, files: Sequence[Path]) -> Dataset:
     for path, table in zip(files, tables, strict=True):
         if set(table.column_names) != set(tables[0].column_names):
             raise InputError(
-                f"data {name}: {path.name} has the columns {', '.join(table.column_names)}, and {files[0].name} has "
-                f"{', '.join(tables[0].column_names)}; give files of the same columns"
+                f"data {name}: {path.name} has the columns {first_of(table.column_names)}, and {files[0].name} has "
+                f"{first_of(tables[0].column_names)}; give files of the same columns"
             )
     try:
         return Dataset(tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive"))
     except (pa.ArrowException, ValueError, TypeError) as error:
-        names = ", ".join(path.name for path in files)
+        names = first_of(path.name for path in files)
         raise InputError(
             f"data {name}: {names} cannot be read ({_first_line(error)}); give columns of text, numbers or lists"
         ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from avss.data.splits import PREFERRED, STANDARD
-from avss.errors import InputError
+from avss.errors import InputError, first_of
 
 # What `save_to_disk` writes beside the rows of one data set, and beside the folders of several splits.
 ONE = ("state.json", "dataset_info.json")
@@ -41,13 +41,13 @@ def _chosen(name: str, split: str | None, available: Sequence[str], purpose: str
     if split is not None:
         wanted = split if split in available else standard.get(STANDARD.get(split.casefold(), split))
         if wanted is None:
-            raise InputError(f"data {name} has no split {split!r}; it has {', '.join(available)}")
+            raise InputError(f"data {name} has no split {split!r}; it has {first_of(available)}")
         return wanted
     found = next((standard[known] for known in PREFERRED[purpose] if known in standard), None)
     if found is None and len(available) != 1:
         raise InputError(
             f"data folder {name} has no split named train, validation, test or calibration; name one of "
-            f"{', '.join(available)} with --split"
+            f"{first_of(available)} with --split"
         )
     return found or available[0]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avss.data.rows import FORMATS, suffix_of
-from avss.errors import InputError
+from avss.errors import InputError, first_of
 
 # The order in which splits are tried if none is named.
 PREFERRED = {
@@ -38,7 +38,7 @@ def chosen_split(name: str, split: str | None, available: Sequence[str], purpose
     if split is None:
         return next((known for known in PREFERRED[purpose] if known in available), available[0])
     if split not in available:
-        raise InputError(f"data {name} has no split {split!r}; it has {', '.join(available)}")
+        raise InputError(f"data {name} has no split {split!r}; it has {first_of(available)}")
     return split
 
 
@@ -55,10 +55,9 @@ def files_of_split(name: str, folder: Path, split: str | None, purpose: str) -> 
         wanted = next((known for known in PREFERRED[purpose] if known in standard.values()), None)
         if wanted is None and len(groups) > 1:
             held = sorted(path.name for files in groups.values() for path in files)
-            listed = ", ".join(held[:10]) + (f" and {len(held) - 10} more" if len(held) > 10 else "")
             raise InputError(
                 f"data folder {name} has no file named as a split (train, validation, test, calibration); it holds "
-                f"{listed}: name one of {', '.join(list(groups)[:10])} with --split, or give the file itself"
+                f"{first_of(held)}: name one of {first_of(groups)} with --split, or give the file itself"
             )
         stems = [stem for stem in groups if standard[stem] == wanted]
     elif split in groups:
@@ -67,7 +66,7 @@ def files_of_split(name: str, folder: Path, split: str | None, purpose: str) -> 
         wanted = STANDARD.get(split.casefold())
         stems = [stem for stem in groups if wanted and standard[stem] == wanted]
         if not stems:
-            raise InputError(f"data {name} has no split {split!r}; it has {', '.join(groups)}")
+            raise InputError(f"data {name} has no split {split!r}; it has {first_of(groups)}")
     return _in_order(name, [path for stem in stems for path in groups[stem]])
 
 

@@ -32,7 +32,7 @@ def execute(
     # Sockets that are files in a folder of their own. Of two kernels that start at once, both may be told the same free
     # port, and one of them dies.
     with (
-        open(log, "w", encoding="utf-8") as file,
+        open(log, "w", encoding="utf-8", errors="backslashreplace") as file,
         _errors_to(file),
         tempfile.TemporaryDirectory(prefix="avss-") as sockets,
     ):
@@ -48,7 +48,12 @@ def execute(
             raise InputError(f"{output}: {reason.splitlines()[-1]} (all of it in {log})") from None
     if title:
         retitle(executed, title)
-    nbformat.write(executed, output)
+    _write(executed, output)
+
+
+def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    # In ASCII: a parameter that is the name of a file may be no UTF-8.
+    nbformat.write(notebook, path, ensure_ascii=True)
 
 
 @contextmanager
@@ -77,4 +82,4 @@ def page_of_task(run: Path, notebook: Path, page: Path) -> None:
     executed, original = nbformat.read(run, 4), nbformat.read(notebook, 4)
     titles = [found[0] for cell in original["cells"] if (found := HEADING.search(cell["source"]))]
     retitle(executed, titles[0].removeprefix("# "))
-    nbformat.write(executed, page)
+    _write(executed, page)

@@ -11,7 +11,7 @@ from avss.data.squad import with_answers
 from avss.engine.gold import UNSCORED, is_causal
 from avss.engine.modes import evaluating
 from avss.engine.passes import not_finite, require_finite_weights
-from avss.errors import InputError
+from avss.errors import InputError, first_of
 from avss.metrics.answers import best, f1
 from avss.progress import progress
 from avss.tasks.base import Outcome
@@ -156,7 +156,7 @@ def _asked(dataset: Dataset) -> Dataset:
     if lacking:
         raise InputError(
             f"task question_answering needs the columns of SQuAD and {' and '.join(lacking)} is missing; "
-            f"the data has {', '.join(dataset.column_names)}"
+            f"the data has {first_of(dataset.column_names)}"
         )
 
     def texts_of(answers) -> list | None:
