@@ -105,3 +105,10 @@ def test_label_words_and_columns_without_a_use_are_refused():
     for option in ({"label_words": ["no", "yes"]}, {"label_column": "label"}):
         with pytest.raises(InputError, match="task language_modeling has no labels"):
             avss.evaluate(tiny("llama"), word_tokenizer(), "language_modeling", data, **option)
+
+
+def test_a_table_of_very_many_columns_is_refused_in_a_line_of_some():
+    wide = Dataset.from_dict({f"column{index}": ["x"] for index in range(2000)})
+    with pytest.raises(InputError, match=r"it has column0, column1, .* and 1990 more: name the one") as refused:
+        usable_rows(wide, ("text",), None)
+    assert len(str(refused.value)) < 500

@@ -1,5 +1,6 @@
 """The notebooks as they are stored, and one of them run on its own."""
 
+import json
 import os
 import re
 import subprocess
@@ -154,3 +155,17 @@ def test_two_kernels_that_start_at_once_cannot_be_given_the_same_port(tmp_path, 
     ]
     assert "ipc" in printed
     assert {path.name for path in tmp_path.iterdir()} == {"asked.ipynb", "answered.ipynb", "log"}
+
+
+def test_a_parameter_that_is_no_utf8_arrives_and_is_written(tmp_path):
+    """As the name of a file may be."""
+    given = os.fsdecode(b"not UTF-8 \xff")
+    cells = [
+        nbformat.v4.new_code_cell("name = None", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("import json; print(json.dumps(name))"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(notebook, tmp_path / "asked.ipynb")
+    execute(tmp_path / "asked.ipynb", tmp_path / "answered.ipynb", tmp_path / "log", {"name": given})
+    assert json.loads(nbformat.read(tmp_path / "answered.ipynb", 4).cells[-1].outputs[0].text) == given

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 ROW = {"id": "a", "task": "sentiment", "checkpoint": "owner/model", "data": "owner/data", "remove": 1}
 # Values that each field cannot have: of another type, out of range, and empty.
 WRONG = {
-    "id": [1, "", "A", "a b", "..", "a/b", "a'b", "$(a)", "a{b}", "a" * 81, None],
+    "id": [1, "", "A", "a b", "a\nb", "..", "a/b", "a'b", "$(a)", "a{b}", "a" * 81, None],
     "task": ["t", 1, None, ["sentiment"]],
     "checkpoint": [1, "", "a\nb", None],
     "data": [1, "", "a\tb", None, ["a"]],

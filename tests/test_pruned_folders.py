@@ -235,3 +235,17 @@ def test_prune_that_is_killed_at_any_time_runs_again(pruned):
     assert prune(world / "m", pruned, "--force") == 0
     assert state(pruned) == whole
     assert sorted(os.listdir(world)) == ["m", "p", "s.csv"]
+
+
+def test_folders_whose_names_are_not_utf8_are_read_and_written(tmp_path):
+    """Such names are bytes to Linux, and no text to the libraries that read weights and tokenizers."""
+    whole, smaller = (tmp_path / os.fsdecode(name) for name in (b"whole \xff", b"smaller \xff"))
+    tiny("llama").save_pretrained(tmp_path / "made")
+    word_tokenizer().save_pretrained(tmp_path / "made")
+    (tmp_path / "made").rename(whole)
+    model, tokenizer = avss.load_model(str(whole))
+    save_pruned(avss.prune(model, [0]), tokenizer, smaller, {})
+    again, _ = avss.load_model(str(smaller))
+    assert len(blocks_of(again)) == len(blocks_of(model))
+    assert torch.equal(again.lm_head.weight, model.lm_head.weight)
+    assert {path.name for path in tmp_path.iterdir()} == {whole.name, smaller.name}
