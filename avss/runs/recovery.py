@@ -13,20 +13,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from datasets import Dataset
 from torch import nn
 
-from avss import intervals
 from avss.data import fingerprint, sample
 from avss.engine.gold import is_causal
 from avss.errors import InputError
-from avss.pruning import parameter_share, prune
+from avss.pruning import prune
 from avss.recovery.recovering import DISTILLATION, OBJECTIVES, Recipe, check_recipe, digest, recover, text_of
 from avss.recovery.text import without_shared
 from avss.runs.context import Context, loaded, usable_data
 from avss.runs.profile import Row
 from avss.runs.provenance import now, provenance
-from avss.store import Run, Store, key_of, layers_text
+from avss.store import Run, Store, key_of, layers_of, layers_text
 
 # Raised by one whenever the same inputs would give another number.
 PROTOCOL = 1
@@ -60,29 +58,20 @@ class Study:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What all trainings of a study share. texts: documents to train on, of which `left_out` shared a passage.
+    """What all trainings of a study share. context: with the measured documents as those that are evaluated.
 
-    evaluation: the measured documents. pinned: the digest of all that decides what a model scores on them.
+    texts: documents to train on, of which `left_out` shared a passage.
     """
 
     context: Context
     texts: list[str]
     left_out: int
     trained_on: str
-    evaluation: Dataset
-    pinned: str
 
     def measure(self, model: nn.Module):
         """The outcome of the model on the evaluated documents, by the row's protocol."""
-        context = self.context
-        asked = {"prompting": context.prompting} if context.task.prompted else {}
-        options = {"context": context.row.context or context.task.context} | asked
-        return context.batches.run(
-            "evaluation",
-            lambda size: context.task.measure(
-                model, context.tokenizer, self.evaluation, context.column, batch_size=size, **options
-            ),
-        )
+        context = replace(self.context, model=model)
+        return context.batches.run("evaluation", context.measured_by(context.task.measure))
 
 
 def removed_by(store: Store, profile: str, row: Row, scores: tuple[str, ...]) -> dict[str, list[int]]:
@@ -100,7 +89,7 @@ def removed_by(store: Store, profile: str, row: Row, scores: tuple[str, ...]) ->
                 f"row {row.id} of profile {profile} has no result of score {score!r} in {store.root}; run the row "
                 f"first, or choose of {', '.join(known) or 'none'}"
             )
-    return {name: [] if known[name] == "none" else list(map(int, known[name].split("+"))) for name in scores}
+    return {name: layers_of(known[name]) for name in scores}
 
 
 def run_study(
@@ -133,8 +122,8 @@ def run_study(
     if not missing and into.asked_for(profile, row.id) == set(keys):
         return 0
     run = into.start(profile, row.id, now(), _facts(prepared, study, recipe) | {"asked": list(keys)})
-    known = store.outcomes(profile, row.id) if len(prepared.evaluation) == len(context.evaluation) else {}
-    known |= into.outcomes(profile, row.id)
+    # What the row has measured on these documents is found by its names.
+    known = store.outcomes(profile, row.id) | into.outcomes(profile, row.id)
     keeper = _Keeper(prepared, run, profile, known, finished)
     for training, (own, layers) in trainings.items():
         if training not in missing:
@@ -168,17 +157,14 @@ def _prepared(row: Row, study: Study, recipe: Recipe) -> Prepared:
             f"row {row.id}: healing needs a causal language model, {type(context.model).__name__} is none; take the "
             f"row of a decoder"
         )
-    evaluation = sample(context.evaluation, study.documents, 0)
     source, column = usable_data(replace(row, calibration=study.training or row.calibration), "calibration")
     # All that the row evaluates on, also where fewer documents are measured here.
     texts = without_shared(source[column], context.evaluation[context.column])
     text = text_of(context.model, context.tokenizer, texts, recipe)
-    evaluated_on = fingerprint(evaluation, [context.column, *context.task.extra])
-    pinned = key_of(row=context.pinned, evaluated_on=evaluated_on)
-    if len(evaluation) == len(context.evaluation):
-        # Then what the row has measured is found by its names.
-        pinned = context.pinned
-    return Prepared(context, texts, len(source) - len(texts), digest(text), evaluation, pinned)
+    measured = sample(context.evaluation, study.documents, 0)
+    evaluated_on = fingerprint(measured, [context.column, *context.task.extra])
+    context = replace(context, evaluation=measured, evaluated_on=evaluated_on)
+    return Prepared(context, texts, len(source) - len(texts), digest(text))
 
 
 def _check_model(context: Context, store: Store, profile: str) -> None:
@@ -199,7 +185,7 @@ def _trainings(
             if objective == DISTILLATION and not layers:
                 continue
             own = replace(recipe, objective=objective)
-            pinned = {"pinned": prepared.pinned, "trained_on": prepared.trained_on}
+            pinned = {"pinned": prepared.context.pinned, "trained_on": prepared.trained_on}
             found[key_of(protocol=PROTOCOL, removed=layers, **pinned, **asdict(own))] = own, layers
     return found
 
@@ -259,47 +245,25 @@ class _Keeper:
         if step not in after or all(_key(training, score, step) in self.added for score in scores):
             return
         # Before the first step no objective has done anything.
-        coalition = f"{training}-{step}" if step else f"{self.prepared.pinned}-{layers_text(layers)}"
+        coalition = f"{training}-{step}" if step else self.prepared.context.coalition(layers)
         if coalition not in self.known:
             outcome = self.prepared.measure(model)
             self.known[coalition] = outcome.numerator, outcome.denominator
         if coalition not in self.mine:
             self.run.add_outcome(coalition, *self.known[coalition])
             self.mine.add(coalition)
-        metric, outcome = self.prepared.context.task.metric, self.known[coalition]
-        low, high = intervals.interval(metric, *outcome)
-        measured = {
-            "coalition": coalition,
-            "value": f"{intervals.value(metric, *outcome):.9g}",
-            "low": f"{low:.9g}",
-            "high": f"{high:.9g}",
-            "status": "ok",
-        }
+        measured = self.prepared.context.measured(layers, *self.known[coalition]) | {"coalition": coalition}
         self.run.add([self._described(training, recipe, layers, score, step) | measured for score in scores])
         self.added |= {_key(training, score, step) for score in scores}
 
     def _described(self, training: str, recipe: Recipe, layers: list[int], score: str, step: int) -> dict:
         """The columns of an observation that are known before it is measured."""
-        context, row = self.prepared.context, self.prepared.context.row
-        return {
+        return self.prepared.context.described(self.profile) | {
             "key": _key(training, score, step),
-            "profile": self.profile,
-            "row": row.id,
-            "task": row.task,
-            "dataset": row.dataset,
-            "data": row.data,
-            "data_fingerprint": fingerprint(self.prepared.evaluation, [context.column, *context.task.extra]),
-            "model": row.checkpoint,
-            "revision": context.revision,
             "method": score,
             "reading": "paper" if score == "avss" else "none",
             "selection": f"{recipe.objective}({recipe.tokens(step)})",
             "removed": layers_text(layers),
-            "layers": context.layers,
-            "share_of_layers": f"{len(layers) / context.layers:.6f}",
-            "share_of_parameters": f"{parameter_share(context.model, layers):.6f}",
             "seed": recipe.seed,
             "samples": len(self.prepared.texts),
-            "metric": context.task.metric,
-            "n": len(self.prepared.evaluation),
         }
