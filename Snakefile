@@ -66,8 +66,11 @@ BOOK = [file for file in files("book/**/*") if not file.startswith("book/execute
 EXPLORER = files("results/statistics/*", "results/subsets/*/*/*")
 GENERATIONS = files("results/generations/*")
 EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines", "shapley", "hallucination"]
-# What recipes/shapley.py and bench/shapley.py have left for their page.
-LAYERS = files("results/shapley/*", "bench/results/shapley-cpu.json")
+# Results outside of the store that a page shows: of recipes and benchmarks, and of `avss evaluate --out`.
+BESIDE = {
+    "shapley": files("results/shapley/*", "bench/results/shapley-cpu.json"),
+    "real-models": files("results/solved/*"),
+}
 ROW_PAGES = pages_of(ROWS)
 PAGES = {page: ROWS[row].run for page, row in ROW_PAGES.items()}
 PAGES |= {name: f"book/executed/runs/{name}.ipynb" for name in EQUATIONS}
@@ -155,7 +158,7 @@ rule equation:
         code=CODE,
         weights=files("avss/mini/distilbert/*", "avss/mini/llama-1b/*", "avss/mini/llama-7b/*", "avss/mini/llama-8b/*"),
         results=results(),
-        layers=lambda wildcards: LAYERS if wildcards.name == "shapley" else [],
+        beside=lambda wildcards: BESIDE.get(wildcards.name, []),
         rows=FIRST_RUN,
     output:
         "book/executed/runs/{name}.ipynb",
