@@ -4,10 +4,27 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # What changes files and folders, or waits for the disk.
 STEPS = ("replace", "rename", "mkdir", "fsync", "unlink", "rmdir")
+
+
+@contextmanager
+def interrupted_after(monkeypatch, module, name: str, calls: int) -> Iterator[None]:
+    """Inside, this function of the module raises as Ctrl-C does at the end of so many calls."""
+    function, made = getattr(module, name), []
+
+    def counted(*arguments):
+        function(*arguments)
+        made.append(1)
+        if len(made) == calls:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, counted)
+        yield
 
 
 def forked(work: Callable[[], object], begin: Callable[[], object]) -> int:

@@ -17,6 +17,7 @@ from avss.hallucination.answers import read_answers
 from avss.hallucination.healing import Recipe, chosen_layers, heal, info_nce
 from avss.hallucination.pairs import Pair
 from tests.conftest import tiny, word_tokenizer
+from tests.killing import interrupted_after
 
 PAIRS = [
     Pair(f"{one} {other}", (f"it was {other} fine",), (f"{one} bad",))
@@ -79,19 +80,13 @@ def test_contrastive_training_moves_the_states_that_it_is_about():
 def test_a_killed_training_has_the_same_losses(tmp_path, made, monkeypatch):
     tokenizer = word_tokenizer()
     _, wanted = heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT)
-    keep, kept = training._keep, []
 
-    def killed(*arguments):
-        keep(*arguments)
-        kept.append(1)
-        if len(kept) == made:
-            raise KeyboardInterrupt
+    def run():
+        return heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT, state=tmp_path)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_keep", killed)
-        with pytest.raises(KeyboardInterrupt):
-            heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT, state=tmp_path)
-    healed, losses = heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT, state=tmp_path)
+    with interrupted_after(monkeypatch, training, "_keep", made), pytest.raises(KeyboardInterrupt):
+        run()
+    healed, losses = run()
     assert losses == wanted
     whole, _ = heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT)
     for one, other in zip(healed.parameters(), whole.parameters(), strict=True):

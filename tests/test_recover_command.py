@@ -12,6 +12,7 @@ from avss.engine import training
 from avss.engine.passes import logits_of
 from avss.pruning import prune, save_pruned
 from tests.conftest import WORDS, ragged, tiny, word_tokenizer
+from tests.killing import interrupted_after
 
 
 @pytest.fixture
@@ -66,16 +67,7 @@ def test_the_command_saves_a_plain_checkpoint_with_its_facts(pruned, text, saved
 def test_a_killed_command_goes_on(pruned, text, tmp_path, monkeypatch):
     command = ["--objective", "next_token", "--windows", "2"]
     assert main(heal(pruned, text, tmp_path / "whole", *command)) == 0
-    keep, kept = training._keep, []
-
-    def killed(*arguments):
-        keep(*arguments)
-        kept.append(1)
-        if len(kept) == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_keep", killed)
+    with interrupted_after(monkeypatch, training, "_keep", 2):
         assert main(heal(pruned, text, tmp_path / "killed", *command)) == 130
     assert not (tmp_path / "killed").exists()
     assert main(heal(pruned, text, tmp_path / "killed", *command)) == 0

@@ -17,6 +17,7 @@ from avss.recovery import recovering
 from avss.recovery.recovering import Recipe, distillation_loss, next_token_loss, recover
 from avss.recovery.text import drawn, windows, without_shared
 from tests.conftest import WORDS, ragged, tiny, word_tokenizer
+from tests.killing import interrupted_after
 
 TEXTS = [" ".join(WORDS[(i * j + 1) % 14] for j in range(1, 9 + i % 3)) for i in range(30)]
 SHORT = Recipe(steps=5, windows=2, context=12, learning_rate=1e-2, rank=2)
@@ -135,22 +136,13 @@ def test_a_killed_training_goes_on_exactly(objective, made, every, tmp_path, mon
     seen, watched = [], []
     options |= {"watch": lambda _, step: seen.append(step)}
     whole, wanted = recover(pruned(), word_tokenizer(), TEXTS, recipe, **options)
-    keep, kept = training._keep, []
-
-    def killed(*arguments):
-        keep(*arguments)
-        kept.append(1)
-        if len(kept) == made:
-            raise KeyboardInterrupt
 
     def run():
         more = {"state": tmp_path, "every": every, "watch": lambda _, step: watched.append(step)}
         return recover(pruned(), word_tokenizer(), TEXTS, recipe, **options | more)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_keep", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run()
+    with interrupted_after(monkeypatch, training, "_keep", made), pytest.raises(KeyboardInterrupt):
+        run()
     healed, losses = run()
     assert losses == wanted
     assert watched == seen == [0, 1, 2, 3, 4, 5]

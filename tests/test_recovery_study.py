@@ -17,6 +17,7 @@ from avss.runs.profile import Row
 from avss.runs.recovery import Study, removed_by, run_study
 from avss.store import Store
 from tests.conftest import WORDS, tiny, word_tokenizer
+from tests.killing import interrupted_after
 
 RECIPE = Recipe(steps=4, windows=2, context=12, learning_rate=1e-2, rank=2)
 SCORES = ("original", "avss", "last", "random")
@@ -103,19 +104,9 @@ def test_nothing_that_is_measured_was_trained_on(row, store, into, monkeypatch):
 def test_a_killed_study_goes_on_and_trains_nothing_twice(row, store, into, tmp_path, monkeypatch):
     study, states = Study(("last", "random"), points=2), tmp_path / "states"
     assert run_study(row, "p", store, Store(tmp_path / "whole"), study, RECIPE) == 4
-    keep, kept = training._keep, []
-
-    def killed(*arguments):
-        keep(*arguments)
-        kept.append(1)
-        if len(kept) == 7:
-            raise KeyboardInterrupt
-
     monkeypatch.setattr(recovery, "EVERY", 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_keep", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run_study(row, "p", store, into, study, RECIPE, states)
+    with interrupted_after(monkeypatch, training, "_keep", 7), pytest.raises(KeyboardInterrupt):
+        run_study(row, "p", store, into, study, RECIPE, states)
     measured, measure = [], recovery.Prepared.measure
 
     def counted(*arguments):

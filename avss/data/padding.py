@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from avss.engine.gold import UNSCORED
 from avss.errors import InputError
@@ -46,6 +47,18 @@ def beginning(tokenizer) -> list[int]:
     """The token that starts a text: BOS if the tokenizer adds one by itself, otherwise none."""
     bos = tokenizer.bos_token_id
     return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
+
+
+def joined(tokenizer, texts: Sequence[str]) -> tuple[Tensor, list[int]]:
+    """The tokens of all texts, each followed by EOS, as one stream (N,) int64, and how many of them each text has.
+
+    Raises `InputError` for a tokenizer without EOS.
+    """
+    if tokenizer.eos_token_id is None:
+        raise InputError("documents are joined with EOS, and the tokenizer has none; set eos_token")
+    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if len(texts) else []
+    stream = [token for ids in encoded for token in [*ids, tokenizer.eos_token_id]]
+    return torch.tensor(stream, dtype=torch.int64), [len(ids) + 1 for ids in encoded]
 
 
 def usable_size(batch_size: int) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avss.data import beginning
+from avss.data import beginning, joined
 from avss.errors import InputError
 
 # Words in a row that two documents must not share; the rule of GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C).
@@ -24,14 +24,11 @@ def windows(tokenizer, texts: Sequence[str], context: int) -> Tensor:
     """
     if isinstance(texts, str):
         raise InputError(f"texts is one string ({texts[:20]!r}); give a list of them")
-    if tokenizer.eos_token_id is None:
-        raise InputError("documents are joined with EOS, and the tokenizer has none; set eos_token")
+    stream, _ = joined(tokenizer, texts)
     bos = beginning(tokenizer)
     body = context - len(bos)
     if context < 2 or body < 1:
         raise InputError(f"context is {context} tokens; give at least 2")
-    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if len(texts) else []
-    stream = torch.tensor([token for ids in encoded for token in [*ids, tokenizer.eos_token_id]], dtype=torch.int64)
     count = len(stream) // body
     if not count:
         raise InputError(

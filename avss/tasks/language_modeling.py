@@ -7,7 +7,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
-from avss.data import Example, beginning, context_of, usable_size
+from avss.data import Example, beginning, context_of, joined, usable_size
 from avss.engine.gold import is_causal
 from avss.engine.passes import not_finite, require_finite_weights
 from avss.errors import InputError
@@ -42,12 +42,9 @@ def measure_each(
     """
     _check(model)
     usable_size(batch_size)
-    if tokenizer.eos_token_id is None:
-        raise InputError("task language_modeling joins documents with EOS, and the tokenizer has none; set eos_token")
     context = context_of(model, tokenizer, context)
-    encoded = tokenizer(list(dataset[column]), add_special_tokens=False)["input_ids"]
-    stream = torch.tensor([token for ids in encoded for token in [*ids, tokenizer.eos_token_id]])
-    owner = np.repeat(np.arange(len(encoded)), [len(ids) + 1 for ids in encoded])
+    stream, lengths = joined(tokenizer, dataset[column])
+    owner = np.repeat(np.arange(len(lengths)), lengths)
     bos = beginning(tokenizer)
     body = context - len(bos)
     full = len(stream) // body * body
@@ -58,7 +55,7 @@ def measure_each(
     if not windows:
         raise InputError("no usable rows: the text is shorter than two tokens; give more")
 
-    numerator, denominator = np.zeros((len(removed), len(encoded))), np.zeros(len(encoded))
+    numerator, denominator = np.zeros((len(removed), len(lengths))), np.zeros(len(lengths))
     position = 0
     with removing(model, removed, **kept) as without:
         for number, part in enumerate(progress(windows, "evaluating")):
