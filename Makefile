@@ -25,7 +25,7 @@ book: .venv/.ready
 	  $(SNAKEMAKE) --config "profile=$$PROFILE" failed=shown && \
 	    echo "Notebooks failed, see above; the rest of the book is in _build/html/index.html" >&2; exit 1; }
 	@echo "The book is in _build/html/index.html"
-	@test -z "$$FRESH" || $(BIN)/python -m avss.report.agreement build/fresh/results results --rows "$$FRESH"
+	@test -z "$$FRESH" || $(BIN)/python -m avss.report.repeated build/fresh/results results --rows "$$FRESH"
 
 row: .venv/.ready
 	@$(SNAKEMAKE) --config "profile=$$PROFILE" "row=$$ROW" -- one

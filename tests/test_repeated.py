@@ -3,7 +3,7 @@
 import pytest
 
 from avss.errors import InputError
-from avss.report import agreement
+from avss.report import repeated
 from avss.report.comparisons import FIRST_ROW
 from avss.report.snapshot import Results
 from avss.runs.again import run_again
@@ -15,7 +15,7 @@ from tests.stores import DOCUMENTS, PERPLEXITY_ROW, REMOVED, fill
 def compared(tmp_path, rows=(), stored=None, **fresh):
     fill(Store(tmp_path / "stored"), "mini", **(stored or fresh))
     fill(Store(tmp_path / "fresh"), "mini", **fresh)
-    return agreement.agreement(Results(Store(tmp_path / "fresh")), Results(Store(tmp_path / "stored")), rows)
+    return repeated.repeated(Results(Store(tmp_path / "fresh")), Results(Store(tmp_path / "stored")), rows)
 
 
 def test_the_same_numbers_agree(tmp_path):
@@ -42,7 +42,7 @@ def test_a_perplexity_may_differ_by_a_thousandth_of_a_nat(tmp_path, factor, agre
 def test_other_blocks_in_more_than_one_of_twenty_measurements_differ(tmp_path):
     fill(Store(tmp_path / "stored"), "mini", removed=REMOVED | {("random", "none"): ["2", "5", "2"]})
     fill(Store(tmp_path / "fresh"), "mini")
-    found = agreement.agreement(Results(Store(tmp_path / "fresh")), Results(Store(tmp_path / "stored")))
+    found = repeated.repeated(Results(Store(tmp_path / "fresh")), Results(Store(tmp_path / "stored")))
     assert found["same_blocks"].item() == pytest.approx(12 / 13)
     assert not found["agrees"].item()
 
@@ -56,16 +56,16 @@ def test_rows_that_are_not_computed_anew_are_named(tmp_path):
     with pytest.raises(InputError, match="no measurement of other; run it first"):
         compared(tmp_path, rows=["other"])
     with pytest.raises(InputError, match="no measurement of any row"):
-        agreement.agreement(Results(Store(tmp_path / "empty")), Results(Store(tmp_path / "stored")))
+        repeated.repeated(Results(Store(tmp_path / "empty")), Results(Store(tmp_path / "stored")))
 
 
 def test_the_command_fails_where_a_row_differs(tmp_path, capsys):
     assert compared(tmp_path)["agrees"].all()
-    assert agreement.main([str(tmp_path / "fresh"), str(tmp_path / "stored")]) == 0
+    assert repeated.main([str(tmp_path / "fresh"), str(tmp_path / "stored")]) == 0
     assert capsys.readouterr().out.endswith("1 of 1 rows agree with the stored results\n")
-    assert agreement.main([str(tmp_path / "fresh"), str(tmp_path / "empty"), "--rows", FIRST_ROW]) == 1
+    assert repeated.main([str(tmp_path / "fresh"), str(tmp_path / "empty"), "--rows", FIRST_ROW]) == 1
     assert "DIFFERS" in capsys.readouterr().out
-    assert agreement.main([str(tmp_path / "empty"), str(tmp_path / "stored")]) == 2
+    assert repeated.main([str(tmp_path / "empty"), str(tmp_path / "stored")]) == 2
 
 
 def test_a_row_computed_anew_starts_from_nothing(saved, tmp_path):

@@ -25,7 +25,7 @@ DOCUMENTS = 1
 COLUMNS = ("row", "measurements", "stored", "same_blocks", "largest_difference", "allowed", "agrees")
 
 
-def agreement(fresh: Results, stored: Results, rows: Collection[str] = ()) -> pd.DataFrame:
+def repeated(fresh: Results, stored: Results, rows: Collection[str] = ()) -> pd.DataFrame:
     """One line for each of these rows of `fresh` (default: all): how it agrees with the stored results.
 
     measurements: those that succeeded in `fresh`. stored: how many of them the stored results have too. same_blocks:
@@ -67,16 +67,16 @@ def agreement(fresh: Results, stored: Results, rows: Collection[str] = ()) -> pd
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the comparison; 0 where every row agrees, 1 where one does not, 2 where results are missing."""
-    parser = argparse.ArgumentParser(prog="python -m avss.report.agreement", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m avss.report.repeated", description=__doc__.splitlines()[0])
     parser.add_argument("fresh", type=Path, help="folder of the results computed anew")
     parser.add_argument("stored", type=Path, help="folder of the results to compare with")
     parser.add_argument("--rows", default="1", help="ids with spaces between them, or 1 for all (default)")
     parsed = parser.parse_args(arguments)
     rows = [] if parsed.rows == "1" else parsed.rows.split()
     try:
-        found = agreement(Results(Store(parsed.fresh)), Results(Store(parsed.stored)), rows)
+        found = repeated(Results(Store(parsed.fresh)), Results(Store(parsed.stored)), rows)
     except InputError as error:
-        print(f"avss.report.agreement: error: {error}", file=sys.stderr)
+        print(f"avss.report.repeated: error: {error}", file=sys.stderr)
         return 2
     for line in found.itertuples():
         verdict = "agrees" if line.agrees else "DIFFERS"
