@@ -99,17 +99,18 @@ def test_parameters_of_a_notebook_arrive_as_text(tmp_path, tally, monkeypatch):
     assert not list(tmp_path.rglob(f"{CANARY}*"))
 
 
-def test_names_on_the_command_line_of_snakemake_are_only_names(tmp_path, tally):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", ROOT, "--dry-run"]
+def test_names_for_make_are_only_names(tmp_path, tally):
+    """A shell reads them in the Makefile, and then Snakemake, for which a value is YAML: `010` is the number 8."""
+    names = [f"$(touch {CANARY})", f"'; touch {CANARY}; '", "../up", "{row}", "010", "yes", "a: b", '"a"', " a", "# a"]
+    # As if the environment were ready: a test does not install one.
+    command = ["make", "--silent", "--directory", ROOT, "--assume-old", ".venv/.ready", "row"]
+    command += [f"BIN={Path(sys.executable).parent}", "CORES=1"]
     with tally.row("hostile-graph") as row:
-        for option in ("profile", "row"):
-            for name in (f"$(touch {CANARY})", f"'; touch {CANARY}; '", "../up", "{row}")[: size(4, 1)]:
+        for option in ("PROFILE", "ROW"):
+            for name in names[:: size(1, 5)]:
                 with row.trial(f"{option}={name}"):
-                    words = [*command, "--nolock", "--cores", "1", "--config", f"{option}={name}", "--", "one"]
-                    ran = subprocess.run(
-                        words, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True
-                    )
+                    environment = os.environ | {option: name}
+                    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
                     assert ran.returncode, "it was accepted"
                     assert name in ran.stderr
                     assert "Traceback" not in ran.stderr
