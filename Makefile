@@ -39,8 +39,10 @@ test: .venv/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist worksteal
 
 # Faults injected on purpose, with their counts for the book. AVSS_FAULTS=quick runs a short part and keeps the counts.
+# Then the tests that are too long for `make test`.
 faults: .venv/.ready
 	AVSS_FAULTS_OUT=$(if $(AVSS_FAULTS),,bench/results/faults.json) $(BIN)/python -m pytest --timeout 7200 tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long --numprocesses $(CORES) --dist worksteal
 
 # All figures and tables from results/ alone, in an environment without torch.
 DRAWING := matplotlib numpy pandas pydantic pyyaml scipy seaborn

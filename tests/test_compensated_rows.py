@@ -51,6 +51,7 @@ def row(saved, tmp_path) -> Row:
     return row_of(tmp_path / "data", saved("llama"), selections={"avss": ("iterative", "cumulative(0.5)")})
 
 
+@pytest.mark.long
 def test_every_removal_of_a_number_of_blocks_has_a_twin_that_lost_the_same_blocks(row, tmp_path, monkeypatch):
     plain, both = Store(tmp_path / "plain"), Store(tmp_path / "both")
     run_row(replace(row, compensate=False), "p", plain, None)

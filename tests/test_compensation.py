@@ -169,6 +169,7 @@ def test_runs_that_overlap_are_measured_in_one_pass(family):
         assert alone == [cut]
 
 
+@pytest.mark.long
 def test_a_compiled_model_is_scaled_too():
     # Of two blocks, because each set of blocks is compiled anew.
     model, batch = avss.prune(unit_sized("llama"), [2, 3]), ragged(seed=5)

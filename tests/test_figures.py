@@ -40,6 +40,7 @@ def rewritten(path, change) -> None:
     facts.write_text(json.dumps(content | ({"asked": list(table["key"])} if "key" in table else {})))
 
 
+@pytest.mark.long
 def test_each_row_has_files_of_its_own(store, tmp_path, capsys):
     fill(store, "mini", **PERPLEXITY_ROW)
     row = PERPLEXITY_ROW["row"]
@@ -71,6 +72,7 @@ READINGS = (
 )
 
 
+@pytest.mark.long
 def test_thirty_two_blocks_and_all_methods_are_legible(tmp_path):
     """No label lies on another or outside, and all fit the width of a page."""
     made = Store(tmp_path / "results")
