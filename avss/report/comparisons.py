@@ -6,7 +6,6 @@ are averaged as logarithms, and every interval of a method draws documents and s
 
 from collections import Counter
 from functools import cache
-from itertools import combinations, combinations_with_replacement
 from typing import NamedTuple
 
 import numpy as np
@@ -300,45 +299,6 @@ def over_random(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
         lines.append((*names, *kept, singles, whole, profile.too_weak, pair.p_holm, pair.verdict, profile.documents))
     columns = "source row ran model checkpoint metric difference low high singles original too_weak p_holm verdict n"
     return pd.DataFrame(lines, columns=columns.split())
-
-
-@cache
-def agreement(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
-    """Kendall's tau-b of the scores of all layers, one line for each profile and pair of methods.
-
-    Of two methods: tau on the same seed. Of a method and itself: tau of two seeds. tau, low, high: mean, lowest and
-    highest over the seeds, or pairs of seeds.
-    """
-    cells = lowest_removals(results, row)[["profile", "run", "method", "reading", "seed"]]
-    layers = cells.merge(results.layers)
-    layers = layers[layers["quantity"] == layers["method"].map(catalogue.column_of)]
-    lines = []
-    for profile, part in layers.groupby("profile", sort=False):
-        scores = {
-            cell: {seed: layers.sort_values("layer")["value"].to_numpy() for seed, layers in own.groupby("seed")}
-            for cell, own in part.groupby(["method", "reading"], sort=False)
-        }
-        for one, other in combinations_with_replacement(scores, 2):
-            first, second = scores[one], scores[other]
-            # A seed on which one of them failed has no pair.
-            same = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
-            pairs = combinations(first.values(), 2) if one == other else same
-            taus = [intervals.kendall_tau(*pair) for pair in pairs]
-            if taus:
-                lines.append((profile, *one, *other, np.mean(taus), min(taus), max(taus), len(taus)))
-    columns = "source method reading other other_reading tau low high pairs"
-    return pd.DataFrame(lines, columns=columns.split())
-
-
-def layer_values(results: Results, quantity: str, row: str = FIRST_ROW, method: str = "avss") -> pd.DataFrame:
-    """One line for each profile, reading and layer: mean, lowest and highest value of the quantity over the seeds."""
-    cells = lowest_removals(results, row)[["profile", "run", "method", "reading", "seed"]]
-    layers = results.layers
-    # By run too: an older model's layers may lie beside those in use.
-    table = cells.merge(layers[(layers["method"] == method) & (layers["quantity"] == quantity)])
-    grouped = table.groupby(["profile", "reading", "layer"], sort=False)
-    made = grouped["value"].agg(mean="mean", low="min", high="max", seeds="count")
-    return made.assign(run=grouped["run"].agg(lambda runs: ", ".join(runs.unique()))).reset_index()
 
 
 def removals(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:

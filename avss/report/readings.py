@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from avss.equations import standard_deviation
 from avss.moments import Moments
 from avss.reading import CHOICES, PRESETS, Reading
-from avss.report.comparisons import agreement, lowest_removals, share_kept, sort_key, summary
+from avss.report.block_scores import taus_of_pairs
+from avss.report.comparisons import lowest_removals, share_kept, sort_key, summary
 from avss.report.snapshot import Results
 from avss.report.table1 import PRINTED, measured_rows
 from avss.runs.provenance import now
@@ -76,7 +77,7 @@ def compared(results: Results, row: str) -> pd.DataFrame:
     """
     scores = summary(results, row)
     scores = scores[(scores["method"] == "avss") & (scores["source"] != PRINTED)]
-    taus = agreement(results, row).query("method == other == 'avss' and reading == 'paper'")
+    taus = taus_of_pairs(results, row).query("method == other == 'avss' and reading == 'paper'")
     taus = taus[["source", "other_reading", "tau", "low", "high", "pairs"]]
     taus = taus.set_axis(["source", "reading", "tau", "tau_low", "tau_high", "pairs"], axis=1)
     others = ["ran", "model", "checkpoint", "method", "value", "sd", "singles", "low", "high", "original", "too_weak"]

@@ -12,17 +12,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from avss import intervals
-from avss.report.addresses import NotMeasured, layer_scores, observations, of_row
+from avss.report.addresses import NotMeasured, observations, of_row
+from avss.report.block_scores import scores_of
 from avss.report.comparisons import label
 from avss.report.counted import KINDS, measurements
 from avss.report.figures.style import nothing_measured
+from avss.report.losses import TRUTH
 from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION
 
 # Small, so that its letters stay legible on a phone.
 _WIDTH = 5.4
 _LINE = 0.152
-TRUTH, COMPARED = "leave_one_out", (("avss", "paper"), ("block_influence", "none"), ("random", "none"))
+COMPARED = (("avss", "paper"), ("block_influence", "none"), ("random", "none"))
 COLUMNS = ["model", "dataset", "profile", "row", "method", "seed", "block", "quantity", "value", "run"]
 
 
@@ -119,7 +121,7 @@ def _by(models: list[str]):
 def _measurement(results: Results, profile: str, row: str, names: dict) -> list[tuple]:
     """The lines of the data about one measurement."""
     known = names["model"], names["dataset"], profile, row
-    losses = layer_scores(results, row, profile, TRUTH, "none")
+    losses = scores_of(results, row, profile, TRUTH, "none")
     lines = []
     if not losses.empty:
         run = ", ".join(observations(results, row, profile, TRUTH, "none")["run"].unique())

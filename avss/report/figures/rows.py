@@ -9,12 +9,12 @@ from matplotlib.lines import Line2D
 
 from avss.methods.catalogue import BASELINES
 from avss.metrics import METRICS
+from avss.report.block_scores import layer_values
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
     NAMES,
     label,
-    layer_values,
     lowest_removals,
     reading_label,
     removals,
@@ -24,7 +24,7 @@ from avss.report.comparisons import (
     weak_text,
 )
 from avss.report.figures.style import LOOKS, WIDTH, colour, nothing_measured, wrapped
-from avss.report.losses import agreements
+from avss.report.losses import taus_of_each
 from avss.report.markdown import percent, spell
 from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED
@@ -212,7 +212,7 @@ def rank_agreement(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.D
 
     Means over the seeds, or pairs of seeds; lines run from the lowest to the highest. One panel a profile.
     """
-    data = agreements(results, row)
+    data = taus_of_each(results, row)
     if data.empty:
         return nothing_measured(data)
     sources, names, ran = data["source"].unique(), _methods(data), _ran(results, row)

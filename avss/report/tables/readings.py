@@ -8,7 +8,8 @@ from scipy.special import erf
 
 from avss import intervals
 from avss.reading import PRESETS
-from avss.report.comparisons import layer_values, lowest_removals, successes
+from avss.report.block_scores import layer_values
+from avss.report.comparisons import lowest_removals, successes
 from avss.report.markdown import Text, markdown, runs_of, spell
 from avss.report.readings import (
     DIVERGENCES,

@@ -8,12 +8,12 @@ import pandas as pd
 
 from avss.methods.catalogue import CONTROLS, method_named
 from avss.metrics import METRICS
+from avss.report.block_scores import taus_of_pairs
 from avss.report.cases import FAILS, HOLDS, OPEN, Margin, above, row_name, spelled_lead, unit_of
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
     NAMES,
-    agreement,
     differences,
     failures,
     label,
@@ -150,7 +150,7 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
     """
     table: dict[str, dict[str, str]] = {}
     headings = _headings(results, row)
-    for line in agreement(results, row).itertuples():
+    for line in taus_of_pairs(results, row).itertuples():
         pair = [label(line.method, line.reading), label(line.other, line.other_reading)]
         tau = spell(line.tau, line.low, line.high, digits=2)
         if pair[0] == pair[1]:
