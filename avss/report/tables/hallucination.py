@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from avss.hallucination.ratios import agreement
+from avss.hallucination.ratios import tau_of_sets
 from avss.intervals import bounds, interval_of, kendall_tau
 from avss.report.hallucination import healed, layers, measures, sums, title_of
 from avss.report.markdown import Text, runs_of, spell, table_or_note
@@ -66,7 +66,7 @@ def set_agreement_table(results: Results) -> Text:
     known, lines = sums(results), []
     for one, other in combinations(known, 2):
         if one[0] == other[0] and known[one].sums.shape[3] == known[other].sums.shape[3]:
-            tau = spell(*agreement(known[one], known[other], 500), digits=2)
+            tau = spell(*tau_of_sets(known[one], known[other], 500), digits=2)
             lines.append({"model": one[0], "sets": f"{title_of(one[1])}, {title_of(other[1])}", "τ": tau})
     return table_or_note(lines)
 
