@@ -9,7 +9,7 @@ import pandas as pd
 from avss.methods.catalogue import CONTROLS, method_named
 from avss.metrics import METRICS
 from avss.report.block_scores import taus_of_pairs
-from avss.report.cases import FAILS, HOLDS, OPEN, Margin, above, row_name, spelled_lead, unit_of
+from avss.report.cases import FAILS, HOLDS, OPEN, Margin, above, row_name, spelled_lead
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
@@ -139,7 +139,7 @@ def difference_table(results: Results, against: str, row: str = FIRST_ROW) -> Te
 def _verdict_cell(line: NamedTuple, verdicts: dict[str, str] | None = None) -> str:
     if line.too_weak:
         return line.verdict
-    numbers = Margin(line.lead, line.low, line.high, "", line.n, line.p_holm, unit_of(line.metric))
+    numbers = Margin(line.lead, line.low, line.high, "", line.n, line.p_holm, METRICS[line.metric].unit)
     return f"{(verdicts or {}).get(line.verdict, line.verdict)}: {spelled_lead(numbers)}"
 
 
@@ -239,7 +239,7 @@ def rows_table(results: Results, task: str) -> Text:
         if part["task"].iloc[0] != task:
             continue
         scores = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
-        if part["metric"].iloc[0] == "perplexity":
+        if METRICS[part["metric"].iloc[0]].most is None:
             # Without an upper end, its intervals are too long for seven columns, so that they may break.
             scores = {method: score.replace("\u00a0", " ") for method, score in scores.items()}
         table.append({"ran": _link(results, row, line, part)})
