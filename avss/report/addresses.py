@@ -18,11 +18,12 @@ from avss.methods.catalogue import CONTROLS, column_of
 from avss.report.block_scores import scores_of
 from avss.report.comparisons import METHODS, differences, label, lowest_removals, summary
 from avss.report.losses import TRUTH, beside_losses
-from avss.report.markdown import runs_of
+from avss.report.markdown import runs_or_none
 from avss.report.pages import DEFINED
 from avss.report.snapshot import Results
 from avss.report.table1 import PRINTED, printed_table
 from avss.runs.profile import load_profile
+from avss.store import layers_of
 
 BENCH = "bench"
 OVER_SEEDS = "lowest and highest seed"
@@ -156,7 +157,7 @@ def _blocks(results: Results, row: str, line: dict) -> Number:
     """The set of blocks that most seeds removed."""
     table = observations(results, row, line["source"], line["method"], line["reading"])
     sets = table["removed"].value_counts(sort=True)
-    words = runs_of(map(int, sets.index[0].split("+"))) if sets.index[0] != "none" else "none"
+    words = runs_or_none(layers_of(sets.index[0]))
     source = f"on {sets.iloc[0]} of {len(table)} seeds; {_source(line, 'removed')}"
     return Number(np.nan, "", source, words=words, facts=_facts(results, row, line))
 

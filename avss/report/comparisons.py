@@ -19,6 +19,7 @@ from avss.report.cards import title_of
 from avss.report.markdown import spell
 from avss.report.snapshot import CELL, Results
 from avss.report.table1 import PRINTED, printed_line
+from avss.store import layers_of
 
 FIRST_ROW = "sst2-distilbert"
 # Profiles and methods in the order in which they are shown; others follow.
@@ -305,5 +306,5 @@ def removals(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """One line for each profile, method, reading, seed and removed layer; `layers` is the model's depth."""
     table = lowest_removals(results, row)
     table = table.loc[table["removed"] != "none", ["profile", "method", "reading", "seed", "removed", "layers", "run"]]
-    table = table.assign(layer=table["removed"].str.split("+")).explode("layer")
+    table = table.assign(layer=table["removed"].map(layers_of)).explode("layer")
     return table.astype({"layer": int}).drop(columns="removed").reset_index(drop=True)
