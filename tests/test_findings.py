@@ -133,8 +133,7 @@ def at_chance_on_sst2() -> bool:
 
 def cornerstones_of(name: str) -> set[int]:
     (found,) = (each for each in cornerstones.stored(RESULTS.store.root / "shapley") if each.name == name)
-    table = found.removals()
-    return set(table.loc[table["cornerstone"], "layer"])
+    return set(cornerstones.stones_of(found))
 
 
 def avss_removes_cornerstones() -> bool:

@@ -46,11 +46,6 @@ def reading_label(reading: str) -> str:
     return reading.removeprefix("paper,").replace("=", " ").replace("_", " ").replace(",", ", ")
 
 
-def share_kept(metric: str, value: float, original: float) -> float:
-    """`intervals.retention`, and nan where the original score is 0, so that there is nothing to keep."""
-    return intervals.retention(metric, value, original) if original else np.nan
-
-
 def weak_text(metric: str, original: float) -> str:
     """The words in place of a share of an original that is too weak to judge, with its score."""
     return f"{TOO_WEAK} ({NAMES.get(metric, metric)} {spell(original, digits=2)})"
@@ -218,7 +213,7 @@ def summary(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
                 "metric": paper["metric"],
                 "value": paper[method],
                 "original": paper["original"],
-                "retention": share_kept(paper["metric"], paper[method], paper["original"]),
+                "retention": intervals.retention(paper["metric"], paper[method], paper["original"]),
                 "too_weak": False,
             }
             for method in METHODS
@@ -290,13 +285,13 @@ def over_random(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
         if profile.original is None:
             continue
         own, other = (profile.seeds(cell) for cell in (("avss", "paper"), ("random", "none")))
+        whole = profile.original.mean()
         kept, singles = intervals.Estimate(np.nan), []
         if not profile.too_weak:
             kept, ratio = own.kept_beside(other, profile.original), METRICS[profile.metric].ratio
-            seeds = (share_kept(profile.metric, ratio(each.whole), profile.original.mean()) for each in (own, other))
+            seeds = (intervals.retention(profile.metric, ratio(each.whole), whole) for each in (own, other))
             singles = [float(one - two) for one, two in zip(*seeds, strict=False)]
         names = (profile.name, row, profile.ran, profile.model, profile.checkpoint, profile.metric)
-        whole = profile.original.mean()
         lines.append((*names, *kept, singles, whole, profile.too_weak, pair.p_holm, pair.verdict, profile.documents))
     columns = "source row ran model checkpoint metric difference low high singles original too_weak p_holm verdict n"
     return pd.DataFrame(lines, columns=columns.split())

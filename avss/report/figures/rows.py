@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from avss import intervals
 from avss.methods.catalogue import BASELINES
 from avss.metrics import METRICS
 from avss.report.block_scores import layer_values
@@ -18,7 +19,6 @@ from avss.report.comparisons import (
     lowest_removals,
     reading_label,
     removals,
-    share_kept,
     sort_key,
     summary,
     weak_text,
@@ -126,7 +126,7 @@ def _points(panel, part: pd.DataFrame, seeds: pd.DataFrame, names: list[str]) ->
         panel.plot([line.retention_low, line.retention_high], [height] * 2, color=ink, linewidth=1.6)
         panel.plot(line.retention, height, "o", color=ink)
         same = seeds[["profile", "method", "reading"]].eq([line.source, line.method, line.reading]).all(axis=1)
-        shares = {share_kept(s.metric, s.value, s.original) for s in seeds[same].itertuples()}
+        shares = {intervals.retention(s.metric, s.value, s.original) for s in seeds[same].itertuples()}
         if len(shares) > 1:
             panel.plot(sorted(shares), [height] * len(shares), "|", color=ink, markersize=7)
         panel.text(1.02, height, spell(line.retention), transform=panel.get_yaxis_transform(), va="center_baseline")

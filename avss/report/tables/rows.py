@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from avss import intervals
 from avss.methods.catalogue import CONTROLS, method_named
 from avss.metrics import METRICS
 from avss.report.block_scores import taus_of_pairs
@@ -20,7 +21,6 @@ from avss.report.comparisons import (
     lowest_removals,
     removals,
     rules,
-    share_kept,
     share_text,
     sort_key,
     summary,
@@ -260,7 +260,7 @@ def glance_table(results: Results) -> Text:
         shares = {label(m.method, m.reading): share_text(m) for m in part.itertuples()}
         table.append({"ran": _link(results, row, line, part)})
         table[-1] |= {name: shares.get(name, NOT_MEASURED) for name in ("AVSS", "random")}
-        table[-1]["AVSS, as printed"] = spell(share_kept(line["metric"], line["avss"], line["original"]))
+        table[-1]["AVSS, as printed"] = spell(intervals.retention(line["metric"], line["avss"], line["original"]))
         whole = part[part["method"] == "original"]
         name = NAMES.get(line["metric"], line["metric"])
         table[-1]["before"] = "" if whole.empty else f"{name} {spell(whole['value'].iloc[0])}"
