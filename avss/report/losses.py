@@ -16,7 +16,7 @@ from avss.methods.catalogue import column_of
 from avss.report.block_scores import block_scores, own_scores
 from avss.report.comparisons import METHODS, label, lowest_removals, sort_key
 from avss.report.snapshot import Results
-from avss.report.table1 import measured_rows
+from avss.report.table1 import measured_rows, of_rows
 
 # The method whose order of the blocks counts as the true one.
 TRUTH = "leave_one_out"
@@ -99,5 +99,4 @@ def prediction(results: Results, row: str) -> pd.DataFrame:
 
 def all_predictions(results: Results) -> pd.DataFrame:
     """The `prediction` of every measured row, one under the other; no line where nothing is measured."""
-    parts = [part for row in measured_rows(results) if len(part := prediction(results, row))]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return of_rows(prediction, results, measured_rows(results))

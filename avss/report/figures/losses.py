@@ -13,7 +13,7 @@ from avss.methods import catalogue
 from avss.methods.catalogue import CONTROLS, column_of
 from avss.report.block_scores import own_scores
 from avss.report.comparisons import FIRST_ROW, METHODS, label, lowest_removals, sort_key
-from avss.report.figures.style import WIDTH, colour, entitled, nothing_measured, wrapped
+from avss.report.figures.style import WIDTH, block_ticks, colour, entitled, nothing_measured, wrapped
 from avss.report.losses import TRUTH, all_predictions, beside_losses, prediction
 from avss.report.markdown import spell
 from avss.report.snapshot import Results
@@ -160,7 +160,7 @@ def rank_map(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFra
         )["name"]
         drawn = panel.imshow(wide.loc[order], aspect="auto", cmap="viridis", vmin=1, vmax=wide.shape[1])
         panel.set_yticks(range(len(order)), order, fontsize=7)
-        panel.set_xticks(range(0, wide.shape[1], max(1, wide.shape[1] // 8)))
+        block_ticks(panel, wide.shape[1])
         panel.tick_params(length=0)
         panel.spines[:].set_visible(False)
         names = results.newest(source, ran[source])["configuration"]
