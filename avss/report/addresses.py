@@ -15,6 +15,7 @@ import pandas as pd
 from avss import intervals
 from avss.errors import InputError, look_up
 from avss.methods.catalogue import CONTROLS, column_of
+from avss.report.benchmarks import machine_of
 from avss.report.block_scores import scores_of
 from avss.report.comparisons import METHODS, differences, label, lowest_removals, summary
 from avss.report.losses import TRUTH, beside_losses
@@ -235,18 +236,17 @@ def of_benchmark(address: str, results: Results) -> Number:
         above, node = node, _step(address, node, key)
     if isinstance(node, bool) or not isinstance(node, int | float):
         raise InputError(f"{address} is no number but {type(node).__name__}")
-    machine, form = content["provenance"], ".0f" if isinstance(node, int) else ".3f"
+    facts, form = content["provenance"], ".0f" if isinstance(node, int) else ".3f"
     ends = above.get(f"{keys[-1]}_quartiles", (np.nan, np.nan)) if isinstance(above, dict) else (np.nan, np.nan)
-    hardware = machine["hardware"]
     basis = [
         f"{BENCH}/results/{path.name}",
         f"{above['repeats']} repeats" if isinstance(above, dict) and "repeats" in above else "",
-        hardware.get("accelerator", hardware["processor"]),
-        f"{hardware['threads']} threads",
-        machine["created"][:10],
+        machine_of(facts),
+        f"{facts['hardware']['threads']} threads",
+        facts["created"][:10],
     ]
-    facts = {"file": f"{BENCH}/results/{path.name}"}
-    return Number(node, form, ", ".join(filter(None, basis)), *ends, interval="quartiles", facts=facts)
+    source = ", ".join(filter(None, basis))
+    return Number(node, form, source, *ends, interval="quartiles", facts={"file": basis[0]})
 
 
 def _step(address: str, node: dict | list, key: str):
