@@ -80,6 +80,11 @@ def layers_of(text: str) -> list[int]:
     return [] if text == "none" else [int(layer) for layer in text.split("+")]
 
 
+def failed(error: Exception) -> dict:
+    """The status of an observation that an error prevented, with the reason in one line."""
+    return {"status": f"failed: {' '.join(str(error).split())}"}
+
+
 def _finite(observation: dict) -> dict:
     """The observation, failed where its value is no finite number."""
     if observation.get("status") != "ok":

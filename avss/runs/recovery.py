@@ -25,7 +25,7 @@ from avss.recovery.text import without_shared
 from avss.runs.context import Context, loaded, usable_data
 from avss.runs.profile import Row
 from avss.runs.provenance import now, provenance
-from avss.store import Run, Store, key_of, layers_of, layers_text
+from avss.store import Run, Store, failed, key_of, layers_of, layers_text
 
 # Raised by one whenever the same inputs would give another number.
 PROTOCOL = 1
@@ -229,8 +229,7 @@ class _Keeper:
         """Add what the training was not measured at, with the reason."""
         self.run.add(
             [
-                self._described(training, recipe, layers, score, step)
-                | {"status": f"failed: {' '.join(str(error).split())}"}
+                self._described(training, recipe, layers, score, step) | failed(error)
                 for step in after
                 for score in scores
                 if _key(training, score, step) not in self.added
