@@ -82,6 +82,11 @@ def percent(share: float, digits: int = 0) -> str:
     return NOT_MEASURED if np.isnan(share) else f"{100 * share:.{digits}f}\u00a0%"
 
 
+def thousands(number: float) -> str:
+    """A whole number with a narrow space between groups of three digits."""
+    return f"{number:,.0f}".replace(",", "\u202f")
+
+
 def runs_of(layers: Iterable[int]) -> str:
     """Layers in ascending order, those that follow each other as a range: `0, 3–5`."""
     ends = selection.runs_of(layers)

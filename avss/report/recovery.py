@@ -11,7 +11,7 @@ import pandas as pd
 
 from avss import intervals
 from avss.report.comparisons import FIRST_ROW, METHODS, NAMES, PROFILES, sort_key
-from avss.report.markdown import percent
+from avss.report.markdown import percent, thousands
 from avss.report.snapshot import Results
 from avss.store import Store
 
@@ -108,7 +108,7 @@ def finding(part: pd.DataFrame) -> str:
     """What the healing of one profile by one objective shows, in a sentence: AVSS before and after, and the best."""
     last = part[(part["tokens"] == part["tokens"].max()) & (part["method"] != WHOLE)]
     known = last.set_index("method")["kept"].dropna()
-    tokens = f"{int(part['tokens'].max()):,} tokens".replace(",", "\u202f")
+    tokens = f"{thousands(part['tokens'].max())} tokens"
     where = f"({part['source'].iloc[0]}, {OBJECTIVES[part['objective'].iloc[0]]})"
     if "avss" not in known:
         return f"Healing on {tokens} {where}"

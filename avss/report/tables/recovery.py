@@ -3,7 +3,7 @@
 import numpy as np
 
 from avss.report.comparisons import FIRST_ROW
-from avss.report.markdown import Text, runs_or_none, spell, table_or_note
+from avss.report.markdown import Text, runs_or_none, spell, table_or_note, thousands
 from avss.report.recovery import CHANCE, OBJECTIVES, WHOLE, last_less_random, recovered
 from avss.report.snapshot import Results
 from avss.store import layers_of
@@ -26,7 +26,7 @@ def recovery_table(results: Results, row: str = FIRST_ROW) -> Text:
                 "kept before": spell(first["kept"], first["kept_low"], first["kept_high"]),
                 "kept after": spell(last["kept"], last["kept_low"], last["kept_high"]),
                 "less random": "–" if method in (CHANCE, WHOLE) else spell(*less.get(method, (np.nan,)), sign="+"),
-                "tokens": f"{int(last['tokens']):,}".replace(",", "\u202f"),
+                "tokens": thousands(last["tokens"]),
             }
             lines.append(line)
     return table_or_note(lines)
