@@ -9,7 +9,6 @@ import pytest
 
 import avss
 from avss import intervals
-from avss.compensation import runs_of
 from avss.models import load_model
 from avss.report.curves import compensation, curve
 from avss.report.figures.curves import retention_curve
@@ -22,6 +21,7 @@ from avss.runs.evaluation import scales_of
 from avss.runs.experiment import run_row
 from avss.runs.plan import Rate, scoring_seconds, size_of
 from avss.runs.profile import Row
+from avss.selection import runs_of
 from avss.store import Store, layers_of
 from tests.conftest import WORDS
 from tests.stores import cells as cells_of_line

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 import avss
 from avss.architectures import blocks_of
 from avss.cli import main
-from avss.compensation import compensate, factors, runs_of
+from avss.compensation import compensate, factors
 from avss.data import batches, fingerprint, load_data, sample
 from avss.errors import InputError
+from avss.selection import runs_of
 from tests.conftest import DECODERS, FAMILIES, SENTENCES, ragged, tiny
 from tests.test_pruning import AUTO, logits
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from avss.errors import InputError
 from avss.metrics import METRICS
-from avss.report import comparisons, figures, tables
+from avss.report import block_scores, comparisons, figures, tables
 from avss.report.__main__ import main
 from avss.report.figures import rows
 from avss.report.figures.style import style
@@ -227,7 +227,7 @@ def test_a_retrained_model_replaces_the_old_one(store):
     assert set(newest["revision"]) == {"bbbb"}
     assert len(newest) == 1 + 4 * SEEDS
     assert len(comparisons.lowest_removals(Results(store)).query("profile == 'reference'")) == 1 + 4 * SEEDS
-    layers = comparisons.layer_values(Results(store), "variance").query("profile == 'mini'")
+    layers = block_scores.layer_values(Results(store), "variance").query("profile == 'mini'")
     assert set(layers["run"]) == set(newest["run"])
     assert len(layers) == 2 * BLOCKS
     assert set(layers["seeds"]) == {SEEDS}
