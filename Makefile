@@ -9,7 +9,7 @@ PROFILE ?= mini
 CORES ?= 2
 BIN := .venv/bin
 
-# Values reach the shell as variables, never as text of a command.
+# Values reach the shell and Snakemake as variables, never as text of a command.
 export PROFILE ROW FRESH
 
 .PHONY: book row test faults
@@ -18,20 +18,17 @@ export PROFILE ROW FRESH
 # --nolock and --rerun-incomplete: a build that was killed continues, without an unlock step.
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --resources gpu=1 --nolock --rerun-incomplete --quiet rules host reason
 
-# Snakemake reads a value of --config as YAML, where `010` is a number and `{a}` a table. A name is meant as it stands.
-literal = "$(1)=$$(printf '|1-\n %s\n ' "$$$(2)")"
-
 # What fails stops nothing else. The book is then built with a page that says why in place of each notebook that failed,
 # and the command fails all the same.
 book: .venv/.ready
-	@$(SNAKEMAKE) --keep-going --config $(call literal,profile,PROFILE) $(call literal,fresh,FRESH) || { \
-	  $(SNAKEMAKE) --config $(call literal,profile,PROFILE) failed=shown && \
+	@$(SNAKEMAKE) --keep-going || { \
+	  $(SNAKEMAKE) --config failed=shown && \
 	    echo "Notebooks failed, see above; the rest of the book is in _build/html/index.html" >&2; exit 1; }
 	@echo "The book is in _build/html/index.html"
 	@test -z "$$FRESH" || $(BIN)/python -m avss.report.repeated build/fresh/results results --rows "$$FRESH"
 
 row: .venv/.ready
-	@$(SNAKEMAKE) --config $(call literal,profile,PROFILE) $(call literal,row,ROW) -- one
+	@ROW="$$ROW" $(SNAKEMAKE) -- one
 
 # One thread a process: the tests share the cores among themselves. Each process takes a run of neighbouring files, which
 # share what they prepare, and one that is done takes over the end of another's.
@@ -39,8 +36,10 @@ test: .venv/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist worksteal
 
 # Faults injected on purpose, with their counts for the book. AVSS_FAULTS=quick runs a short part and keeps the counts.
+# Then the tests that are too long for `make test`.
 faults: .venv/.ready
 	AVSS_FAULTS_OUT=$(if $(AVSS_FAULTS),,bench/results/faults.json) $(BIN)/python -m pytest --timeout 7200 tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long --numprocesses $(CORES) --dist worksteal
 
 # All figures and tables from results/ alone, in an environment without torch.
 DRAWING := matplotlib numpy pandas pydantic pyyaml scipy seaborn

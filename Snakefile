@@ -3,8 +3,10 @@
 #
 # config: profile=NAME runs profiles/NAME.yaml (default: mini). failed=shown leaves out the notebooks that did not run
 # to their end: a page in place of each says why. fresh=1 also computes every row anew in a store of its own, and
-# fresh="ID ID" these rows alone.
+# fresh="ID ID" these rows alone. The variables PROFILE, ROW and FRESH say the same, for names that are not what they
+# seem: Snakemake reads config as YAML, where 010 is a number and {a} a table.
 
+import os
 import re
 from pathlib import Path
 
@@ -13,16 +15,21 @@ from avss.report import cards, tables
 from avss.runs.notebook import execute, page_of_task
 from avss.report.pages import contents, pages_of, results_beside, rows_of_book
 
-PROFILE = str(config.get("profile", "mini"))
+
+def asked(name, default):
+    return str(config[name]) if name in config else os.environ.get(name.upper(), default)
+
+
+PROFILE = asked("profile", "mini")
 SHOW_FAILED = config.get("failed") == "shown"
 try:
     ROWS = rows_of_book(PROFILE)
 except InputError as error:
     raise SystemExit(str(error))
-ROW = str(config.get("row", next(iter(ROWS))))
+ROW = asked("row", next(iter(ROWS)))
 if ROW not in ROWS:
     raise SystemExit(f"profile {PROFILE} has no row {ROW!r}; give ROW one of {', '.join(ROWS)}")
-FRESH = str(config.get("fresh") or "").split()
+FRESH = asked("fresh", "").split()
 AGAIN = list(ROWS) if FRESH == ["1"] else FRESH
 if not set(AGAIN) <= set(ROWS):
     raise SystemExit(f"profile {PROFILE} has no row {' '.join(FRESH)!r}; give FRESH 1, or some of {', '.join(ROWS)}")

@@ -36,7 +36,7 @@ from avss.engine.modes import evaluating
 from avss.engine.observe import hooked
 from avss.engine.passes import passes, uncached
 from avss.errors import InputError
-from avss.selection import checked_layers
+from avss.selection import checked_layers, runs_of
 
 
 class Cut(NamedTuple):
@@ -47,21 +47,11 @@ class Cut(NamedTuple):
     scale: float
 
 
-def runs_of(layers: Iterable[int]) -> list[tuple[int, int]]:
-    """The first and the last index of each maximal run of these layers, ascending."""
-    runs: list[tuple[int, int]] = []
-    for layer in sorted(layers):
-        if runs and runs[-1][1] == layer - 1:
-            runs[-1] = runs[-1][0], layer
-        else:
-            runs.append((layer, layer))
-    return runs
-
-
 def factors(model: nn.Module, runs: Iterable[tuple[int, int]], batches: Iterable[dict]) -> list[Cut]:
     """The factor of each of these runs of blocks, which may overlap, from one forward pass over the whole model.
 
-    runs: as `runs_of` gives them. The model does not change. batches, sums and errors are those of `compensate`.
+    runs: as `avss.selection.runs_of` gives them. The model does not change. batches, sums and errors are those of
+    `compensate`.
     """
     if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
         raise InputError(

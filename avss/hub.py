@@ -24,7 +24,6 @@ from avss.errors import InputError
 from avss.files import clear_leftovers, expanded, may_be_hub_id
 from avss.gguf_files import gguf_in
 
-EMBEDDED = "mini/"
 # Endings of the files beside the weights: configs, vocabularies, chat templates.
 SMALL = (".json", ".txt", ".model", ".jinja")
 
@@ -48,8 +47,8 @@ def _place_of(name: str) -> str:
     place = expanded(name)
     if "$" in place and not os.path.lexists(place):
         raise InputError(f"model {name}: the variable is not set; set it to the folder that holds the models")
-    if place.startswith(EMBEDDED):
-        return str(mini.folder(place.removeprefix(EMBEDDED)))
+    if place.startswith(mini.PREFIX):
+        return str(mini.folder(place.removeprefix(mini.PREFIX)))
     path = Path(place)
     if path.parent.is_dir() and not path.exists():
         clear_leftovers(path.parent)
@@ -69,7 +68,7 @@ def _place_of(name: str) -> str:
     if not _hub_id(place):
         raise InputError(
             f"model {name} does not exist; give a hub id (owner/name), a folder, or one of "
-            f"{', '.join(EMBEDDED + known for known in mini.names())}"
+            f"{', '.join(mini.PREFIX + known for known in mini.names())}"
         )
     return place
 

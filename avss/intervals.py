@@ -217,7 +217,7 @@ class Seeds:
         which is still too narrow with few seeds, and p are nan for a single document and for numbers of seeds that
         differ.
         """
-        sign = 1 if metric_named(self.metric).higher_is_better else -1
+        sign = metric_named(self.metric).direction
         # 0 is added so that none is -0.
         value = float(sign * (self.whole.mean() - other.whole.mean())) + 0.0
         if not len(self.drawn) or self.drawn.shape != other.drawn.shape:

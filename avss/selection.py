@@ -155,6 +155,17 @@ def select(rule: str, score: Callable[[list[int]], ArrayLike], layers: int, k_or
     return (cumulative if name == "cumulative" else released_code)(values, mass)
 
 
+def runs_of(layers: Iterable[int]) -> list[tuple[int, int]]:
+    """The first and the last index of each maximal run of these layers, ascending."""
+    runs: list[tuple[int, int]] = []
+    for layer in sorted(layers):
+        if runs and runs[-1][1] == layer - 1:
+            runs[-1] = runs[-1][0], layer
+        else:
+            runs.append((layer, layer))
+    return runs
+
+
 def checked_layers(layers: Iterable[int], total: int) -> list[int]:
     """The layers to remove, as sorted ints. Raises `InputError` for one out of range or named twice, none, or all."""
     listed = list(layers)

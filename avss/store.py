@@ -11,7 +11,7 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,6 +80,11 @@ def layers_of(text: str) -> list[int]:
     return [] if text == "none" else [int(layer) for layer in text.split("+")]
 
 
+def failed(error: Exception) -> dict:
+    """The status of an observation that an error prevented, with the reason in one line."""
+    return {"status": f"failed: {' '.join(str(error).split())}"}
+
+
 def _finite(observation: dict) -> dict:
     """The observation, failed where its value is no finite number."""
     if observation.get("status") != "ok":
@@ -138,6 +143,10 @@ class Run:
         """Write the provenance, with these facts added."""
         self.provenance |= facts
         write_whole(self.folder / f"{self.name}.json", json.dumps(self.provenance, indent=1) + "\n")
+
+    def describe_training(self, name: str, losses: Sequence[float]) -> None:
+        """Add to the provenance about twenty of the losses of a training."""
+        self.describe(losses={**self.provenance.get("losses", {}), name: losses[:: max(1, len(losses) // 20)]})
 
     def discard(self) -> None:
         """Remove a run that has nothing to tell. It must have no tables."""

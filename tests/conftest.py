@@ -52,8 +52,20 @@ FAMILIES = {
         hf.StableLmConfig(**COMMON, num_key_value_heads=4, partial_rotary_factor=0.5)
     ),
 }
+# Those on which `make test` runs the tests of all families: one with norms last, one with heads and projections in one
+# matrix, one of the plain class, one with windows a layer, and one with biases in its norms.
+FEW = ("bert", "gpt2", "llama", "qwen3", "stablelm")
 ENCODERS = ("bert", "distilbert")
 DECODERS = tuple(name for name in FAMILIES if name not in ENCODERS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests of families are long but for a few families."""
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if any(value in FAMILIES and value not in FEW for value in parameters if isinstance(value, str)):
+            item.add_marker(pytest.mark.long)
 
 
 def tiny(family: str, seed: int = 0) -> torch.nn.Module:

@@ -179,6 +179,7 @@ def test_an_addition_touches_few_files(copy):
     }
 
 
+@pytest.mark.long
 def test_a_method_of_two_files_is_scored_listed_planned_and_shown(answers):
     found, expected = answers["scores"]
     assert found == expected

@@ -316,6 +316,7 @@ def test_other_builders_write_the_number_alone(good):
     assert "It keeps 97.2\u00a0%, GBIS not measured, the paper says 0.95." in page.replace("\n", " ")
 
 
+@pytest.mark.long
 def test_new_results_and_a_new_revision_renew_the_pages(good):
     assert sphinx(good.folder).read == set()
     fill(Store(good.folder / "results"), "reference")

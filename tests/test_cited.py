@@ -176,11 +176,12 @@ def test_what_has_read_text_of_the_world_is_told_by_its_provenance(tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini", row="one")
     fill(store, "mini", row="two", stands_for="x")
-    for row, facts in (("one", {"training": {"base": "all-MiniLM"}}), ("two", {"training": {"steps": 5}})):
+    made = {"steps": 5, "begins_with_copying_heads": True}
+    for row, facts in (("one", {"training": {"base": "all-MiniLM"}}), ("two", {"training": made})):
         [path] = store.folder("mini", row).glob("*.json")
         path.write_text(json.dumps(json.loads(path.read_text()) | facts))
     assert counted.measurements(Results(store), "pretrained") == [("mini", "one")]
-    assert counted.measurements(Results(store), "made_here") == [("mini", "two")]
+    assert counted.measurements(Results(store), "planted") == [("mini", "two")]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 
 import avss
 from avss import intervals
-from avss.compensation import runs_of
 from avss.models import load_model
 from avss.report.curves import compensation, curve
 from avss.report.figures.curves import retention_curve
@@ -22,6 +21,7 @@ from avss.runs.evaluation import scales_of
 from avss.runs.experiment import run_row
 from avss.runs.plan import Rate, scoring_seconds, size_of
 from avss.runs.profile import Row
+from avss.selection import runs_of
 from avss.store import Store, layers_of
 from tests.conftest import WORDS
 from tests.stores import cells as cells_of_line
@@ -51,6 +51,7 @@ def row(saved, tmp_path) -> Row:
     return row_of(tmp_path / "data", saved("llama"), selections={"avss": ("iterative", "cumulative(0.5)")})
 
 
+@pytest.mark.long
 def test_every_removal_of_a_number_of_blocks_has_a_twin_that_lost_the_same_blocks(row, tmp_path, monkeypatch):
     plain, both = Store(tmp_path / "plain"), Store(tmp_path / "both")
     run_row(replace(row, compensate=False), "p", plain, None)

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 import avss
 from avss.architectures import blocks_of
 from avss.cli import main
-from avss.compensation import compensate, factors, runs_of
+from avss.compensation import compensate, factors
 from avss.data import batches, fingerprint, load_data, sample
 from avss.errors import InputError
+from avss.selection import runs_of
 from tests.conftest import DECODERS, FAMILIES, SENTENCES, ragged, tiny
 from tests.test_pruning import AUTO, logits
 
@@ -169,6 +170,7 @@ def test_runs_that_overlap_are_measured_in_one_pass(family):
         assert alone == [cut]
 
 
+@pytest.mark.long
 def test_a_compiled_model_is_scaled_too():
     # Of two blocks, because each set of blocks is compiled anew.
     model, batch = avss.prune(unit_sized("llama"), [2, 3]), ragged(seed=5)

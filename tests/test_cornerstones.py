@@ -10,7 +10,15 @@ import pytest
 import avss
 from avss.engine.gold import UNSCORED
 from avss.errors import InputError
-from avss.report.cornerstones import Stored, at_chance, cornerstones, stored, top_share, write_documents
+from avss.report.cornerstones import (
+    Stored,
+    at_chance,
+    cornerstones,
+    removals_of,
+    stored,
+    top_share,
+    write_documents,
+)
 from avss.report.layer_claims import layer_claims_table, layer_findings
 from avss.report.tables import cornerstones as layers
 from avss.runs.without_each import WithoutEach, hits_without_each, likelihood_without_each
@@ -123,7 +131,7 @@ def test_stored_results_are_read_as_they_were_written(tmp_path):
     assert read.scored.tolist() == found.scored.tolist()
     for name in ("whole", "without", "chance", "denominator"):
         assert getattr(read, name) == pytest.approx(getattr(removals, name), rel=1e-6)
-    assert read.removals().equals(cornerstones("perplexity", read.without, read.chance, read.denominator))
+    assert removals_of(read).equals(cornerstones("perplexity", read.without, read.chance, read.denominator))
     other = WithoutEach(
         "perplexity", removals.whole + 1, *(getattr(removals, n) for n in ("without", "chance", "denominator"))
     )
@@ -227,7 +235,7 @@ def test_the_recipe_computes_no_coalition_twice_and_ends_alike(saved, tmp_path, 
     assert not heads
     first, again = (stored(tmp_path / name)[0] for name in ("first", "again"))
     assert first.scores.values.tolist() == again.scores.values.tolist()
-    assert first.removals().equals(again.removals())
+    assert removals_of(first).equals(removals_of(again))
     assert again.facts["resumed"]
     assert {"git_revision", "versions", "fingerprint", "budget", "block_forwards"} <= set(first.facts)
     assert set(recipe.OTHERS) < set(first.scores.table)

@@ -49,6 +49,7 @@ def layers(text: str) -> set[str]:
     return set(text.split("+"))
 
 
+@pytest.mark.long
 def test_a_curve_starts_from_the_same_scores_and_passes_through_the_point_of_its_row(row, tmp_path, monkeypatch):
     scored = []
 
@@ -80,6 +81,7 @@ def test_a_curve_starts_from_the_same_scores_and_passes_through_the_point_of_its
     assert len([method for method, _ in scored if method == "random"]) == 2
 
 
+@pytest.mark.long
 def test_a_curve_changes_nothing_of_its_row(row, tmp_path):
     plain, both = Store(tmp_path / "plain"), Store(tmp_path / "both")
     run_row(replace(row, curve=()), "p", plain, None)

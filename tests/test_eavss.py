@@ -12,7 +12,7 @@ from scipy import stats
 import avss
 from avss.architectures import blocks_of
 from avss.engine.gold import UNSCORED
-from avss.hallucination.ratios import PairSums, agreement
+from avss.hallucination.ratios import PairSums, tau_of_sets
 from tests.conftest import DECODERS, tiny
 from tests.hallucinating import answers, noisy_on_false, split_up
 
@@ -170,7 +170,7 @@ def test_two_sets_agree_as_kendalls_tau_of_their_orders():
     assert rising.ratios()[2] == pytest.approx([1, 2, 3, 4])
     # Of six pairs of layers, none, one and all are the other way round. Alike questions leave nothing to vary.
     for order, tau in (([5, 6, 7, 8], 1), ([1, 2, 4, 3], 2 / 3), ([4, 3, 2, 1], -1)):
-        assert agreement(rising, with_eavss(order, order), 20) == pytest.approx((tau, tau, tau))
+        assert tau_of_sets(rising, with_eavss(order, order), 20) == pytest.approx((tau, tau, tau))
 
 
 def test_the_interval_of_an_agreement_draws_the_questions_of_both_sets():
@@ -178,7 +178,7 @@ def test_the_interval_of_an_agreement_draws_the_questions_of_both_sets():
     one, other = (with_eavss(*generator.uniform(1, 9, (questions, 5))) for questions in (3, 4))
     draws = one.resampled(0, 200)[2], other.resampled(1, 200)[2]
     taus = [stats.kendalltau(*pair).statistic for pair in zip(*draws, strict=True)]
-    tau, low, high = agreement(one, other, 200)
+    tau, low, high = tau_of_sets(one, other, 200)
     assert tau == pytest.approx(stats.kendalltau(one.ratios()[2], other.ratios()[2]).statistic)
     assert (low, high) == pytest.approx(tuple(np.quantile(taus, (0.025, 0.975))))
     assert low <= tau <= high

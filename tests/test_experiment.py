@@ -121,6 +121,7 @@ def test_a_value_equals_pruning_and_evaluating_by_hand(row, measured):
     assert (chosen["low"], chosen["high"]) == pytest.approx((result["low"], result["high"]))
 
 
+@pytest.mark.long
 def test_every_method_and_selection_rule_runs_on_a_row(row, tmp_path):
     rules = ("iterative", "cumulative(0.4)", "released_code(0.4)")
     everything = replace(row, methods=tuple(METHODS), selections={"avss": rules}, seeds=2, remove=2)

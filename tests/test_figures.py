@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from avss.errors import InputError
 from avss.metrics import METRICS
-from avss.report import comparisons, figures, tables
+from avss.report import block_scores, comparisons, figures, tables
 from avss.report.__main__ import main
 from avss.report.figures import rows
 from avss.report.figures.style import style
@@ -40,6 +40,7 @@ def rewritten(path, change) -> None:
     facts.write_text(json.dumps(content | ({"asked": list(table["key"])} if "key" in table else {})))
 
 
+@pytest.mark.long
 def test_each_row_has_files_of_its_own(store, tmp_path, capsys):
     fill(store, "mini", **PERPLEXITY_ROW)
     row = PERPLEXITY_ROW["row"]
@@ -71,6 +72,7 @@ READINGS = (
 )
 
 
+@pytest.mark.long
 def test_thirty_two_blocks_and_all_methods_are_legible(tmp_path):
     """No label lies on another or outside, and all fit the width of a page."""
     made = Store(tmp_path / "results")
@@ -225,7 +227,7 @@ def test_a_retrained_model_replaces_the_old_one(store):
     assert set(newest["revision"]) == {"bbbb"}
     assert len(newest) == 1 + 4 * SEEDS
     assert len(comparisons.lowest_removals(Results(store)).query("profile == 'reference'")) == 1 + 4 * SEEDS
-    layers = comparisons.layer_values(Results(store), "variance").query("profile == 'mini'")
+    layers = block_scores.layer_values(Results(store), "variance").query("profile == 'mini'")
     assert set(layers["run"]) == set(newest["run"])
     assert len(layers) == 2 * BLOCKS
     assert set(layers["seeds"]) == {SEEDS}

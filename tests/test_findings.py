@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from avss.engine.games import Game, exact, window
-from avss.hallucination.ratios import agreement
+from avss.hallucination.ratios import tau_of_sets
 from avss.report import cornerstones, hallucination, massive
 from avss.report.cited import look_up_number, spoken
 from avss.report.tables.families import survey
@@ -133,8 +133,7 @@ def at_chance_on_sst2() -> bool:
 
 def cornerstones_of(name: str) -> set[int]:
     (found,) = (each for each in cornerstones.stored(RESULTS.store.root / "shapley") if each.name == name)
-    table = found.removals()
-    return set(table.loc[table["cornerstone"], "layer"])
+    return set(cornerstones.stones_of(found))
 
 
 def avss_removes_cornerstones() -> bool:
@@ -167,7 +166,7 @@ def no_layer_is_prone_on_all_sets() -> bool:
     highest = {name: int(part.loc[part["eavss"].idxmax(), "layer"]) for name, part in layers.groupby("set")}
     sums = {name: found for (_, name), found in hallucination.sums(RESULTS).items()}
     spread = {name: found.spread()[1] for name, found in sums.items()}
-    intervals = [agreement(sums[one], sums[other], 500)[1:] for one, other in combinations(sums, 2)]
+    intervals = [tau_of_sets(sums[one], sums[other], 500)[1:] for one, other in combinations(sums, 2)]
     return (
         highest == {"nq_open": 28, "sciq": 21, "triviaqa": 18, "truthfulqa": 2, "wikiqa": 24}
         and round(spread.pop("truthfulqa"), 2) == 0.02

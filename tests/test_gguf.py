@@ -147,6 +147,7 @@ def test_the_recipe_names_the_command_that_installs_the_weights(monkeypatch, tmp
 
 
 # About two minutes on two cores, most of it for reading the GGUF file.
+@pytest.mark.long
 def test_smollm2_is_converted_scored_pruned_reloaded_and_generates(tmp_path):
     try:
         distribution(smollm2.PACKAGE)

@@ -25,6 +25,9 @@ HALF_DONE = {
     "scores that are not finite": {"values": {"1": np.inf, "5": np.nan}},
     "a row that stands for no line of the paper": {"row": "mine", "dataset": "my data", "model": "my model"},
 }
+# `make test` draws everything for these; with the others that takes a while.
+SHORT = ("only the original model", "an original that is not finite", "a row that stands for no line of the paper")
+STATES = [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in HALF_DONE]
 ROW_TABLES = (
     rows.score_table,
     rows.retention_table,
@@ -36,7 +39,7 @@ ROW_TABLES = (
 )
 
 
-@pytest.fixture(scope="module", params=HALF_DONE)
+@pytest.fixture(scope="module", params=STATES)
 def half_done(request, tmp_path_factory) -> tuple[Results, str]:
     """A row that is half done, and one that is complete. Tables and figures share the intervals."""
     store, state = Store(tmp_path_factory.mktemp("half-done") / "results"), HALF_DONE[request.param]

@@ -36,6 +36,7 @@ def test_digits_survive_saving_and_loading(saved, family, tmp_path):
     assert both(*avss.load_model(str(tmp_path / "again"))) == both(model, tokenizer)
 
 
+@pytest.mark.long
 def test_digits_are_the_same_in_another_process_and_folder(saved, tmp_path):
     folder = saved("qwen2")
     here = identity_of(*avss.load_model(str(folder)))

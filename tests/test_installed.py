@@ -49,6 +49,7 @@ def installed(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_tables_and_the_audit_work_outside_the_checkout(installed):
     fill(Store(installed / "results"), "mini")
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

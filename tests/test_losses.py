@@ -10,7 +10,7 @@ from avss import intervals
 from avss.report.comparisons import FIRST_ROW, over_random
 from avss.report.figures import against_random, losses
 from avss.report.figures.style import style
-from avss.report.losses import agreements, all_predictions, beside_losses, prediction
+from avss.report.losses import all_predictions, beside_losses, prediction, taus_of_each
 from avss.report.markdown import spell
 from avss.report.snapshot import Results
 from avss.report.sources import sources
@@ -67,7 +67,7 @@ def test_seeds_that_one_of_the_two_lacks_are_left_out(tmp_path):
 def test_without_losses_agreement_with_depth_is_still_told(tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini")
-    found = agreements(Results(store), FIRST_ROW).set_index(["method", "reading", "other"])["tau"]
+    found = taus_of_each(Results(store), FIRST_ROW).set_index(["method", "reading", "other"])["tau"]
     assert found["avss", "paper", "with depth"] == pytest.approx(1)
     assert found["last", "none", "with depth"] == pytest.approx(-1)
     assert "with the loss" not in found.index.get_level_values("other")

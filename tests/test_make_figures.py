@@ -46,11 +46,13 @@ def drawing(tmp_path_factory) -> Path:
     return folder / "bin/python"
 
 
+@pytest.mark.long
 def test_the_environment_lacks_torch(drawing):
     code = "import importlib.util as u; print([n for n in ('torch', 'transformers', 'datasets') if u.find_spec(n)])"
     assert subprocess.check_output([drawing, "-c", code], text=True).strip() == "[]"
 
 
+@pytest.mark.long
 def test_figures_and_tables_have_their_files_and_the_same_bytes_without_torch(drawing, tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini")

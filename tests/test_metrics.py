@@ -111,6 +111,7 @@ def test_every_metric_has_a_module_that_computes_it():
         metrics.path_of("bleu")
 
 
+@pytest.mark.long
 def test_modules_need_no_network(tmp_path):
     """A bare cache, no offline switch, and a process in which every look-up and connection fails."""
     code = (

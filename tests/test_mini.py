@@ -40,6 +40,7 @@ def test_the_model_of_a_row_is_good_at_its_task_on_a_held_out_world(row):
         assert facts[f"{genre}_floor"] < told(row) <= MOST * facts[f"{genre}_floor"]
 
 
+@pytest.mark.long
 @every_row
 def test_a_sample_of_the_held_out_world_agrees_with_the_card(row):
     task, documents = TASKS[row.task], 100

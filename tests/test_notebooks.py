@@ -101,6 +101,7 @@ def test_it_is_a_page_of_the_book(name):
     assert re.search(rf"book/executed/{re.escape(name)}$", (ROOT / "_toc.yml").read_text(), re.MULTILINE)
 
 
+@pytest.mark.long
 def test_one_runs_alone_in_its_own_folder_as_jupyter_does_and_from_anywhere(tmp_path):
     out = tmp_path / "out.ipynb"
     command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--cwd", str(ROOT / "notebooks")]

@@ -120,6 +120,7 @@ def assert_same(found, expected) -> None:
         assert found == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", [*READINGS, "generator", "one batch", "other method"])
 def test_two_processes_score_as_one_with_the_documents_in_their_order(ranks, alone, case):
     assert ranks[0][case] == ranks[1][case]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from avss import store as store_module
-from avss.report.comparisons import FIRST_ROW, agreement, differences, layer_values, lowest_removals, successes, summary
+from avss.report.block_scores import layer_values, taus_of_pairs
+from avss.report.comparisons import FIRST_ROW, differences, lowest_removals, successes, summary
 from avss.report.figures import BOOK_FIGURES, ROW_FIGURES
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
@@ -59,7 +60,7 @@ def test_cells_that_are_asked_for_no_more_are_in_no_number(store, asked):
     assert found.set_index(["method", "reading"])["seeds"].to_dict() == expected
     compared = differences(results).query("source == 'mini'")
     assert set(compared.set_index(["method", "reading"]).index) <= set(expected)
-    assert set(agreement(results)["method"]) <= {method for method, _ in expected}
+    assert set(taus_of_pairs(results)["method"]) <= {method for method, _ in expected}
     assert len(results.in_use) + len(results.left_over) == len(results.observations)
     assert left_over(results)
 
@@ -151,5 +152,5 @@ def test_tables_and_figures_change_nothing_in_the_snapshot_that_they_share(store
         draw(results, FIRST_ROW)
     for part in ("observations", "in_use", "left_over", "layers"):
         pd.testing.assert_frame_equal(getattr(results, part), getattr(untouched, part))
-    for shared in (summary, differences, agreement, successes):
+    for shared in (summary, differences, taus_of_pairs, successes):
         pd.testing.assert_frame_equal(shared(results, FIRST_ROW), shared(untouched, FIRST_ROW))

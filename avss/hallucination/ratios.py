@@ -187,7 +187,7 @@ class PairSums:
         return found, float((1 + (drawn >= found * (1 - 1e-9)).sum()) / (1 + len(drawn)))
 
 
-def agreement(first: PairSums, second: PairSums, resamples: int = 1000) -> tuple[float, float, float]:
+def tau_of_sets(first: PairSums, second: PairSums, resamples: int = 1000) -> tuple[float, float, float]:
     """Kendall's tau between the EAVSS of two sets of questions on one model, and its 95 % interval over questions.
 
     Resamples add noise to both orders, so the interval leans towards 0.

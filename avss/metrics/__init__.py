@@ -33,9 +33,11 @@ class Metric:
 
     label: its name for readers. module: the `evaluate` module in this folder that computes it. digits: the decimals
     that the paper's Table 1 prints. ratio: turns the sum of numerators over the sum of denominators into the value.
-    scale: its inverse, which gives the scale on which values are averaged and compared.
-    guessing: the value that says nothing of a model, if there is one: of accuracy that of two equally likely labels,
-    as the tasks here have. least: below this value a model is too weak for its losses to mean anything (ours).
+    scale: its inverse, which gives the scale on which values are averaged and compared. unit: of differences on that
+    scale, where it is not that of the values. most: what a document counts at most, where a value is the mean over the
+    documents (None: it has no upper end). guessing: the value that says nothing of a model, if there is one: of
+    accuracy that of two equally likely labels, as the tasks here have. least: below this value a model is too weak for
+    its losses to mean anything (ours).
     """
 
     name: str
@@ -44,13 +46,20 @@ class Metric:
     digits: int = 4
     ratio: Callable[[Number], Number] = _itself
     scale: Callable[[Number], Number] = _itself
+    unit: str = ""
+    most: float | None = 1
     higher_is_better: bool = True
     guessing: float | None = None
     least: float = 0
 
+    @property
+    def direction(self) -> int:
+        """1 where more of the metric is better, -1 where less is."""
+        return 1 if self.higher_is_better else -1
+
     def lead(self, own: float, other: float) -> float:
         """By how much `own` is better than `other`, on `scale`: of perplexity in nats a token. Negative: worse."""
-        return float(self.scale(own) - self.scale(other)) * (1 if self.higher_is_better else -1)
+        return float(self.scale(own) - self.scale(other)) * self.direction
 
     def too_weak(self, value: float, low: float) -> bool:
         """Whether a model that scores so is too weak to judge what pruning costs it. low: end of its 95 % interval."""
@@ -62,7 +71,15 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("accuracy", "accuracy", "accuracy", guessing=0.5),
         Metric(
-            "perplexity", "perplexity", "perplexity", digits=3, ratio=_perplexity, scale=np.log, higher_is_better=False
+            "perplexity",
+            "perplexity",
+            "perplexity",
+            digits=3,
+            ratio=_perplexity,
+            scale=np.log,
+            unit="nats a token",
+            most=None,
+            higher_is_better=False,
         ),
         Metric("f1", "F1", "squad", guessing=0, least=0.1),
         Metric("exact_match", "exact match", "squad", guessing=0),

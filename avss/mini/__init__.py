@@ -12,11 +12,20 @@ from avss.files import sha256
 
 FOLDER = Path(__file__).parent
 WEIGHTS, CARD = "model.safetensors", "card.json"
+# Of the names by which they are loaded, such as mini/distilbert.
+PREFIX = "mini/"
 
 
 def names() -> list[str]:
     """The names of the embedded models, in alphabetical order."""
     return sorted(card.parent.name for card in FOLDER.glob(f"*/{CARD}"))
+
+
+def card(checkpoint: str) -> dict | None:
+    """How the embedded model of this name, such as `mini/distilbert`, was made; None for any other checkpoint."""
+    path = FOLDER / checkpoint.removeprefix(PREFIX) / CARD
+    known = checkpoint.startswith(PREFIX) and path.is_file()
+    return json.loads(path.read_text(encoding="utf-8")) if known else None
 
 
 def folder(name: str) -> Path:

@@ -15,12 +15,16 @@ import pandas as pd
 from avss import intervals
 from avss.errors import InputError, look_up
 from avss.methods.catalogue import CONTROLS, column_of
+from avss.report.benchmarks import machine_of
+from avss.report.block_scores import scores_of
 from avss.report.comparisons import METHODS, differences, label, lowest_removals, summary
-from avss.report.markdown import runs_of
+from avss.report.losses import TRUTH, beside_losses
+from avss.report.markdown import runs_or_none
 from avss.report.pages import DEFINED
 from avss.report.snapshot import Results
 from avss.report.table1 import PRINTED, printed_table
 from avss.runs.profile import load_profile
+from avss.store import layers_of
 
 BENCH = "bench"
 OVER_SEEDS = "lowest and highest seed"
@@ -150,25 +154,11 @@ def _facts(results: Results, row: str, line: dict) -> dict:
     return {"n": int(line["n"]), "seeds": int(line["seeds"]), "runs": runs, "observations": list(table["key"])}
 
 
-@cache
-def layer_scores(
-    results: Results, row: str, profile: str, method: str, reading: str, quantity: str | None = None
-) -> pd.DataFrame:
-    """The scores that a method gives all blocks, higher = more important: a line for each seed, a column a block.
-
-    quantity: another column of the method's table, such as `variance`.
-    """
-    cells = observations(results, row, profile, method, reading)[["profile", "run", "method", "reading", "seed"]]
-    # By run too: an older model's layers may lie beside those in use.
-    layers = cells.merge(results.layers[results.layers["quantity"] == (quantity or column_of(method))])
-    return layers.pivot(index="seed", columns="layer", values="value")
-
-
 def _blocks(results: Results, row: str, line: dict) -> Number:
     """The set of blocks that most seeds removed."""
     table = observations(results, row, line["source"], line["method"], line["reading"])
     sets = table["removed"].value_counts(sort=True)
-    words = runs_of(map(int, sets.index[0].split("+"))) if sets.index[0] != "none" else "none"
+    words = runs_or_none(layers_of(sets.index[0]))
     source = f"on {sets.iloc[0]} of {len(table)} seeds; {_source(line, 'removed')}"
     return Number(np.nan, "", source, words=words, facts=_facts(results, row, line))
 
@@ -188,7 +178,7 @@ def _seed(fold):
 def _tau_depth(quantity: str | None = None):
     def of_seeds(results: Results, row: str, line: dict) -> Number:
         """Kendall's tau of the scores, or of another quantity, with the depth of the blocks, mean over the seeds."""
-        scores = layer_scores(results, row, line["source"], line["method"], line["reading"], quantity)
+        scores = scores_of(results, row, line["source"], line["method"], line["reading"], quantity)
         taus = [intervals.kendall_tau(scores.columns, values) for values in scores.to_numpy()]
         return _over_seeds(results, row, line, taus)
 
@@ -204,21 +194,19 @@ def _over_seeds(results: Results, row: str, line: dict, taus: list[float]) -> Nu
 def _tau_leave_one_out(results: Results, row: str, line: dict) -> Number | None:
     """Kendall's tau of the scores with those of leave-one-out on the same seed, mean over the seeds.
 
-    That of leave-one-out is among its seeds. One pair of methods: `comparisons.agreement` compares them all.
+    That of leave-one-out is among its seeds. One method alone: `losses.taus_of_each` compares them all.
     """
-    mine = layer_scores(results, row, line["source"], line["method"], line["reading"])
-    truth = layer_scores(results, row, line["source"], "leave_one_out", "none")
-    if line["method"] == "leave_one_out":
-        pairs = list(combinations(truth.to_numpy(), 2))
+    cell = line["source"], line["method"], line["reading"]
+    if line["method"] == TRUTH:
+        pairs = list(combinations(scores_of(results, row, *cell).to_numpy(), 2))
     else:
-        # A seed on which one of them failed has no pair.
-        pairs = [(mine.loc[seed], truth.loc[seed]) for seed in mine.index.intersection(truth.index)]
+        pairs = list(zip(*beside_losses(results, row).get((*cell, column_of(line["method"])), ()), strict=True))
     return _over_seeds(results, row, line, [intervals.kendall_tau(*pair) for pair in pairs]) if pairs else None
 
 
 def _highest_block(results: Results, row: str, line: dict) -> Number:
     """The block with the highest mean score over the seeds."""
-    scores = layer_scores(results, row, line["source"], line["method"], line["reading"]).mean()
+    scores = scores_of(results, row, line["source"], line["method"], line["reading"]).mean()
     highest = float(scores.idxmax()) if len(scores) else np.nan
     return Number(highest, ".0f", _source(line, "block"), facts=_facts(results, row, line))
 
@@ -248,18 +236,17 @@ def of_benchmark(address: str, results: Results) -> Number:
         above, node = node, _step(address, node, key)
     if isinstance(node, bool) or not isinstance(node, int | float):
         raise InputError(f"{address} is no number but {type(node).__name__}")
-    machine, form = content["provenance"], ".0f" if isinstance(node, int) else ".3f"
+    facts, form = content["provenance"], ".0f" if isinstance(node, int) else ".3f"
     ends = above.get(f"{keys[-1]}_quartiles", (np.nan, np.nan)) if isinstance(above, dict) else (np.nan, np.nan)
-    hardware = machine["hardware"]
     basis = [
         f"{BENCH}/results/{path.name}",
         f"{above['repeats']} repeats" if isinstance(above, dict) and "repeats" in above else "",
-        hardware.get("accelerator", hardware["processor"]),
-        f"{hardware['threads']} threads",
-        machine["created"][:10],
+        machine_of(facts),
+        f"{facts['hardware']['threads']} threads",
+        facts["created"][:10],
     ]
-    facts = {"file": f"{BENCH}/results/{path.name}"}
-    return Number(node, form, ", ".join(filter(None, basis)), *ends, interval="quartiles", facts=facts)
+    source = ", ".join(filter(None, basis))
+    return Number(node, form, source, *ends, interval="quartiles", facts={"file": basis[0]})
 
 
 def _step(address: str, node: dict | list, key: str):

@@ -138,12 +138,12 @@ def measured_on(content: dict) -> str:
     """The machine that a file is about, and the model's dtype and shape."""
     setting = content["setting"]
     shape = f"{setting['blocks']} blocks of width {setting['width']}"
-    return f"{machine_of(content)}, {content['provenance']['dtype']}, {shape}"
+    return f"{machine_of(content['provenance'])}, {content['provenance']['dtype']}, {shape}"
 
 
-def machine_of(content: dict) -> str:
-    """The accelerator that a file is about, or else the processor."""
-    hardware = content["provenance"]["hardware"]
+def machine_of(facts: dict) -> str:
+    """The accelerator that a run used, or else the processor. facts: its provenance."""
+    hardware = facts["hardware"]
     return hardware.get("accelerator", hardware["processor"])
 
 
@@ -153,7 +153,8 @@ def files(results: Results, script: str) -> Iterator[tuple[Path, dict]]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             rows = [{key: row[key] for key in _NUMBERS[script] + _NAMES[script]} for row in content["rows"]]
-            machine_of(content), content["provenance"]["dtype"], [content["setting"][key] for key in _SETTING[script]]
+            facts = content["provenance"]
+            machine_of(facts), facts["dtype"], [content["setting"][key] for key in _SETTING[script]]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is no result of bench/{script}.py ({error!r}); run it again") from error
         if not rows:

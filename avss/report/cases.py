@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avss.metrics import METRICS
 from avss.report.comparisons import label
 from avss.report.markdown import spell
 
@@ -70,26 +69,11 @@ class Case(NamedTuple):
     numbers: str = ""
 
 
-def direction(metric: str) -> int:
-    """1 where more of the metric is better, -1 where less is."""
-    return 1 if METRICS[metric].higher_is_better else -1
-
-
 def above(low: float, high: float, bar: float = 0) -> str:
     """Whether a number lies above the bar, by its interval; one without (low = high) is taken at face value."""
     if low > bar:
         return HOLDS
     return FAILS if high < bar or low == high else OPEN
-
-
-def margin_of(metric: str, own: float, other: float) -> float:
-    """By how much `own` is better, on the scale on which the metric is averaged."""
-    return METRICS[metric].lead(own, other)
-
-
-def unit_of(metric: str) -> str:
-    """The unit of leads, where it is not that of the metric: perplexities are compared as losses."""
-    return "" if METRICS[metric].higher_is_better else "nats a token"
 
 
 def together(outcomes: Iterable[str]) -> str:

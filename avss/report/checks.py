@@ -24,7 +24,6 @@ from avss.report.cases import (
     Margin,
     Source,
     above,
-    direction,
     row_name,
     spelled,
     spelled_lead,
@@ -148,7 +147,7 @@ def _runner_up(source: Source, lines: pd.DataFrame, *, model: str) -> list[Case]
 
 
 def _better(one: NamedTuple, other: NamedTuple) -> str:
-    sign = direction(one.metric)
+    sign = METRICS[one.metric].direction
     low, high = sorted((sign * (one.low - other.high), sign * (one.high - other.low)))
     return above(low, high)
 

@@ -6,7 +6,6 @@ are averaged as logarithms, and every interval of a method draws documents and s
 
 from collections import Counter
 from functools import cache
-from itertools import combinations, combinations_with_replacement
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from avss.report.cards import title_of
 from avss.report.markdown import spell
 from avss.report.snapshot import CELL, Results
 from avss.report.table1 import PRINTED, printed_line
+from avss.store import layers_of
 
 FIRST_ROW = "sst2-distilbert"
 # Profiles and methods in the order in which they are shown; others follow.
@@ -44,11 +44,6 @@ def reading_label(reading: str) -> str:
     if reading == "released-code":
         return "scripts' statistics"
     return reading.removeprefix("paper,").replace("=", " ").replace("_", " ").replace(",", ", ")
-
-
-def share_kept(metric: str, value: float, original: float) -> float:
-    """`intervals.retention`, and nan where the original score is 0, so that there is nothing to keep."""
-    return intervals.retention(metric, value, original) if original else np.nan
 
 
 def weak_text(metric: str, original: float) -> str:
@@ -218,7 +213,7 @@ def summary(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
                 "metric": paper["metric"],
                 "value": paper[method],
                 "original": paper["original"],
-                "retention": share_kept(paper["metric"], paper[method], paper["original"]),
+                "retention": intervals.retention(paper["metric"], paper[method], paper["original"]),
                 "too_weak": False,
             }
             for method in METHODS
@@ -290,60 +285,21 @@ def over_random(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
         if profile.original is None:
             continue
         own, other = (profile.seeds(cell) for cell in (("avss", "paper"), ("random", "none")))
+        whole = profile.original.mean()
         kept, singles = intervals.Estimate(np.nan), []
         if not profile.too_weak:
             kept, ratio = own.kept_beside(other, profile.original), METRICS[profile.metric].ratio
-            seeds = (share_kept(profile.metric, ratio(each.whole), profile.original.mean()) for each in (own, other))
+            seeds = (intervals.retention(profile.metric, ratio(each.whole), whole) for each in (own, other))
             singles = [float(one - two) for one, two in zip(*seeds, strict=False)]
         names = (profile.name, row, profile.ran, profile.model, profile.checkpoint, profile.metric)
-        whole = profile.original.mean()
         lines.append((*names, *kept, singles, whole, profile.too_weak, pair.p_holm, pair.verdict, profile.documents))
     columns = "source row ran model checkpoint metric difference low high singles original too_weak p_holm verdict n"
     return pd.DataFrame(lines, columns=columns.split())
-
-
-@cache
-def agreement(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
-    """Kendall's tau-b of the scores of all layers, one line for each profile and pair of methods.
-
-    Of two methods: tau on the same seed. Of a method and itself: tau of two seeds. tau, low, high: mean, lowest and
-    highest over the seeds, or pairs of seeds.
-    """
-    cells = lowest_removals(results, row)[["profile", "run", "method", "reading", "seed"]]
-    layers = cells.merge(results.layers)
-    layers = layers[layers["quantity"] == layers["method"].map(catalogue.column_of)]
-    lines = []
-    for profile, part in layers.groupby("profile", sort=False):
-        scores = {
-            cell: {seed: layers.sort_values("layer")["value"].to_numpy() for seed, layers in own.groupby("seed")}
-            for cell, own in part.groupby(["method", "reading"], sort=False)
-        }
-        for one, other in combinations_with_replacement(scores, 2):
-            first, second = scores[one], scores[other]
-            # A seed on which one of them failed has no pair.
-            same = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
-            pairs = combinations(first.values(), 2) if one == other else same
-            taus = [intervals.kendall_tau(*pair) for pair in pairs]
-            if taus:
-                lines.append((profile, *one, *other, np.mean(taus), min(taus), max(taus), len(taus)))
-    columns = "source method reading other other_reading tau low high pairs"
-    return pd.DataFrame(lines, columns=columns.split())
-
-
-def layer_values(results: Results, quantity: str, row: str = FIRST_ROW, method: str = "avss") -> pd.DataFrame:
-    """One line for each profile, reading and layer: mean, lowest and highest value of the quantity over the seeds."""
-    cells = lowest_removals(results, row)[["profile", "run", "method", "reading", "seed"]]
-    layers = results.layers
-    # By run too: an older model's layers may lie beside those in use.
-    table = cells.merge(layers[(layers["method"] == method) & (layers["quantity"] == quantity)])
-    grouped = table.groupby(["profile", "reading", "layer"], sort=False)
-    made = grouped["value"].agg(mean="mean", low="min", high="max", seeds="count")
-    return made.assign(run=grouped["run"].agg(lambda runs: ", ".join(runs.unique()))).reset_index()
 
 
 def removals(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """One line for each profile, method, reading, seed and removed layer; `layers` is the model's depth."""
     table = lowest_removals(results, row)
     table = table.loc[table["removed"] != "none", ["profile", "method", "reading", "seed", "removed", "layers", "run"]]
-    table = table.assign(layer=table["removed"].str.split("+")).explode("layer")
+    table = table.assign(layer=table["removed"].map(layers_of)).explode("layer")
     return table.astype({"layer": int}).drop(columns="removed").reset_index(drop=True)

@@ -6,6 +6,7 @@ falls to chance without it, and names them by hand. The rules here are ours.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,32 @@ def cornerstones(metric: str, without: NDArray, chance: NDArray, denominator: ND
         stone = low <= level if better_above else high >= level
         lines.append({"layer": layer, "value": value, "low": low, "high": high, "cornerstone": stone})
     return pd.DataFrame(lines)
+
+
+class Outcomes(Protocol):
+    """A model's outcomes without each block, as in `avss.runs.without_each.WithoutEach`."""
+
+    metric: str
+    whole: NDArray[np.float64]
+    without: NDArray[np.float64]
+    chance: NDArray[np.float64]
+    denominator: NDArray[np.float64]
+
+
+def is_weak(found: Outcomes) -> bool:
+    """Whether the whole model is at chance, so that nothing can be judged by its removals."""
+    return at_chance(found.metric, found.whole, found.chance, found.denominator)
+
+
+def removals_of(found: Outcomes) -> pd.DataFrame:
+    """The `cornerstones` table of a model's outcomes."""
+    return cornerstones(found.metric, found.without, found.chance, found.denominator)
+
+
+def stones_of(found: Outcomes) -> list[int]:
+    """The blocks of a model that are cornerstones, ascending."""
+    table = removals_of(found)
+    return table.loc[table["cornerstone"], "layer"].tolist()
 
 
 def top_share(
@@ -97,15 +124,6 @@ class Stored:
     @property
     def metric(self) -> str:
         return self.facts["metric"]
-
-    @property
-    def weak(self) -> bool:
-        """Whether the whole model is at chance, so that nothing can be judged by its removals."""
-        return at_chance(self.metric, self.whole, self.chance, self.denominator)
-
-    def removals(self) -> pd.DataFrame:
-        """As `cornerstones`."""
-        return cornerstones(self.metric, self.without, self.chance, self.denominator)
 
 
 def write_documents(path: Path, by_document, scored, *, metric: str, whole, without, chance, denominator) -> str:

@@ -13,10 +13,10 @@ from functools import cache
 import numpy as np
 
 from avss.errors import InputError, look_up
-from avss.mini import FOLDER as MINI
 from avss.report.addresses import NotMeasured, Number, of_row
 from avss.report.comparisons import differences, label, sort_key, successes
 from avss.report.snapshot import Results
+from avss.report.training import training_of
 from avss.tasks.catalogue import TASKS
 
 COUNT, ALL = "count", "all"
@@ -44,10 +44,8 @@ def _head(facts: dict) -> bool:
 
 def _pretrained(facts: dict) -> bool:
     """Whether others trained the model, or its base, on text of the world."""
-    name = facts.get("configuration", {}).get("checkpoint", "")
-    embedded = name.startswith("mini/") and (MINI / name.removeprefix("mini/")).is_dir()
-    training = facts.get("training", {})
-    return "dequantized_from" in facts or "base" in training or not (training or embedded)
+    training = training_of(facts)
+    return "dequantized_from" in facts or "base" in training or not training
 
 
 # Kinds of measurements, told by the provenance of their newest run.
@@ -55,7 +53,8 @@ KINDS: dict[str, Callable[[dict], bool]] = {
     "encoders": _head,
     "decoders": lambda facts: not _head(facts),
     "pretrained": _pretrained,
-    "made_here": lambda facts: not _pretrained(facts),
+    # Their first blocks began with a circuit that copies earlier tokens, which AVSS removes.
+    "planted": lambda facts: bool(training_of(facts).get("begins_with_copying_heads")),
 }
 
 

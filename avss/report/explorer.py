@@ -100,7 +100,7 @@ def _removals(table: pd.DataFrame) -> dict[str, dict]:
 def _removal(line: Mapping) -> dict:
     """One measured set: value, interval over documents, original, share kept (None where there is none), n and run."""
     metric, value, original = line["metric"], float(line["value"]), float(line["original"])
-    kept = intervals.retention(metric, value, original) if original > 0 else np.nan
+    kept = intervals.retention(metric, value, original)
     numbers = {"value": value, "low": line["low"], "high": line["high"], "original": original, "kept": kept}
     return {
         "metric": metric_named(metric).label,

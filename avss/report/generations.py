@@ -9,7 +9,7 @@ import pandas as pd
 
 from avss.errors import InputError
 from avss.records import read_json
-from avss.report.comparisons import METHODS, label, sort_key
+from avss.report.comparisons import label, lowest_removals
 from avss.report.snapshot import Results
 
 FOLDER = "generations"
@@ -28,16 +28,12 @@ def chosen_sets(results: Results, profile: str, row: str) -> dict[str, list[str]
 
     The whole model, `none`, comes first, the others by method. Raises `InputError` where the row has no result.
     """
-    table = results.in_use
-    mine = (table["profile"] == profile) & (table["row"] == row) & (table["status"] == "ok") & (table["seed"] == SEED)
-    table = table[mine & table["selection"].str.startswith(("none", "lowest"))]
+    table = lowest_removals(results, row)
+    table = table[(table["profile"] == profile) & (table["row"] == row) & (table["seed"] == SEED)]
     if table.empty:
         raise InputError(f"results of row {row} of profile {profile} are missing under {results.store.root}; run it")
-    order = table.assign(
-        _method=table["method"].map(lambda method: sort_key(method, METHODS)), _paper=table["reading"] == "paper"
-    ).sort_values(["_method", "_paper", "reading"], ascending=[True, False, True], kind="stable")
     sets: dict[str, list[str]] = {}
-    for line in order.itertuples():
+    for line in table.itertuples():
         sets.setdefault(line.removed, []).append(label(line.method, line.reading))
     return sets
 

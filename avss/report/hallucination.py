@@ -8,6 +8,7 @@ import json
 import pandas as pd
 
 from avss.hallucination.ratios import PairSums
+from avss.report.comparisons import sort_key
 from avss.report.snapshot import Results
 from avss.store import Store
 
@@ -32,9 +33,8 @@ def store_of(results: Results) -> Store:
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     """The lines with the model and the set as columns, sets in the order of `TITLES`; others after them."""
     table = table.rename(columns={"profile": "model", "row": "set"})
-    places = {name: place for place, name in enumerate(TITLES)}
-    order = table["set"].map(places).fillna(len(places))
-    return table.assign(_place=order).sort_values(["model", "_place", "set"], kind="stable").drop(columns="_place")
+    places = [sort_key(name, tuple(TITLES))[0] for name in table["set"]]
+    return table.assign(_place=places).sort_values(["model", "_place", "set"], kind="stable").drop(columns="_place")
 
 
 def layers(results: Results) -> pd.DataFrame:
@@ -60,9 +60,7 @@ def sums(results: Results) -> dict[tuple[str, str], PairSums]:
         facts = store.provenance(path.name.removesuffix(SUMS))
         reading = facts["configuration"]["reading"]
         found[facts["profile"], facts["row"]] = PairSums.read(path, reading, [facts["sha256_of_sums"]])
-    order = [*TITLES]
-    places = {key: (key[0], order.index(key[1]) if key[1] in order else len(order), key[1]) for key in found}
-    return {key: found[key] for key in sorted(found, key=places.__getitem__)}
+    return {key: found[key] for key in sorted(found, key=lambda key: (key[0], sort_key(key[1], tuple(TITLES))))}
 
 
 def healed(results: Results) -> pd.DataFrame:

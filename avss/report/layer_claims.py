@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from avss import intervals
 from avss.errors import InputError, look_up
-from avss.metrics import metric_named
 from avss.report.audit import CLAIMS, verdict
 from avss.report.cases import FAILS, HOLDS, OPEN, Case, above, spelled
 from avss.report.comparisons import TOO_WEAK
-from avss.report.cornerstones import Stored, top_share
+from avss.report.cornerstones import Stored, is_weak, removals_of, stones_of, top_share
 from avss.report.markdown import NOT_MEASURED, Text, markdown, runs_of
 from avss.strict_yaml import read_yaml
 
 
 def _early(found: Stored, *, within: float) -> tuple[str, str]:
-    stones, blocks = _stones(found), len(found.without)
+    stones, blocks = stones_of(found), len(found.without)
     if not stones:
         return OPEN, "no cornerstone"
     outcome = HOLDS if max(stones) < within * blocks else FAILS
@@ -29,16 +29,17 @@ def _early(found: Stored, *, within: float) -> tuple[str, str]:
 
 
 def _collapse(found: Stored) -> tuple[str, str]:
-    stones = _stones(found)
+    stones = stones_of(found)
     return (HOLDS, f"without block {runs_of(stones)}") if stones else (FAILS, "no block does")
 
 
 def _little_loss(found: Stored, *, share: float) -> tuple[str, str]:
-    table = found.removals()
-    others, metric = table[~table["cornerstone"]], metric_named(found.metric)
-    whole = float(metric.ratio(found.whole.sum() / found.denominator.sum()))
-    kept = others[["low", "high"]] / whole if metric.higher_is_better else whole / others[["high", "low"]]
-    outcomes = [above(low, high, share) for low, high in kept.to_numpy()]
+    table = removals_of(found)
+    others = table[~table["cornerstone"]]
+    whole = intervals.value(found.metric, found.whole, found.denominator)
+    kept = intervals.retention(found.metric, others[["low", "high"]].to_numpy(), whole)
+    # The lower the better, the more is kept at the lower end.
+    outcomes = [above(*sorted(ends), share) for ends in kept]
     holding, failing = outcomes.count(HOLDS), outcomes.count(FAILS)
     settled = HOLDS if 2 * holding > len(others) else FAILS if 2 * failing > len(others) else OPEN
     return settled, f"of {len(others)} other blocks, kept without {holding}, not kept without {failing}"
@@ -47,11 +48,6 @@ def _little_loss(found: Stored, *, share: float) -> tuple[str, str]:
 def _dominate(found: Stored, *, share: float, clipped: bool = False) -> tuple[str, str]:
     chosen, held, low, high = top_share(found.by_document, clipped=clipped)
     return above(low, high, share), f"blocks {runs_of(chosen)}: {spelled(held, low, high, found.by_document.shape[1])}"
-
-
-def _stones(found: Stored) -> list[int]:
-    table = found.removals()
-    return table.loc[table["cornerstone"], "layer"].tolist()
 
 
 class Check(NamedTuple):
@@ -97,7 +93,7 @@ def layer_findings(results: list[Stored], path: Path = CLAIMS) -> list[Finding]:
 
 def _case(check: Check, result: Stored, parameters: dict) -> Case:
     name = f"{result.name}, {result.facts['model']}"
-    if check.removals and result.weak:
+    if check.removals and is_weak(result):
         return Case(name, (), TOO_WEAK, "the whole model is at chance")
     return Case(name, (), *check.outcome(result, **parameters))
 

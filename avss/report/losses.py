@@ -13,24 +13,13 @@ from numpy.typing import NDArray
 
 from avss import intervals
 from avss.methods.catalogue import column_of
+from avss.report.block_scores import block_scores, own_scores
 from avss.report.comparisons import METHODS, label, lowest_removals, sort_key
 from avss.report.snapshot import Results
-from avss.report.table1 import measured_rows
+from avss.report.table1 import measured_rows, of_rows
 
 # The method whose order of the blocks counts as the true one.
 TRUTH = "leave_one_out"
-
-
-@cache
-def layer_scores(results: Results, row: str) -> dict[tuple[str, str, str, str], pd.DataFrame]:
-    """The scores of all blocks, seeds down and blocks across, by profile, method, reading and quantity."""
-    # By run too: an older model's blocks may lie beside those in use.
-    layers = lowest_removals(results, row)[["profile", "run", "method", "reading", "seed"]].merge(results.layers)
-    names = ["profile", "method", "reading", "quantity"]
-    return {
-        name: part.pivot(index="seed", columns="layer", values="value").astype(float)
-        for name, part in layers.groupby(names, sort=False)
-    }
 
 
 @cache
@@ -39,7 +28,7 @@ def beside_losses(results: Results, row: str) -> dict[tuple[str, str, str, str],
 
     Seeds that one of them lacks are left out. Empty where `leave_one_out` was not run.
     """
-    tables, pairs = layer_scores(results, row), {}
+    tables, pairs = block_scores(results, row), {}
     for name, table in tables.items():
         truth = tables.get((name[0], TRUTH, "none", TRUTH))
         if truth is None:
@@ -50,19 +39,18 @@ def beside_losses(results: Results, row: str) -> dict[tuple[str, str, str, str],
     return pairs
 
 
-def agreements(results: Results, row: str) -> pd.DataFrame:
+def taus_of_each(results: Results, row: str) -> pd.DataFrame:
     """Kendall's tau of each method `with depth`, `with the loss` without each block, and `among its seeds`.
 
     One line for each profile, method, reading and `other`: tau, low, high are the mean, lowest and highest over the
     seeds, or over pairs of them; pairs counts these. An order that a method lacks has no line.
     """
     lines = []
-    for (profile, method, reading, quantity), table in layer_scores(results, row).items():
-        if quantity != column_of(method):
-            continue
+    for (profile, method, reading), table in own_scores(results, row).items():
         scores = table.to_numpy()
         pairs = {"with depth": [(one, np.arange(len(one))) for one in scores]}
-        if method != TRUTH and (known := beside_losses(results, row).get((profile, method, reading, quantity))):
+        known = beside_losses(results, row).get((profile, method, reading, column_of(method)))
+        if method != TRUTH and known:
             pairs["with the loss"] = list(zip(*known, strict=True))
         pairs["among its seeds"] = list(combinations(scores, 2))
         for other, both in pairs.items():
@@ -111,5 +99,4 @@ def prediction(results: Results, row: str) -> pd.DataFrame:
 
 def all_predictions(results: Results) -> pd.DataFrame:
     """The `prediction` of every measured row, one under the other; no line where nothing is measured."""
-    parts = [part for row in measured_rows(results) if len(part := prediction(results, row))]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return of_rows(prediction, results, measured_rows(results))

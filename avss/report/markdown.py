@@ -1,9 +1,12 @@
 """Text of the book's tables: Markdown, and numbers with their intervals as readers see them."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+
+from avss import selection
 
 NOT_MEASURED = "not measured"
 # In a table, for a number that its source has no reason to give.
@@ -79,12 +82,17 @@ def percent(share: float, digits: int = 0) -> str:
     return NOT_MEASURED if np.isnan(share) else f"{100 * share:.{digits}f}\u00a0%"
 
 
-def runs_of(layers) -> str:
+def thousands(number: float) -> str:
+    """A whole number with a narrow space between groups of three digits."""
+    return f"{number:,.0f}".replace(",", "\u202f")
+
+
+def runs_of(layers: Iterable[int]) -> str:
     """Layers in ascending order, those that follow each other as a range: `0, 3–5`."""
-    ends: list[list[int]] = []
-    for layer in sorted(layers):
-        if ends and layer == ends[-1][1] + 1:
-            ends[-1][1] = layer
-        else:
-            ends.append([layer, layer])
+    ends = selection.runs_of(layers)
     return ", ".join(f"{first}" if first == last else f"{first}–{last}" for first, last in ends)
+
+
+def runs_or_none(layers: Iterable[int]) -> str:
+    """The same, and `none` where there is no layer."""
+    return runs_of(layers) or "none"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from avss.records import lines_of
 from avss.report.snapshot import Results
 from avss.runs.provenance import now
 from avss.store import Store
@@ -24,13 +25,7 @@ def is_kept(store: Store, profile: str, row: str, key: str) -> bool:
 
 def keep(store: Store, profile: str, row: str, facts: dict, table: pd.DataFrame) -> None:
     """Add a table of `massive_activations` to the store, under this provenance, of which `observed` is the key."""
-    lines = [
-        _COMMON | {"row": row, "layer": int(line["layer"]), "quantity": name, "value": f"{line[name]:.9g}"}
-        for line in table.to_dict("records")
-        for name in table.columns
-        if name != "layer"
-    ]
-    store.start(profile, row, now(), facts).add([], lines)
+    store.start(profile, row, now(), facts).add([], lines_of(table, row=row, **_COMMON))
 
 
 def stored(results: Results) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from avss import mini
 from avss.errors import InputError
 from avss.files import ROOT
 from avss.report.recovery import FOLDER as RECOVERY
@@ -45,7 +46,7 @@ class Entry:
     def weights(self) -> list[str]:
         """The files of the model where they lie inside the repository."""
         name = self.row.checkpoint
-        folder = Path("avss", name) if name.startswith("mini/") else Path(name)
+        folder = Path("avss", name) if name.startswith(mini.PREFIX) else Path(name)
         if folder.is_absolute() or not folder.is_dir():
             return []
         return sorted(str(path) for path in folder.iterdir() if path.is_file())

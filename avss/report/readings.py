@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from avss import intervals
 from avss.equations import standard_deviation
 from avss.moments import Moments
 from avss.reading import CHOICES, PRESETS, Reading
-from avss.report.comparisons import agreement, lowest_removals, share_kept, sort_key, summary
+from avss.report.block_scores import taus_of_pairs
+from avss.report.comparisons import lowest_removals, sort_key, summary
 from avss.report.snapshot import Results
 from avss.report.table1 import PRINTED, measured_rows
 from avss.runs.provenance import now
@@ -76,13 +78,13 @@ def compared(results: Results, row: str) -> pd.DataFrame:
     """
     scores = summary(results, row)
     scores = scores[(scores["method"] == "avss") & (scores["source"] != PRINTED)]
-    taus = agreement(results, row).query("method == other == 'avss' and reading == 'paper'")
+    taus = taus_of_pairs(results, row).query("method == other == 'avss' and reading == 'paper'")
     taus = taus[["source", "other_reading", "tau", "low", "high", "pairs"]]
     taus = taus.set_axis(["source", "reading", "tau", "tau_low", "tau_high", "pairs"], axis=1)
     others = ["ran", "model", "checkpoint", "method", "value", "sd", "singles", "low", "high", "original", "too_weak"]
     scores = scores.drop(columns=others).merge(taus, how="left")
     single = lowest_removals(results, row).query("method == 'avss'")
-    shares = [share_kept(line.metric, line.value, line.original) for line in single.itertuples()]
+    shares = [intervals.retention(line.metric, line.value, line.original) for line in single.itertuples()]
     ends = single.assign(share=shares, source=single["profile"]).groupby(["source", "reading"])["share"]
     scores = scores.merge(ends.agg(worst="min", best="max").reset_index())
     axes = [axis_of(reading) for reading in scores["reading"]]

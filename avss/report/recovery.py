@@ -11,7 +11,7 @@ import pandas as pd
 
 from avss import intervals
 from avss.report.comparisons import FIRST_ROW, METHODS, NAMES, PROFILES, sort_key
-from avss.report.markdown import percent
+from avss.report.markdown import percent, thousands
 from avss.report.snapshot import Results
 from avss.store import Store
 
@@ -48,9 +48,11 @@ def recovered(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     for (profile, name), part in table.groupby(["profile", "row"], sort=False):
         stored = inner.store.outcomes(profile, name)
         whole = part[(part["method"] == WHOLE) & (part["tokens"] == 0)]
-        original = None if whole.empty else stored[whole["coalition"].iloc[0]]
+        original = None if whole.empty else _seeds(whole["metric"].iloc[0], stored[whole["coalition"].iloc[0]])
         for line in part.itertuples():
-            kept = (np.nan,) * 3 if original is None else _kept(line.metric, stored[line.coalition], original)
+            kept = intervals.Estimate(np.nan)
+            if original is not None:
+                kept = _seeds(line.metric, stored[line.coalition]).kept_of(original)
             lines.append(
                 {
                     "source": profile,
@@ -77,15 +79,6 @@ def _place(line: dict) -> tuple:
     return sort_key(line["source"], PROFILES), objective, sort_key(line["method"], METHODS), line["tokens"]
 
 
-def _kept(metric: str, outcome: tuple, original: tuple) -> tuple[float, float, float]:
-    """The retention of one outcome against another on the same documents, and its 95 % interval."""
-    value = intervals.retention(metric, *(intervals.value(metric, *each) for each in (outcome, original)))
-    if len(outcome[0]) == 1:
-        return value, np.nan, np.nan
-    drawn = intervals.retention(metric, *(intervals.resampled(metric, *each) for each in (outcome, original)))
-    return value, *intervals.bounds(drawn)
-
-
 def last_less_random(results: Results, part: pd.DataFrame) -> dict[str, intervals.Estimate]:
     """By score: the share of the whole model's score that it keeps after all tokens, less that of a random choice.
 
@@ -98,29 +91,24 @@ def last_less_random(results: Results, part: pd.DataFrame) -> dict[str, interval
         return {}
     every = recovered(results, part["ran"].iloc[0])
     whole = every[(every["source"] == part["source"].iloc[0]) & (every["method"] == WHOLE) & (every["tokens"] == 0)]
-    metric, original = part["metric"].iloc[0], stored[whole["coalition"].iloc[0]]
-    chance = _drawn(metric, stored[last.loc[CHANCE, "coalition"]], original)
+    metric = part["metric"].iloc[0]
+    original = _seeds(metric, stored[whole["coalition"].iloc[0]])
+    healed = {name: _seeds(metric, stored[coalition]) for name, coalition in last["coalition"].items()}
     return {
-        name: intervals.Estimate(
-            line["kept"] - last.loc[CHANCE, "kept"],
-            *intervals.bounds(_drawn(metric, stored[line["coalition"]], original) - chance),
-        )
-        for name, line in last.iterrows()
-        if name not in (CHANCE, WHOLE)
+        name: own.kept_beside(healed[CHANCE], original) for name, own in healed.items() if name not in (CHANCE, WHOLE)
     }
 
 
-def _drawn(metric: str, outcome: tuple, original: tuple):
-    if len(outcome[0]) == 1:
-        return np.full(1, np.nan)
-    return intervals.retention(metric, *(intervals.resampled(metric, *each) for each in (outcome, original)))
+def _seeds(metric: str, outcome: tuple) -> intervals.Seeds:
+    """The outcome of the one seed that there is."""
+    return intervals.Seeds.of(metric, [outcome[0]], outcome[1])
 
 
 def finding(part: pd.DataFrame) -> str:
     """What the healing of one profile by one objective shows, in a sentence: AVSS before and after, and the best."""
     last = part[(part["tokens"] == part["tokens"].max()) & (part["method"] != WHOLE)]
     known = last.set_index("method")["kept"].dropna()
-    tokens = f"{int(part['tokens'].max()):,} tokens".replace(",", "\u202f")
+    tokens = f"{thousands(part['tokens'].max())} tokens"
     where = f"({part['source'].iloc[0]}, {OBJECTIVES[part['objective'].iloc[0]]})"
     if "avss" not in known:
         return f"Healing on {tokens} {where}"

@@ -47,10 +47,10 @@ def repeated(fresh: Results, stored: Results, rows: Collection[str] = ()) -> pd.
     for (row, metric), part in own.groupby(["row", "metric"], sort=False):
         pairs = part.merge(known, on="key", suffixes=("", "_stored"))
         same = pairs[pairs["removed"] == pairs["removed_stored"]]
-        scale = METRICS[metric].scale
+        scale, most = METRICS[metric].scale, METRICS[metric].most
         difference = (scale(same["value"]) - scale(same["value_stored"])).abs().max() if len(same) else float("nan")
         share = len(same) / len(pairs) if len(pairs) else 0.0
-        allowed = NATS if metric == "perplexity" else DOCUMENTS / part["n"].iloc[0] + 1e-9
+        allowed = NATS if most is None else DOCUMENTS * most / part["n"].iloc[0] + 1e-9
         lines.append(
             {
                 "row": row,

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from avss import intervals
 from avss.methods.catalogue import BASELINES
-from avss.report.cases import FAILS, HOLDS, OPEN, Margin, Source, above, margin_of, unit_of
-from avss.report.comparisons import NAMES, PROFILES, differences, label, share_kept, sort_key, summary
+from avss.metrics import METRICS
+from avss.report.cases import FAILS, HOLDS, OPEN, Margin, Source, above
+from avss.report.comparisons import NAMES, PROFILES, differences, label, sort_key, summary
 from avss.report.losses import beside_losses
 from avss.report.markdown import spell
 from avss.report.snapshot import Results
@@ -38,7 +40,7 @@ def _printed_scores() -> pd.DataFrame:
     table = printed_table().reset_index(names="line")
     original = table["original"]
     table = table.melt(["line", "metric"], [name for name in SHOWN if name in table], "method", "value")
-    shares = [share_kept(line.metric, line.value, original[line.line]) for line in table.itertuples()]
+    shares = [intervals.retention(line.metric, line.value, original[line.line]) for line in table.itertuples()]
     return table.assign(source=PRINTED, reading="none", retention=shares)
 
 
@@ -64,9 +66,9 @@ def printed_source() -> Source:
     printed, margins = {(line.line, line.method): line for line in table.itertuples()}, {}
     for (line, method), score in printed.items():
         if method in BASELINES:
-            margin = margin_of(score.metric, printed[line, "avss"].value, score.value)
-            outcome, unit = above(margin, margin), unit_of(score.metric)
-            margins[line, method] = Margin(margin, margin, margin, outcome, np.nan, unit=unit)
+            metric = METRICS[score.metric]
+            margin = metric.lead(printed[line, "avss"].value, score.value)
+            margins[line, method] = Margin(margin, margin, margin, above(margin, margin), np.nan, unit=metric.unit)
     return Source(PRINTED, printed, margins)
 
 
@@ -82,7 +84,7 @@ def _add_measured(profiles: dict[str, Source], results: Results, row: str, line:
     for pair in compared[(compared["against"] == AVSS) & compared["method"].isin(BASELINES)].itertuples():
         # They are the leads of the baseline over AVSS; 0 is added so that none is -0.
         ends = (0.0 - pair.lead, 0.0 - pair.high, 0.0 - pair.low)
-        settled = outcomes.get(pair.verdict, OPEN), pair.n, pair.p_holm, unit_of(pair.metric)
+        settled = outcomes.get(pair.verdict, OPEN), pair.n, pair.p_holm, METRICS[pair.metric].unit
         profiles[pair.source].margins[line, pair.method] = Margin(*ends, *settled)
     for (profile, method, reading, quantity), pair in beside_losses(results, row).items():
         if (method, reading) == ("avss", "paper"):

@@ -46,7 +46,7 @@ def _rows(results: Results, script: str, measured: str, columns: str) -> pd.Data
     """These columns of all files of a script, and the quartiles of what is measured; nan where there was one round."""
     lines = []
     for _, content in files(results, script):
-        machine = machine_of(content)
+        machine = machine_of(content["provenance"])
         for row in content["rows"]:
             # A single round has no quartiles.
             low, high = row[f"{measured}_quartiles"] if row["repeats"] > 1 else (np.nan, np.nan)

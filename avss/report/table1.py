@@ -1,5 +1,6 @@
 """The paper's Table 1, as printed, and the rows of results that stand for its lines."""
 
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import pandas as pd
@@ -47,6 +48,12 @@ def measured_rows(results: Results) -> dict[str, int | None]:
     lines = {row: printed_line(results, row) for row in names}
     numbers = {row: None if line is None else int(line.name) for row, line in lines.items()}
     return dict(sorted(numbers.items(), key=lambda item: (item[1] is None, item[1] or 0)))
+
+
+def of_rows(table: Callable[[Results, str], pd.DataFrame], results: Results, rows: Iterable[str]) -> pd.DataFrame:
+    """A table about one row, of each of these rows, one under the other; empty where nothing is measured."""
+    parts = [part for row in rows if len(part := table(results, row))]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def rows_of_table(results: Results) -> dict[str, int]:

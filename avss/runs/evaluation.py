@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from avss.compensation import factors, runs_of
+from avss.compensation import factors
 from avss.errors import InputError
 from avss.pruning import skipping
 from avss.runs.context import Context
+from avss.selection import runs_of
 from avss.store import Run, layers_text
 from avss.tasks.base import Outcome
 

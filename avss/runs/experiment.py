@@ -24,7 +24,7 @@ from avss.runs.evaluation import Evaluation, scales_of
 from avss.runs.profile import Row
 from avss.runs.provenance import forget_peak, now, peak_memory_mb
 from avss.scores import LayerScores
-from avss.store import COMPENSATED, CURVE, Run, Store, layers_of, layers_text
+from avss.store import COMPENSATED, CURVE, Run, Store, failed, layers_of, layers_text
 
 # Losses under layer masks are kept here, for a run that was killed and for methods that need the same ones.
 COALITIONS = Path("build/coalitions")
@@ -72,7 +72,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
     try:
         original = f"{intervals.value(context.task.metric, *evaluate([])):.9g}"
     except InputError as error:
-        run.add([_described(context, missing[0], profile) | _failed(error)])
+        run.add([_described(context, missing[0], profile) | failed(error)])
         raise
     kept, scoring, waiting = Choices(context.coalitions), _Scoring(context), []
 
@@ -88,7 +88,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
             try:
                 measured = _measured(context, evaluate, choice)
             except (InputError, RuntimeError) as error:
-                keep_failure(described | _failed(error))
+                keep_failure(described | failed(error))
             else:
                 run.add([described | measured], choice.layers)
             kept.forget(described["key"])
@@ -99,7 +99,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
             waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: scoring(cell))))
         # Torch raises RuntimeErrors for operations that it cannot do; other cells may not need them.
         except (InputError, RuntimeError) as error:
-            keep_failure(_described(context, cell, profile) | {"original": original} | _failed(error))
+            keep_failure(_described(context, cell, profile) | {"original": original} | failed(error))
         if len(evaluate.new(choice.removed for _, choice in waiting)) >= TOGETHER:
             store_all()
     store_all()
@@ -133,11 +133,7 @@ def _compensated(
             choice = Choice(layers, line.seconds, line.peak_memory_mb, [])
             yield cell, _measured(context, evaluate, choice, scales[layers_text(layers)])
         except (InputError, RuntimeError) as error:
-            yield cell, _failed(error)
-
-
-def _failed(error: Exception) -> dict:
-    return {"status": f"failed: {' '.join(str(error).split())}"}
+            yield cell, failed(error)
 
 
 def _described(context: Context, cell: Cell, profile: str) -> dict:

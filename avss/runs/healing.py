@@ -88,7 +88,7 @@ def run_study(
                 model, tokenizer, _union(parts["training"]), training.layers, training.recipe, state=state
             )
             model = healed.get_base_model()
-        run.describe(losses={**run.provenance.get("losses", {}), _name(training): losses[:: max(1, len(losses) // 20)]})
+        run.describe_training(_name(training), losses)
         for name, pairs in parts["test"].items():
             answers = read_answers(model, tokenizer, pairs, context=recipe.context, states=False)
             _keep(run, key, training, name, answers, {"profile": label, "revision": revision})

@@ -24,7 +24,6 @@ from avss.reading import Reading
 from avss.strict_yaml import read_yaml
 from avss.tasks.catalogue import PROMPTS, TASKS
 
-# The paper's Table 1. A row may stand for one of its lines.
 # The names that model families give their number of blocks.
 _DEPTHS = ("num_hidden_layers", "n_layers", "n_layer")
 _NAME = r"[a-z0-9][a-z0-9._-]{0,79}"

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 from torch import nn
 
 from avss.data import fingerprint, sample
@@ -24,7 +25,7 @@ from avss.recovery.text import without_shared
 from avss.runs.context import Context, loaded, usable_data
 from avss.runs.profile import Row
 from avss.runs.provenance import now, provenance
-from avss.store import Run, Store, key_of, layers_of, layers_text
+from avss.store import Run, Store, failed, key_of, layers_of, layers_text
 
 # Raised by one whenever the same inputs would give another number.
 PROTOCOL = 1
@@ -79,8 +80,8 @@ def removed_by(store: Store, profile: str, row: Row, scores: tuple[str, ...]) ->
 
     Raises `InputError` for a score that the newest configuration of the row has no result of.
     """
-    table, asked = store.observations(profile, row.id), store.asked_for(profile, row.id)
-    table = table[table["key"].isin(asked) & (table["status"] == "ok") & (table["seed"] == 0)]
+    table = _asked(store, profile, row.id)
+    table = table[(table["status"] == "ok") & (table["seed"] == 0)]
     table = table[table["reading"].isin(["none", "paper"]) & table["selection"].isin(["none", f"lowest({row.remove})"])]
     known = dict(zip(table["method"], table["removed"], strict=True))
     for score in scores:
@@ -90,6 +91,12 @@ def removed_by(store: Store, profile: str, row: Row, scores: tuple[str, ...]) ->
                 f"first, or choose of {', '.join(known) or 'none'}"
             )
     return {name: layers_of(known[name]) for name in scores}
+
+
+def _asked(store: Store, profile: str, row: str) -> pd.DataFrame:
+    """The observations that the row's newest configuration asks for."""
+    table = store.observations(profile, row)
+    return table[table["key"].isin(store.asked_for(profile, row))]
 
 
 def run_study(
@@ -143,7 +150,7 @@ def run_study(
             keeper.fail(training, own, layers, scores, after, error)
             continue
         name = f"{own.objective}/{layers_text(layers)}"
-        run.describe(losses={**run.provenance.get("losses", {}), name: losses[:: max(1, len(losses) // 20)]})
+        run.describe_training(name, losses)
         if folder:
             shutil.rmtree(folder)
     run.describe(seconds=round(time.monotonic() - began, 1), finished=now())
@@ -169,9 +176,7 @@ def _prepared(row: Row, study: Study, recipe: Recipe) -> Prepared:
 
 def _check_model(context: Context, store: Store, profile: str) -> None:
     row = context.row.id
-    table = store.observations(profile, row)
-    asked = table[table["key"].isin(store.asked_for(profile, row))]
-    if context.revision not in set(asked["revision"]):
+    if context.revision not in set(_asked(store, profile, row)["revision"]):
         raise InputError(f"row {row} was measured on another model than the one at {context.row.checkpoint}; run it")
 
 
@@ -224,8 +229,7 @@ class _Keeper:
         """Add what the training was not measured at, with the reason."""
         self.run.add(
             [
-                self._described(training, recipe, layers, score, step)
-                | {"status": f"failed: {' '.join(str(error).split())}"}
+                self._described(training, recipe, layers, score, step) | failed(error)
                 for step in after
                 for score in scores
                 if _key(training, score, step) not in self.added

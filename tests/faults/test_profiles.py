@@ -100,7 +100,7 @@ def test_parameters_of_a_notebook_arrive_as_text(tmp_path, tally, monkeypatch):
 
 
 def test_names_for_make_are_only_names(tmp_path, tally):
-    """A shell reads them in the Makefile, and then Snakemake, for which a value is YAML: `010` is the number 8."""
+    """A shell reads them in the Makefile. Snakemake would read them as YAML, where `010` is the number 8."""
     names = [f"$(touch {CANARY})", f"'; touch {CANARY}; '", "../up", "{row}", "010", "yes", "a: b", '"a"', " a", "# a"]
     # As if the environment were ready: a test does not install one.
     command = ["make", "--silent", "--directory", ROOT, "--assume-old", ".venv/.ready", "row"]

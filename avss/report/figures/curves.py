@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 
 from avss.report.comparisons import FIRST_ROW
 from avss.report.curves import compensation, curve
-from avss.report.figures.style import WIDTH, colour, nothing_measured
+from avss.report.figures.style import WIDTH, colour, nothing_measured, whole_and_claimed
 from avss.report.snapshot import Results
-from avss.report.table1 import CLAIMED_RETENTION
 
 _COLUMNS = 4
 # Drawn thin in every panel: a choice without a score, and the best order that a greedy search finds.
@@ -36,8 +35,7 @@ def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.
     for panel, name in zip(grid.flat, names, strict=False):
         for profile in data["source"].unique():
             _lines(panel, data[data["source"] == profile], name)
-        for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
-            panel.axhline(share, color=mpl.rcParams["ytick.color"], linewidth=0.7, linestyle=dashes, zorder=0)
+        whole_and_claimed(panel.axhline, linewidth=0.7, zorder=0)
         panel.set_title(name, fontsize=mpl.rcParams["font.size"])
         panel.tick_params(labelbottom=True)
     for panel in grid.flat[len(names) :]:

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from avss.report.comparisons import layer_values, lowest_removals, reading_label
+from avss.report.block_scores import layer_values
+from avss.report.comparisons import lowest_removals, reading_label
 from avss.report.figures.style import LOOKS, WIDTH, colour, entitled, nothing_measured, wrapped
-from avss.report.losses import agreements
+from avss.report.losses import taus_of_each
 from avss.report.markdown import spell
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
@@ -53,7 +54,7 @@ def score_by_block(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def _tau_with_depth(results: Results, row: str, profile: str) -> float:
-    table = agreements(results, row).query("other == 'with depth' and method == 'avss' and reading == 'paper'")
+    table = taus_of_each(results, row).query("other == 'with depth' and method == 'avss' and reading == 'paper'")
     return next(iter(table.loc[table["source"] == profile, "tau"]), float("nan"))
 
 

@@ -12,17 +12,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from avss import intervals
-from avss.report.addresses import NotMeasured, layer_scores, observations, of_row
+from avss.report.addresses import NotMeasured, observations, of_row
+from avss.report.block_scores import scores_of
 from avss.report.comparisons import label
 from avss.report.counted import KINDS, measurements
-from avss.report.figures.style import nothing_measured
+from avss.report.figures.style import nothing_measured, whole_and_claimed
+from avss.report.losses import TRUTH
 from avss.report.snapshot import Results
-from avss.report.table1 import CLAIMED_RETENTION
+from avss.store import layers_of
 
 # Small, so that its letters stay legible on a phone.
 _WIDTH = 5.4
 _LINE = 0.152
-TRUTH, COMPARED = "leave_one_out", (("avss", "paper"), ("block_influence", "none"), ("random", "none"))
+COMPARED = (("avss", "paper"), ("block_influence", "none"), ("random", "none"))
 COLUMNS = ["model", "dataset", "profile", "row", "method", "seed", "block", "quantity", "value", "run"]
 
 
@@ -88,8 +90,7 @@ def front(results: Results) -> tuple[Figure, pd.DataFrame]:
     shares.set_xticklabels(["0", "¼", "½", "¾", "1"], fontsize=7.5)
     shares.set_xlabel("share of the score kept", fontsize=7.5)
     shares.spines["left"].set_visible(False)
-    for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
-        shares.axvline(share, color=mpl.rcParams["ytick.color"], linewidth=0.8, linestyle=dashes, zorder=0.5)
+    whole_and_claimed(shares.axvline, linewidth=0.8, zorder=0.5)
     inks = _colours()
     keys = [
         Line2D([], [], color=inks["random"], marker="|", linestyle="", markersize=6, label="random, one a seed"),
@@ -119,7 +120,7 @@ def _by(models: list[str]):
 def _measurement(results: Results, profile: str, row: str, names: dict) -> list[tuple]:
     """The lines of the data about one measurement."""
     known = names["model"], names["dataset"], profile, row
-    losses = layer_scores(results, row, profile, TRUTH, "none")
+    losses = scores_of(results, row, profile, TRUTH, "none")
     lines = []
     if not losses.empty:
         run = ", ".join(observations(results, row, profile, TRUTH, "none")["run"].unique())
@@ -130,7 +131,7 @@ def _measurement(results: Results, profile: str, row: str, names: dict) -> list[
     for method, reading in COMPARED:
         table = observations(results, row, profile, method, reading)
         if method == "avss":
-            gone = table["removed"].str.split("+").explode().astype(int).value_counts()
+            gone = table["removed"].map(layers_of).explode().astype(int).value_counts()
             lines += [
                 (*known, method, "share", block, "removed", gone.get(block, 0) / len(table), table["run"].iloc[0])
                 for block in range(int(table["layers"].iloc[0]))

@@ -11,9 +11,10 @@ from scipy.stats import rankdata
 
 from avss.methods import catalogue
 from avss.methods.catalogue import CONTROLS, column_of
+from avss.report.block_scores import own_scores
 from avss.report.comparisons import FIRST_ROW, METHODS, label, lowest_removals, sort_key
-from avss.report.figures.style import WIDTH, colour, entitled, nothing_measured, wrapped
-from avss.report.losses import TRUTH, all_predictions, beside_losses, layer_scores, prediction
+from avss.report.figures.style import WIDTH, block_ticks, colour, entitled, nothing_measured, wrapped
+from avss.report.losses import TRUTH, all_predictions, beside_losses, prediction
 from avss.report.markdown import spell
 from avss.report.snapshot import Results
 
@@ -132,7 +133,7 @@ def rank_map(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFra
 
     Ranks are of the means over the seeds. Methods are in order of their tau with the loss, where it was measured.
     """
-    scores = {name[:3]: table for name, table in layer_scores(results, row).items() if name[3] == column_of(name[1])}
+    scores = own_scores(results, row)
     if not scores:
         return nothing_measured(pd.DataFrame(columns=["method"]))
     known = prediction(results, row)
@@ -159,7 +160,7 @@ def rank_map(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFra
         )["name"]
         drawn = panel.imshow(wide.loc[order], aspect="auto", cmap="viridis", vmin=1, vmax=wide.shape[1])
         panel.set_yticks(range(len(order)), order, fontsize=7)
-        panel.set_xticks(range(0, wide.shape[1], max(1, wide.shape[1] // 8)))
+        block_ticks(panel, wide.shape[1])
         panel.tick_params(length=0)
         panel.spines[:].set_visible(False)
         names = results.newest(source, ran[source])["configuration"]

@@ -7,10 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from avss.report.figures.style import WIDTH, colour, entitled, nothing_measured
+from avss.report.figures.style import WIDTH, colour, entitled, nothing_measured, whole_and_claimed
 from avss.report.pareto import pareto
 from avss.report.snapshot import Results
-from avss.report.table1 import CLAIMED_RETENTION
 
 # Costs of scoring that the legend shows, in bare forward passes.
 _COSTS = (0, 1, 10, 50)
@@ -53,8 +52,7 @@ def _choices(panel, part: pd.DataFrame, ink: str) -> None:
     panel.plot([0, *place[best.index]], [1, *best["retention"]], color=ink, linewidth=0.9, zorder=0)
     for line in best.itertuples():
         panel.annotate(line.name, (place[line.Index], line.retention), (0, 8), textcoords="offset points", fontsize=7.5)
-    for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
-        panel.axhline(share, color=mpl.rcParams["ytick.color"], linewidth=0.7, linestyle=dashes, zorder=0)
+    whole_and_claimed(panel.axhline, linewidth=0.7, zorder=0)
     panel.set(xlim=(0, 1.15 * most), ylim=(0, 1.15 * max(1, part["retention"].max())), ylabel="retention")
     panel.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 

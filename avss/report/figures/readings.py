@@ -11,6 +11,7 @@ from scipy.special import erf
 from avss.report.figures.style import WIDTH, colour, nothing_measured
 from avss.report.readings import PAPER, axis_label, compared, measured, stored_curve
 from avss.report.snapshot import Results
+from avss.report.table1 import of_rows
 
 _LINE = 0.27
 # Rows are told apart by the shape of their points, as colours stand for profiles.
@@ -19,9 +20,8 @@ _MARKS = (("o", None), ("s", "none"), ("^", None), ("D", "none"))
 
 def _all_rows(results: Results, table) -> pd.DataFrame:
     """The tables of all rows that have runs with varied readings, one under the other."""
-    rows = measured(results.readings)
-    parts = [part.assign(row=row) for row in rows if len(part := table(results.readings, row))]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    varied = results.readings
+    return of_rows(lambda _, row: table(varied, row).assign(row=row), varied, measured(varied))
 
 
 def varied_readings(results: Results) -> tuple[Figure, pd.DataFrame]:

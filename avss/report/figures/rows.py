@@ -7,24 +7,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from avss import intervals
 from avss.methods.catalogue import BASELINES
 from avss.metrics import METRICS
+from avss.report.block_scores import layer_values
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
     NAMES,
     label,
-    layer_values,
     lowest_removals,
     reading_label,
     removals,
-    share_kept,
     sort_key,
     summary,
     weak_text,
 )
-from avss.report.figures.style import LOOKS, WIDTH, colour, nothing_measured, wrapped
-from avss.report.losses import agreements
+from avss.report.figures.style import LOOKS, WIDTH, block_ticks, colour, nothing_measured, whole_and_claimed, wrapped
+from avss.report.losses import taus_of_each
 from avss.report.markdown import percent, spell
 from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED
@@ -70,7 +70,7 @@ def variance_by_block(results: Results, row: str = FIRST_ROW) -> tuple[Figure, p
                 **looks[reading],
             )
         panel.set_xlim(-0.5, depth - 0.5)
-        _block_ticks(panel, depth)
+        block_ticks(panel, depth)
         panel.yaxis.grid(True, linewidth=0.6)
     panels[0].set_ylabel("variance (Eq. 1)")
     ink = mpl.rcParams["text.color"]
@@ -86,10 +86,6 @@ def _ran(results: Results, row: str) -> dict[str, str]:
     return HEADINGS | {
         line.source: wrapped(f"{line.model} ({line.source})", 52 // max(panels, 1)) for line in lines.itertuples()
     }
-
-
-def _block_ticks(panel, depth: int) -> None:
-    panel.set_xticks(range(0, depth, max(1, depth // 8)))
 
 
 def retention(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
@@ -126,12 +122,11 @@ def _points(panel, part: pd.DataFrame, seeds: pd.DataFrame, names: list[str]) ->
         panel.plot([line.retention_low, line.retention_high], [height] * 2, color=ink, linewidth=1.6)
         panel.plot(line.retention, height, "o", color=ink)
         same = seeds[["profile", "method", "reading"]].eq([line.source, line.method, line.reading]).all(axis=1)
-        shares = {share_kept(s.metric, s.value, s.original) for s in seeds[same].itertuples()}
+        shares = {intervals.retention(s.metric, s.value, s.original) for s in seeds[same].itertuples()}
         if len(shares) > 1:
             panel.plot(sorted(shares), [height] * len(shares), "|", color=ink, markersize=7)
         panel.text(1.02, height, spell(line.retention), transform=panel.get_yaxis_transform(), va="center_baseline")
-    for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
-        panel.axvline(share, color=mpl.rcParams["ytick.color"], linewidth=0.9, linestyle=dashes, zorder=0)
+    whole_and_claimed(panel.axvline, linewidth=0.9, zorder=0)
     panel.spines["left"].set_visible(False)
 
 
@@ -176,7 +171,7 @@ def _strips(panel, part: pd.DataFrame, names: list[str]) -> None:
     share = 0.84 * times["times"] / times["name"].map(seeds)
     panel.bar(times["layer"], -share, bottom=heights + 0.42, width=0.86, color=ink)
     panel.set(xlabel="block", xlim=(-0.5, depth - 0.5))
-    _block_ticks(panel, depth)
+    block_ticks(panel, depth)
     panel.spines[["left", "bottom"]].set_visible(False)
 
 
@@ -212,7 +207,7 @@ def rank_agreement(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.D
 
     Means over the seeds, or pairs of seeds; lines run from the lowest to the highest. One panel a profile.
     """
-    data = agreements(results, row)
+    data = taus_of_each(results, row)
     if data.empty:
         return nothing_measured(data)
     sources, names, ran = data["source"].unique(), _methods(data), _ran(results, row)

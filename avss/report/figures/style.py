@@ -1,13 +1,14 @@
 """How all figures of the book look: sizes that fit its page, and colours for light and dark pages."""
 
 import textwrap
+from collections.abc import Callable
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from avss.report.markdown import NOT_MEASURED
-from avss.report.table1 import PRINTED
+from avss.report.table1 import CLAIMED_RETENTION, PRINTED
 
 WIDTH = 7.0
 # Of the lines in a panel: the first is filled and solid, the others hollow and broken.
@@ -68,6 +69,27 @@ def wrapped(text: str, width: int) -> str:
 def entitled(figure: Figure, finding: str) -> None:
     """Give a figure its finding as title, at the left, in as many lines as it needs."""
     figure.suptitle(wrapped(finding, 78), x=0.01, ha="left", fontsize=10, fontweight="bold")
+
+
+def whole_and_claimed(draw: Callable, **look) -> None:
+    """Lines at the whole model and at the share of it that the paper claims. draw: a panel's `axvline` or `axhline`."""
+    for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
+        draw(share, color=mpl.rcParams["ytick.color"], linestyle=dashes, **look)
+
+
+def list_rows(panel, rows: pd.DataFrame) -> None:
+    """One line a row of results from top to bottom, named after what ran in the colour of its profile."""
+    panel.set_yticks(range(len(rows)), rows["ran"], fontsize=7.5)
+    for tick, source in zip(panel.get_yticklabels(), rows["source"], strict=True):
+        tick.set_color(colour(source))
+    panel.tick_params(axis="y", length=0)
+    panel.spines["left"].set_visible(False)
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+
+
+def block_ticks(panel, blocks: int) -> None:
+    """About eight ticks, on the numbers of blocks."""
+    panel.set_xticks(range(0, blocks, max(1, blocks // 8)))
 
 
 def nothing_measured(data: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:

@@ -5,13 +5,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from avss.report.audit import tally
 from avss.report.cases import row_name
-from avss.report.comparisons import by_profile, label, over_random, weak_text
-from avss.report.figures.style import WIDTH, colour, entitled, nothing_measured
+from avss.report.comparisons import TOO_WEAK, by_profile, label, over_random, weak_text
+from avss.report.figures.against_random import outcomes_of
+from avss.report.figures.style import WIDTH, colour, entitled, list_rows, nothing_measured, whole_and_claimed
 from avss.report.markdown import percent
 from avss.report.snapshot import Results
 from avss.report.sources import scores
-from avss.report.table1 import CLAIMED_RETENTION, PRINTED, printed_table, rows_of_table
+from avss.report.table1 import CLAIMED_RETENTION, PRINTED, of_rows, printed_table, rows_of_table
 
 # A shape for each method; AVSS and random removal, the two to compare, are the larger ones.
 _SHAPES = {"gbis": "^", "lrp": "s", "cim": "D", "avss": "o", "random": "x"}
@@ -39,14 +41,9 @@ def table_1(results: Results) -> tuple[Figure, pd.DataFrame]:
         panel.text(1.01, height, stands_for, fontsize=6.5, va="center", transform=panel.get_yaxis_transform())
         if height % 2:
             panel.axhspan(height - 0.5, height + 0.5, color=mpl.rcParams["grid.color"], alpha=0.35, linewidth=0)
-    for share, dashes in ((1, "-"), (CLAIMED_RETENTION, (0, (4, 3)))):
-        panel.axvline(share, color=mpl.rcParams["ytick.color"], linewidth=0.9, linestyle=dashes, zorder=0.6)
-    panel.set(xlim=(-0.02, _END), ylim=(len(rows) - 0.5, -0.5))
-    panel.set_yticks(range(len(rows)), rows["ran"], fontsize=7.5)
-    for tick, source in zip(panel.get_yticklabels(), rows["source"], strict=True):
-        tick.set_color(colour(source))
-    panel.tick_params(axis="y", length=0)
-    panel.spines["left"].set_visible(False)
+    whole_and_claimed(panel.axvline, linewidth=0.9, zorder=0.6)
+    panel.set_xlim(-0.02, _END)
+    list_rows(panel, rows)
     panel.set_xlabel(f"retention (lines: the original, and {percent(CLAIMED_RETENTION)} of it)")
     ink = mpl.rcParams["text.color"]
     keys = [Line2D([], [], color=ink, linestyle="none", label=label(name), **_marker(name)) for name in _SHAPES]
@@ -62,15 +59,14 @@ def table_1(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def finding(results: Results) -> str:
     """In how many of these rows AVSS keeps less than random removal, more, or neither can be told."""
-    parts = [part for row in rows_of_table(results) if len(part := over_random(results, row))]
-    verdicts = [] if not parts else list(pd.concat(parts)["verdict"])
-    less, more = verdicts.count("worse"), verdicts.count("better")
-    judged = sum(verdict in ("worse", "better", "not told apart", "same outcomes") for verdict in verdicts)
-    if not judged:
+    data = of_rows(over_random, results, rows_of_table(results))
+    rows = tally(() if data.empty else outcomes_of(data))
+    if not rows.judged:
         return "AVSS beside random removal is not measured in any row"
-    weak, rest = len(verdicts) - judged, judged - less - more
-    return f"AVSS keeps less than random removal in {less} of {judged} rows, more in {more}; {rest} undecided" + (
-        f", {weak} too weak to judge" if weak else ""
+    weak = f", {rows.weak} {TOO_WEAK}" if rows.weak else ""
+    return (
+        f"AVSS keeps less than random removal in {rows.holds} of {rows.judged} rows, more in {rows.fails}; "
+        f"{rows.undecided} undecided{weak}"
     )
 
 

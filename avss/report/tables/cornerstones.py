@@ -1,35 +1,34 @@
 """The tables of the page on layer Shapley values and cornerstones. Each takes what the notebook has measured or read.
 
-A case is an object with the fields of `avss.runs.without_each.WithoutEach`, known by the name of its model.
+A case is the outcomes of a model, known by its name.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from avss.intervals import kendall_tau
-from avss.report.comparisons import label
-from avss.report.cornerstones import TOP, Stored, at_chance, cornerstones, top_share
-from avss.report.markdown import Text, markdown, percent, runs_of, spell, table_or_note
+from avss.metrics import metric_named
+from avss.report.comparisons import TOO_WEAK, label
+from avss.report.cornerstones import (
+    TOP,
+    Outcomes,
+    Stored,
+    cornerstones,
+    is_weak,
+    removals_of,
+    stones_of,
+    top_share,
+)
+from avss.report.markdown import Text, markdown, percent, runs_of, runs_or_none, spell, table_or_note
 
 # The share of the blocks that the paper on AVSS removes.
 SHARE = 0.25
 # The methods whose removals are searched for cornerstones.
 COUNTED = ("avss", "block_influence", "leave_one_out", "shapley")
 Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]
-
-
-class Case(Protocol):
-    """A model's outcomes without each block, as in `avss.runs.without_each.WithoutEach`."""
-
-    metric: str
-    whole: NDArray[np.float64]
-    without: NDArray[np.float64]
-    chance: NDArray[np.float64]
-    denominator: NDArray[np.float64]
 
 
 def name_of(found: Stored) -> str:
@@ -86,22 +85,12 @@ def convergence_table(benchmark: dict | None) -> Text:
     return markdown(pd.DataFrame(lines), digits=0, note=note)
 
 
-def _judged(case: Case) -> pd.DataFrame:
-    return cornerstones(case.metric, case.without, case.chance, case.denominator)
-
-
-def _stones(case: Case) -> set[int]:
-    table = _judged(case)
-    return set(table.loc[table["cornerstone"], "layer"])
-
-
-def cornerstone_table(cases: Mapping[str, Case]) -> Text:
+def cornerstone_table(cases: Mapping[str, Outcomes]) -> Text:
     """The score of the whole model, chance, the cornerstones, the worst single removals and the median one."""
     lines = []
     for name, case in cases.items():
-        table = _judged(case).sort_values("value", ascending=case.metric != "perplexity")
+        table = removals_of(case).sort_values("value", ascending=metric_named(case.metric).higher_is_better)
         ends = cornerstones(case.metric, np.stack([case.whole, case.chance]), case.chance, case.denominator)
-        weak = at_chance(case.metric, case.whole, case.chance, case.denominator)
         worst = "; ".join(
             f"block {line.layer}: {spell(line.value, line.low, line.high)}" for line in table.head(TOP).itertuples()
         )
@@ -113,7 +102,7 @@ def cornerstone_table(cases: Mapping[str, Case]) -> Text:
                 "documents": len(case.whole),
                 "whole model": spell(ends["value"][0]),
                 "chance": spell(ends["value"][1]),
-                "cornerstones": "too weak to judge" if weak else _named(_stones(case)),
+                "cornerstones": TOO_WEAK if is_weak(case) else runs_or_none(stones_of(case)),
                 "worst without": worst,
                 "median block": spell(middle.value, middle.low, middle.high),
             }
@@ -141,19 +130,17 @@ def tau_table(scores: Scores, truths: Mapping[str, NDArray[np.float64]]) -> Text
     return markdown(pd.DataFrame(columns).rename_axis("method").reset_index(), digits=2)
 
 
-def removed_table(scores: Scores, truths: Mapping[str, NDArray[np.float64]], cases: Mapping[str, Case]) -> Text:
+def removed_table(scores: Scores, truths: Mapping[str, NDArray[np.float64]], cases: Mapping[str, Outcomes]) -> Text:
     """The quarter of the blocks that AVSS ranks lowest, and how many cornerstones it and others remove so."""
     lines = []
     for name, own in scores.items():
-        stones, count = _stones(cases[name]), round(SHARE * len(truths[name]))
+        stones, count = stones_of(cases[name]), round(SHARE * len(truths[name]))
         lowest = {
             method: set(np.argsort(values, kind="stable")[:count].tolist())
             for method, values in (own | {"shapley": truths[name]}).items()
         }
-        counts = {label(method): len(lowest[method] & stones) for method in COUNTED}
-        lines.append({"model": name, "cornerstones": _named(stones), "AVSS removes": runs_of(lowest["avss"])} | counts)
+        counts = {label(method): len(lowest[method].intersection(stones)) for method in COUNTED}
+        lines.append(
+            {"model": name, "cornerstones": runs_or_none(stones), "AVSS removes": runs_of(lowest["avss"])} | counts
+        )
     return table_or_note(lines)
-
-
-def _named(stones: set[int]) -> str:
-    return runs_of(stones) or "none"

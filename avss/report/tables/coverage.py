@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 
+from avss.report.benchmarks import machine_of
 from avss.report.cards import title_of
 from avss.report.cases import row_name
 from avss.report.comparisons import METHODS, PROFILES, label, sort_key
@@ -90,7 +91,7 @@ def runs_table(*results: Results) -> Text:
                 "run": f"`{fact['run']}`",
                 "began (UTC)": f"{datetime.fromisoformat(fact['created']):%d %b %Y, %H:%M}",
                 "took (h:mm:ss)": _duration(fact["seconds"]) if "seconds" in fact else "did not finish",
-                "machine": hardware.get("accelerator", hardware["processor"]),
+                "machine": machine_of(fact),
                 "threads": str(hardware.get("threads", "not recorded")),
                 "code": revision(fact),
                 "observations": f"{count}, {failed} of them failed" if failed else str(count),

@@ -19,6 +19,7 @@ from avss.report.layer_statistics import EPSILONS, FIRST_BIN, unpacked
 from avss.report.markdown import NOT_MEASURED, Text, runs_of
 from avss.report.snapshot import Results
 from avss.scores import from_moments
+from avss.store import layers_of, layers_text
 
 # With a smaller share of activations near zero, a handful of them may decide.
 MARGIN = 0.01
@@ -99,14 +100,14 @@ def _choosers(row: dict) -> str:
     sizes = range(1, row["layers"])
     by_size = {size: [] for size in sizes}
     for name, one in row["measured"].items():
-        by_size[name.count("+") + 1].append(one["value"])
+        by_size[len(layers_of(name))].append(one["value"])
     higher = row["higher_is_better"]
     told = []
     for chooser in (one for one in row["choosers"] if one["method"] != "random"):
         ranks, above = [], 0
         for size in sizes:
             blocks = selection.lowest(chooser["scores"], size)
-            own = row["measured"]["+".join(map(str, sorted(blocks)))]
+            own = row["measured"][layers_text(blocks)]
             better = [value > own["value"] if higher else value < own["value"] for value in by_size[size]]
             ranks.append(1 + sum(better))
             mean = np.mean(by_size[size])

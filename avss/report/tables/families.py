@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from avss.report.markdown import NOT_MEASURED, Text, markdown
+from avss.report.markdown import Text, markdown, table_or_note
 from avss.report.snapshot import Results
 
 SITES = ("attention_output", "mlp_output", "mlp_hidden")
@@ -20,7 +20,7 @@ def families_count(results: Results) -> Text:
     """How many families were tried, ran, and did all that counts, in a sentence."""
     table = survey(results)
     if table.empty:
-        return Text(f"{NOT_MEASURED.capitalize()}.\n")
+        return table_or_note([])
     runs, passes = table[table["runs"] == "yes"], table[table["passes"] == "yes"]
     versions = ", ".join(f"{name} {table[name].iloc[0]}" for name in ("transformers", "torch"))
     return Text(

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from avss.report.generations import generations, stored
-from avss.report.markdown import Text, markdown, runs_of
+from avss.report.markdown import Text, markdown, runs_or_none
 from avss.report.snapshot import Results
 from avss.store import layers_of
 
@@ -18,7 +18,7 @@ def generation_table(results: Results) -> Text:
         lines = [
             {
                 "blocks chosen by": line.methods if line.removed != "none" else "whole model",
-                "removed": runs_of(layers_of(line.removed)) or "none",
+                "removed": runs_or_none(layers_of(line.removed)),
                 f"the next {facts['new_tokens']} tokens": literal(line.text),
             }
             for line in table.itertuples()

@@ -5,10 +5,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from avss.hallucination.ratios import agreement
+from avss.hallucination.ratios import tau_of_sets
 from avss.intervals import bounds, interval_of, kendall_tau
 from avss.report.hallucination import healed, layers, measures, sums, title_of
-from avss.report.markdown import Text, runs_of, spell, table_or_note
+from avss.report.markdown import Text, runs_or_none, spell, table_or_note
 from avss.report.snapshot import Results
 
 COLUMNS = {
@@ -44,11 +44,10 @@ def prone_layers_table(results: Results) -> Text:
             "set": title_of(name),
             "layer of the highest EAVSS": int(first["layer"]),
             "EAVSS there": spell(first["eavss"], first["eavss_low"], first["eavss_high"], digits=2),
-            "interval without 1": runs_of(
+            "interval without 1": runs_or_none(
                 part.loc[(part["eavss_low"] > 1) | (part["eavss_high"] < 1), "layer"].astype(int)
-            )
-            or "none",
-            "beyond shuffled labels": runs_of(part.loc[part["p_any"] < 0.05, "layer"].astype(int)) or "none",
+            ),
+            "beyond shuffled labels": runs_or_none(part.loc[part["p_any"] < 0.05, "layer"].astype(int)),
             "p of the spread over layers": f"{of_set.spread()[1]:.3f}",
         }
         if part.get("auroc", pd.Series(dtype=float)).notna().any():
@@ -66,7 +65,7 @@ def set_agreement_table(results: Results) -> Text:
     known, lines = sums(results), []
     for one, other in combinations(known, 2):
         if one[0] == other[0] and known[one].sums.shape[3] == known[other].sums.shape[3]:
-            tau = spell(*agreement(known[one], known[other], 500), digits=2)
+            tau = spell(*tau_of_sets(known[one], known[other], 500), digits=2)
             lines.append({"model": one[0], "sets": f"{title_of(one[1])}, {title_of(other[1])}", "τ": tau})
     return table_or_note(lines)
 

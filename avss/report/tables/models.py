@@ -1,15 +1,12 @@
 """The models that ran: class, size, training and licence from provenance and cards; scores before pruning."""
 
-import json
-
 import pandas as pd
 
-from avss import mini
 from avss.report.comparisons import PROFILES, sort_key
 from avss.report.markdown import NOT_MEASURED, Text, spell
 from avss.report.snapshot import Results
+from avss.report.training import training_of
 
-EMBEDDED = "mini/"
 NOT_RECORDED = "not recorded"
 # Of the recipes: who may use the weights.
 TRAINED_HERE = "MIT, as this project; the texts keep their own licences"
@@ -35,7 +32,7 @@ def models_table(results: Results) -> Text:
 def _section(results: Results, profile: str, checkpoint: str, revision: str, rows: pd.DataFrame) -> str:
     facts = results.provenances[rows["run"].iloc[-1]]
     names = facts.get("configuration", {})
-    training = _training(checkpoint, facts)
+    training = training_of(facts)
     lines = [
         ("checkpoint", f"`{checkpoint}`, profile {profile}"),
         ("class", facts.get("class") or training.get("architecture") or NOT_RECORDED),
@@ -60,14 +57,6 @@ def _section(results: Results, profile: str, checkpoint: str, revision: str, row
         f"## {names.get('model', checkpoint)}\n\n{listed}\nBefore pruning, with 95 % intervals over documents:\n\n"
         + ("\n".join(scores) + "\n")
     )
-
-
-def _training(checkpoint: str, facts: dict) -> dict:
-    """How the model was made: from its run, or from the card of an embedded model."""
-    card = mini.FOLDER / checkpoint.removeprefix(EMBEDDED) / mini.CARD
-    if checkpoint.startswith(EMBEDDED) and card.is_file():
-        return json.loads(card.read_text(encoding="utf-8"))
-    return facts.get("training", {})
 
 
 def _count(number: int | None) -> str:

@@ -8,8 +8,9 @@ from scipy.special import erf
 
 from avss import intervals
 from avss.reading import PRESETS
-from avss.report.comparisons import layer_values, lowest_removals, successes
-from avss.report.markdown import Text, markdown, runs_of, spell
+from avss.report.block_scores import layer_values
+from avss.report.comparisons import lowest_removals, successes
+from avss.report.markdown import Text, markdown, runs_or_none, spell
 from avss.report.readings import (
     DIVERGENCES,
     FIELDS,
@@ -22,6 +23,7 @@ from avss.report.readings import (
     stored_curve,
 )
 from avss.report.snapshot import Results
+from avss.store import layers_of
 
 
 def reading_table(results: Results) -> Text:
@@ -135,7 +137,7 @@ def selection_table(results: Results, row: str) -> Text:
             "profile": profile,
             "reading": reading,
             "selection": rule,
-            "blocks removed": runs_of(map(int, removed.split("+"))) if removed != "none" else "none",
+            "blocks removed": runs_or_none(layers_of(removed)),
             "seeds": f"{len(part)} of {seeds[part.index[0]]}",
             part["metric"].iloc[0]: spell(*part[["value", "low", "high"]].iloc[0]),
         }

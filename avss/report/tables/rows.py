@@ -6,21 +6,21 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from avss import intervals
 from avss.methods.catalogue import CONTROLS, method_named
 from avss.metrics import METRICS
-from avss.report.cases import FAILS, HOLDS, OPEN, Margin, above, row_name, spelled_lead, unit_of
+from avss.report.block_scores import taus_of_pairs
+from avss.report.cases import FAILS, HOLDS, OPEN, Margin, above, row_name, spelled_lead
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
     NAMES,
-    agreement,
     differences,
     failures,
     label,
     lowest_removals,
     removals,
     rules,
-    share_kept,
     share_text,
     sort_key,
     summary,
@@ -139,7 +139,7 @@ def difference_table(results: Results, against: str, row: str = FIRST_ROW) -> Te
 def _verdict_cell(line: NamedTuple, verdicts: dict[str, str] | None = None) -> str:
     if line.too_weak:
         return line.verdict
-    numbers = Margin(line.lead, line.low, line.high, "", line.n, line.p_holm, unit_of(line.metric))
+    numbers = Margin(line.lead, line.low, line.high, "", line.n, line.p_holm, METRICS[line.metric].unit)
     return f"{(verdicts or {}).get(line.verdict, line.verdict)}: {spelled_lead(numbers)}"
 
 
@@ -150,7 +150,7 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
     """
     table: dict[str, dict[str, str]] = {}
     headings = _headings(results, row)
-    for line in agreement(results, row).itertuples():
+    for line in taus_of_pairs(results, row).itertuples():
         pair = [label(line.method, line.reading), label(line.other, line.other_reading)]
         tau = spell(line.tau, line.low, line.high, digits=2)
         if pair[0] == pair[1]:
@@ -239,7 +239,7 @@ def rows_table(results: Results, task: str) -> Text:
         if part["task"].iloc[0] != task:
             continue
         scores = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
-        if part["metric"].iloc[0] == "perplexity":
+        if METRICS[part["metric"].iloc[0]].most is None:
             # Without an upper end, its intervals are too long for seven columns, so that they may break.
             scores = {method: score.replace("\u00a0", " ") for method, score in scores.items()}
         table.append({"ran": _link(results, row, line, part)})
@@ -260,7 +260,7 @@ def glance_table(results: Results) -> Text:
         shares = {label(m.method, m.reading): share_text(m) for m in part.itertuples()}
         table.append({"ran": _link(results, row, line, part)})
         table[-1] |= {name: shares.get(name, NOT_MEASURED) for name in ("AVSS", "random")}
-        table[-1]["AVSS, as printed"] = spell(share_kept(line["metric"], line["avss"], line["original"]))
+        table[-1]["AVSS, as printed"] = spell(intervals.retention(line["metric"], line["avss"], line["original"]))
         whole = part[part["method"] == "original"]
         name = NAMES.get(line["metric"], line["metric"])
         table[-1]["before"] = "" if whole.empty else f"{name} {spell(whole['value'].iloc[0])}"

@@ -78,7 +78,7 @@ def speed_basis(results: Results) -> Text:
         for path, content in files(results, script):
             facts, limits = content["provenance"], content.get("limits", {})
             table[f"`{path.name}`"] = {
-                "machine": machine_of(content),
+                "machine": machine_of(facts),
                 "cores, threads": f"{facts['hardware']['cores']}, {facts['hardware']['threads']}",
                 "load average before and after": " and ".join(f"{minute:g}" for minute, *_ in facts["load_average"]),
                 "numbers": facts["dtype"],
