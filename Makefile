@@ -10,7 +10,7 @@ CORES ?= 2
 BIN := .venv/bin
 
 # Values reach the shell and Snakemake as variables, never as text of a command.
-export PROFILE ROW FRESH
+export PROFILE FRESH
 
 .PHONY: book row test faults
 .DELETE_ON_ERROR:

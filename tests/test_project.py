@@ -116,11 +116,18 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
 
 
+def make(target: str, *variables: str) -> subprocess.CompletedProcess:
+    """As if the environment were ready: a test does not install one."""
+    command = ["make", "-o", ".venv/.ready", target, f"BIN={Path(sys.executable).parent}", *variables]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize("profile", ["mini", "reference"])
 def test_every_row_has_a_run_and_a_page_in_the_book(profile, monkeypatch):
     """A profile with fewer rows than Table 1 has the others from mini."""
     monkeypatch.setenv("AVSS_DATA", os.environ.get("AVSS_DATA", "somewhere"))
-    planned = snakemake(ROOT, "--dry-run", "--forceall", "--config", f"profile={profile}")
+    plan = f"SNAKEMAKE={sys.executable} -m snakemake --cores 2 --nolock --dry-run --forceall"
+    planned = make("book", f"PROFILE={profile}", plan)
     assert planned.returncode == 0, planned.stderr
     report, rows = planned.stdout + planned.stderr, rows_of_book(profile)
     assert len(rows) == 12
@@ -211,12 +218,6 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
     assert "AssertionError: no room" in page
 
 
-def make_row(profile: Path, row: str) -> subprocess.CompletedProcess:
-    binaries = Path(sys.executable).parent
-    command = ["make", "-o", ".venv/.ready", "row", f"BIN={binaries}", f"ROW={row}", f"PROFILE={profile}"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
 def test_make_row_runs_a_model_of_ones_own_on_ten_lines_and_leaves_its_page(saved, tmp_path):
     model = saved("gpt_neox").rename(tmp_path / "my tiny 'neox'")
     lines = [json.dumps({"text": " ".join(WORDS[index : index + 9])}) for index in range(10)]
@@ -226,7 +227,7 @@ def test_make_row_runs_a_model_of_ones_own_on_ten_lines_and_leaves_its_page(save
     profile.write_text(yaml.safe_dump({"rows": [row | {"remove": 1, "seeds": 2, "samples": 4, "context": 16}]}))
     left = [ROOT / "results" / profile.stem, ROOT / "book/executed/runs" / profile.stem]
     try:
-        done = make_row(profile, "own")
+        done = make("row", "ROW=own", f"PROFILE={profile}")
         assert done.returncode == 0, done.stderr
         page = Path(re.search(r"The page is (.+)", done.stdout)[1])
         content = json.loads(page.read_text())
@@ -234,7 +235,7 @@ def test_make_row_runs_a_model_of_ones_own_on_ten_lines_and_leaves_its_page(save
         assert "9 observations" in json.dumps([cell.get("outputs") for cell in content["cells"]])
         (folder,) = (ROOT / "results" / profile.stem).iterdir()
         assert folder.name == "own"
-        missing = make_row(profile, "other")
+        missing = make("row", "ROW=other", f"PROFILE={profile}")
         assert missing.returncode != 0
         assert "has no row 'other'; give ROW one of reviews-mini-distilbert" in missing.stderr
     finally:
