@@ -16,6 +16,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+# Minutes, where a book has been built.
+pytestmark = pytest.mark.long
 BOOK = Path(__file__).parent.parent / "_build" / "html"
 START = Path("index.html")
 # The start page of the folder only leads on to that of the book.
