@@ -16,8 +16,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-# Minutes, where a book has been built.
-pytestmark = pytest.mark.long
 BOOK = Path(__file__).parent.parent / "_build" / "html"
 START = Path("index.html")
 # The start page of the folder only leads on to that of the book.
@@ -56,6 +54,8 @@ OPTIONS = {"resultTypes": ["violations"], "preload": False}
 RULES = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}
 
 pytestmark = [
+    # Minutes, where a book has been built.
+    pytest.mark.long,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; install Debian's chromium"),
     pytest.mark.skipif(not PAGES, reason="no book in _build/html; run `make book` first"),
 ]
