@@ -218,6 +218,7 @@ def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_pat
     assert "AssertionError: no room" in page
 
 
+@pytest.mark.long
 def test_make_row_runs_a_model_of_ones_own_on_ten_lines_and_leaves_its_page(saved, tmp_path):
     model = saved("gpt_neox").rename(tmp_path / "my tiny 'neox'")
     lines = [json.dumps({"text": " ".join(WORDS[index : index + 9])}) for index in range(10)]
