@@ -20,6 +20,7 @@ from avss.report.tables import TABLES
 from avss.runs.cells import cells
 from avss.runs.profile import load_profile
 from avss.store import Store
+from tests.checkout import checkout
 from tests.conftest import WORDS
 
 ROOT = Path(__file__).parent.parent
@@ -116,10 +117,11 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
 
 
-def make(target: str, *variables: str) -> subprocess.CompletedProcess:
+def make(folder: Path, target: str, *variables: str) -> subprocess.CompletedProcess:
     """As if the environment were ready: a test does not install one."""
     command = ["make", "-o", ".venv/.ready", target, f"BIN={Path(sys.executable).parent}", *variables]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("profile", ["mini", "reference"])
@@ -127,7 +129,7 @@ def test_every_row_has_a_run_and_a_page_in_the_book(profile, monkeypatch):
     """A profile with fewer rows than Table 1 has the others from mini."""
     monkeypatch.setenv("AVSS_DATA", os.environ.get("AVSS_DATA", "somewhere"))
     plan = f"SNAKEMAKE={sys.executable} -m snakemake --cores 2 --nolock --dry-run --forceall"
-    planned = make("book", f"PROFILE={profile}", plan)
+    planned = make(ROOT, "book", f"PROFILE={profile}", plan)
     assert planned.returncode == 0, planned.stderr
     report, rows = planned.stdout + planned.stderr, rows_of_book(profile)
     assert len(rows) == 12
@@ -224,22 +226,16 @@ def test_make_row_runs_a_model_of_ones_own_on_ten_lines_and_leaves_its_page(save
     lines = [json.dumps({"text": " ".join(WORDS[index : index + 9])}) for index in range(10)]
     (tmp_path / "ten.jsonl").write_text("\n".join(lines) + "\n")
     row = {"id": "own", "task": "language_modeling", "checkpoint": str(model), "data": str(tmp_path / "ten.jsonl")}
-    profile = tmp_path / f"made-{os.getpid()}.yaml"
+    profile = tmp_path / "made.yaml"
     profile.write_text(yaml.safe_dump({"rows": [row | {"remove": 1, "seeds": 2, "samples": 4, "context": 16}]}))
-    left = [ROOT / "results" / profile.stem, ROOT / "book/executed/runs" / profile.stem]
-    try:
-        done = make("row", "ROW=own", f"PROFILE={profile}")
-        assert done.returncode == 0, done.stderr
-        page = Path(re.search(r"The page is (.+)", done.stdout)[1])
-        content = json.loads(page.read_text())
-        assert "".join(content["cells"][0]["source"]).startswith("# ten.jsonl, my tiny 'neox'\n")
-        assert "9 observations" in json.dumps([cell.get("outputs") for cell in content["cells"]])
-        (folder,) = (ROOT / "results" / profile.stem).iterdir()
-        assert folder.name == "own"
-        missing = make("row", "ROW=other", f"PROFILE={profile}")
-        assert missing.returncode != 0
-        assert "has no row 'other'; give ROW one of reviews-mini-distilbert" in missing.stderr
-    finally:
-        for folder in left:
-            shutil.rmtree(folder, ignore_errors=True)
-        (ROOT / f"build/logs/{profile.stem}-own.log").unlink(missing_ok=True)
+    copy = checkout(tmp_path / "copy")
+    done = make(copy, "row", "ROW=own", f"PROFILE={profile}")
+    assert done.returncode == 0, done.stderr
+    page = Path(re.search(r"The page is (.+)", done.stdout)[1])
+    content = json.loads(page.read_text())
+    assert "".join(content["cells"][0]["source"]).startswith("# ten.jsonl, my tiny 'neox'\n")
+    assert "9 observations" in json.dumps([cell.get("outputs") for cell in content["cells"]])
+    assert [path.name for path in copy.glob("results/made/*")] == ["own"]
+    missing = make(copy, "row", "ROW=other", f"PROFILE={profile}")
+    assert missing.returncode != 0
+    assert "has no row 'other'; give ROW one of reviews-mini-distilbert" in missing.stderr

@@ -16,6 +16,7 @@ import yaml
 import avss
 from avss.files import ROOT
 from avss.store import Store
+from tests.checkout import checkout
 from tests.faults.tally import QUICK, size
 from tests.faults.test_kills import comparable, run, state
 
@@ -73,12 +74,7 @@ def test_the_command_prune_is_killed_at_any_moment(world, tally):
 
 def test_a_row_of_the_book_is_killed_at_any_moment(world, tally):
     """As `make row` and `make book` run it: Snakemake, papermill and a kernel, in a copy of the repository."""
-    copy = world / "copy"
-    copy.mkdir()
-    for name in ("avss", "notebooks", "profiles", "book", "Snakefile", "CITATION.cff", "_config.yml", "_toc.yml"):
-        source = ROOT / name
-        unwanted = shutil.ignore_patterns("__pycache__", "executed")
-        (shutil.copytree(source, copy / name, ignore=unwanted) if source.is_dir() else shutil.copy(source, copy / name))
+    copy = checkout(world / "copy")
     methods = ["avss", "leave_one_out", "random", "last"]
     facts = {"id": "r", "task": "language_modeling", "remove": 1, "seeds": 3, "samples": 4, "methods": methods}
     facts |= {"checkpoint": str(world / "lm"), "data": str(world / "text.txt")}
