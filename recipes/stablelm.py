@@ -66,7 +66,7 @@ def main() -> None:
         "--out",
         type=Path,
         default=Path("models/decoder-stablelm"),
-        help="folder of the model (default: models/decoder-stablelm)",
+        help="folder of the model (default: %(default)s)",
     )
     arguments = parser.parse_args()
     out, state = arguments.out, Path("build/decoder-stablelm.training")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from avss import selection
+from avss import mini, selection
 from avss.errors import InputError
 from avss.files import ROOT
 from avss.methods.catalogue import METHODS
@@ -226,7 +226,8 @@ def blocks_of_checkpoint(row: Row) -> int | None:
     """The number of blocks of a row's model, from its shape or the config in its folder; None where neither says it."""
     shape = row.shape
     if shape is None:
-        folder = Path(os.path.expanduser(os.path.expandvars(re.sub("^mini/", f"{ROOT}/avss/mini/", row.checkpoint))))
+        place = re.sub(f"^{mini.PREFIX}", f"{mini.FOLDER}/", row.checkpoint)
+        folder = Path(os.path.expanduser(os.path.expandvars(place)))
         try:
             shape = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
