@@ -9,6 +9,7 @@ reading `paper`.
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -150,6 +151,7 @@ def _check_values(name: str, lines: pd.DataFrame, parameters: dict) -> None:
                 look_up(f"{name}: {part}", value, dict.fromkeys(choices[part]))
 
 
+@cache
 def findings(results: Results, path: Path = CLAIMS) -> list[Finding]:
     """The answer of each source to each claim, claim by claim; `verdict` says how cases make one.
 

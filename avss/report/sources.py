@@ -1,5 +1,7 @@
 """The numbers of the printed table and of each profile for the rows of Table 1, in the form that checks take."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 
@@ -44,6 +46,7 @@ def _printed_scores() -> pd.DataFrame:
     return table.assign(source=PRINTED, reading="none", retention=shares)
 
 
+@cache
 def sources(results: Results) -> list[Source]:
     """The printed table, then every profile that has results."""
     table = scores(results)

@@ -1,6 +1,7 @@
 """The tables of the pages about rows: one row in full, all rows of a task, and all rows at a glance."""
 
-from functools import partial
+from collections.abc import Mapping
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -310,10 +311,17 @@ def _link(results: Results, row: str, line: pd.Series | None, part: pd.DataFrame
     """The data and the model that ran, linked to the page of the row in the book, and the profile."""
     # A narrow column may break a long name between its parts.
     name = part["ran"].iloc[0].replace("/", "/\u200b").replace("_", "_\u200b")
-    # Outside a checkout there is no book to link to.
-    pages = pages_by_line(FALLBACK) if results.pages is None and DEFINED.is_dir() else results.pages or {}
-    page = pages.get(row if line is None else line["id"])
+    page = _pages(results).get(row if line is None else line["id"])
     return (f"[{name}](/book/executed/{page}.ipynb)" if page else name) + f" ({part['source'].iloc[0]})"
+
+
+@cache
+def _pages(results: Results) -> Mapping[str, str]:
+    """The pages of the book that these results are for, else of the book of `mini`."""
+    if results.pages is not None:
+        return results.pages
+    # Outside a checkout there is no book to link to.
+    return pages_by_line(FALLBACK) if DEFINED.is_dir() else {}
 
 
 def _removed(results: Results, row: str, profile: str) -> str:
