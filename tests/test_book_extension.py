@@ -80,7 +80,7 @@ or $0.7$ but also 0.96.
 | --- | --- |
 | 1e-6 | x |
 
-- About -0.25 and **1.5x**.
+- About -0.25 and **1.5x**, of revision 019e6b0.
 
 ![A picture of 0.75](picture.svg)
 
@@ -193,6 +193,7 @@ def bad(tmp_path_factory) -> Built:
 
 def test_the_good_book_builds_without_a_warning(good):
     assert good.warnings == []
+    assert re.search(r"code <code[^>]*><span[^>]*>1234e56</span></code>", good.pages["runs"])
 
 
 def test_a_number_has_its_basis_as_tooltip_and_for_screen_readers(good):

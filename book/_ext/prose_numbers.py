@@ -45,7 +45,7 @@ RESULTS, BENCH, GENERATED = "results", "bench/results", "book/executed/figures"
 ROW_PAGES = "book/executed/rows/"
 _DECIMAL = re.compile(
     r"(?P<thing>(?:Section|Sec\.|Table|Figure|Fig\.|Appendix|Python|arXiv)[\s:]*)?"
-    r"(?<![\w.])(?<![A-Za-z]-)(?:\d*+\.\d++(?:e[-+−]?\d+)?|\d++e[-+−]?\d++)(?!\.\d)",
+    r"(?<![\w.])(?<![A-Za-z]-)(?:\d*+\.\d++(?:e[-+−]?\d+)?|\d++e[-+−]?\d++(?!\w))(?!\.\d)",
     re.IGNORECASE,
 )
 _ALLOWED = (

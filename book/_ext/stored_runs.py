@@ -44,8 +44,10 @@ class StoredRuns(SphinxDirective):
             term = nodes.term("", "", nodes.literal("", name))
             term["ids"].append(name.lower())
             files = self._files(name, facts["folder"])
-            basis = f"{facts.get('created', '')[:10]}, code {str(facts.get('git_revision') or 'not recorded')[:7]}: "
-            item += [term, nodes.definition("", nodes.paragraph("", "", nodes.Text(basis), *files))]
+            # As code, because a revision can read as a number.
+            revision = nodes.literal("", str(facts.get("git_revision") or "unknown")[:7])
+            day = nodes.Text(f"{facts.get('created', '')[:10]}, code ")
+            item += [term, nodes.definition("", nodes.paragraph("", "", day, revision, nodes.Text(": "), *files))]
             listed += item
         self.env.avss_runs_page = self.env.docname
         return [listed] if listed.children else [nodes.paragraph("", "No run is stored.")]
