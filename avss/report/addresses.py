@@ -78,6 +78,7 @@ def _spell(value: float, form: str) -> str:
     return format(value, form).replace("-", "−").replace("%", "\u00a0%")
 
 
+@cache
 def of_row(address: str, results: Results) -> Number:
     """The number at profile/row/method/quantity. Raises `InputError`; `NotMeasured` where only the run is missing."""
     profile, *rest = address.split("/")
@@ -113,20 +114,20 @@ def of_row(address: str, results: Results) -> Number:
 def _check_names(results: Results, profile: str, row: str, method: str) -> None:
     """A name that nothing bears is an error even where a number may be missing."""
     profiles, rows, methods = _names(results)
-    look_up("profile", profile, dict.fromkeys(profiles))
-    look_up("row", row, dict.fromkeys(rows))
-    look_up("method", method, dict.fromkeys(methods))
+    look_up("profile", profile, profiles)
+    look_up("row", row, rows)
+    look_up("method", method, methods)
 
 
 @cache
-def _names(results: Results) -> tuple[list[str], list[str], list[str]]:
-    """All profiles, rows and methods that are defined or stored."""
+def _names(results: Results) -> tuple[dict, dict, dict]:
+    """All profiles, rows and methods that are defined or stored, as keys."""
     rows = {(path.stem, row.id) for path in DEFINED.glob("*.yaml") for row in load_profile(path).rows}
     stored = results.observations
     rows |= set(zip(stored["profile"], stored["row"], strict=True))
     rows |= {(PRINTED, line) for line in printed_table().get("id", [])}
     profiles, ids = (sorted(names) for names in zip(*rows, strict=True))
-    return [PRINTED, *profiles], ids, [*METHODS, *stored["method"]]
+    return tuple(map(dict.fromkeys, ([PRINTED, *profiles], ids, [*METHODS, *stored["method"].unique()])))
 
 
 def _cell(table: pd.DataFrame, profile: str, method: str, reading: list[str]) -> pd.DataFrame:

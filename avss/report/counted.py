@@ -174,7 +174,12 @@ def _lines(results: Results, profile: str, row: str):
 
 
 def _runs(results: Results, pairs) -> list[str]:
-    return list(dict.fromkeys(line.run for pair in pairs for line in _lines(results, *pair)))
+    return list(dict.fromkeys(run for pair in pairs for run in _runs_of(results, *pair)))
+
+
+@cache
+def _runs_of(results: Results, profile: str, row: str) -> list[str]:
+    return list(dict.fromkeys(line.run for line in _lines(results, profile, row)))
 
 
 def _listed(pairs: list[tuple[str, str]]) -> str:

@@ -12,6 +12,7 @@ for citations of single numbers.
 import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -31,8 +32,12 @@ def citation(env) -> dict:
 
 
 def _read(path: Path) -> dict:
+    return _facts(path, path.stat().st_mtime_ns, os.environ.get("GITHUB_REPOSITORY"))
+
+
+@cache
+def _facts(path: Path, changed: int, published: str | None) -> dict:
     facts = yaml.safe_load(path.read_text(encoding="utf-8"))
-    published = os.environ.get("GITHUB_REPOSITORY")
     if published:
         facts.setdefault("repository-code", f"https://github.com/{published}")
     return facts

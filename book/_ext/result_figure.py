@@ -26,7 +26,7 @@ import inspect
 import json
 import os
 import subprocess
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import yaml
@@ -208,6 +208,11 @@ def registered(env) -> dict[str, dict]:
     """The figures of `book/figures.yml`, by name."""
     path = Path(env.srcdir) / REGISTER
     env.note_dependency(str(path))
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _read(path: Path, changed: int) -> dict[str, dict]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
