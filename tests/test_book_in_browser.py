@@ -44,6 +44,14 @@ WIDEST = """() => {
     const over = [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > limit + 1);
     return {width: document.scrollingElement.scrollWidth, over: over.slice(0, 5).map(e => e.outerHTML.slice(0, 120))};
 }"""
+UNFOLD = "document.querySelectorAll('details').forEach(part => part.open = true)"
+# The columns of the tables that reach beyond the edge of the page, or of the box that they scroll in.
+CUT = """() => {
+    const limit = document.documentElement.clientWidth;
+    const tables = [...document.querySelectorAll('.bd-article table')];
+    const wide = t => t.offsetWidth > t.parentElement.clientWidth + 1 || t.getBoundingClientRect().right > limit;
+    return tables.filter(wide).map(t => [...t.rows[0].cells].map(cell => cell.innerText).join(' | '));
+}"""
 FOUND_BY_SEARCH = "[...document.querySelectorAll('#search-results li a')].map(a => a.href)"
 AXE = Axe()
 # Typeset mathematics is many thousand elements of one colour.
@@ -63,7 +71,10 @@ pytestmark = [
 
 @dataclass
 class Visit:
-    """What a page did while it was open, and what it showed; `shown` and `faults` by mode."""
+    """What a page did while it was open, and what it showed; `shown` and `faults` by mode.
+
+    narrow, cut: on a phone, the width of the page and the tables that do not fit.
+    """
 
     complaints: list[str]
     requests: list[str]
@@ -71,6 +82,7 @@ class Visit:
     shown: dict[str, list[str]]
     faults: dict[str, list[str]]
     narrow: dict
+    cut: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +130,9 @@ def visit(browser, request) -> Visit:
             shown[mode] = page.evaluate(SWITCH, mode)
             wrong[mode] = faults(page, mode)
         page.set_viewport_size(PHONE)
+        page.evaluate(UNFOLD)
         page.wait_for_timeout(200)
-        yield Visit(complaints, requests, seen, shown, wrong, page.evaluate(WIDEST))
+        yield Visit(complaints, requests, seen, shown, wrong, page.evaluate(WIDEST), page.evaluate(CUT))
 
 
 @functools.cache
@@ -169,6 +182,10 @@ def test_readers_who_cannot_see_or_point_can_use_it_in_either_mode(visit):
 
 def test_a_phone_shows_it_without_sideways_scrolling(visit):
     assert visit.narrow["width"] <= PHONE["width"], visit.narrow["over"]
+
+
+def test_a_phone_shows_all_columns_of_every_table(visit):
+    assert visit.cut == []
 
 
 def test_the_folder_opens_on_the_start_page(browser):
