@@ -36,9 +36,17 @@ def markdown(table: pd.DataFrame, digits: int = 3, note: str = "") -> Text:
     return Text("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + (f"\n{note}\n" if note else ""))
 
 
-def table_or_note(lines: list[dict]) -> Text:
-    """The table of these lines; without lines, that nothing is measured."""
-    return markdown(pd.DataFrame(lines)) if lines else Text(f"{NOT_MEASURED.capitalize()}.\n")
+def table_or_note(lines: list[dict], below: Iterable[str] = ()) -> Text:
+    """The table of these lines; without lines, that nothing is measured.
+
+    below: columns that leave the table, and are told below it, where all lines have the same value.
+    """
+    if not lines:
+        return Text(f"{NOT_MEASURED.capitalize()}.\n")
+    table = pd.DataFrame(lines)
+    same = [column for column in below if table[column].nunique() == 1]
+    told = ", ".join(f"{column} {table[column].iloc[0]}" for column in same)
+    return markdown(table.drop(columns=same), note=f"In all lines: {told}." if told else "")
 
 
 def revision(facts: dict) -> str:

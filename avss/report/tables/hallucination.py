@@ -30,7 +30,7 @@ def answers_table(results: Results) -> Text:
             there = metric in known.index
             line[title] = spell(*(known.loc[metric, ["value", "low", "high"]] if there else [np.nan] * 3), digits=2)
         lines.append(line)
-    return table_or_note(lines)
+    return table_or_note(lines, below=["model"])
 
 
 def prone_layers_table(results: Results) -> Text:
@@ -42,8 +42,8 @@ def prone_layers_table(results: Results) -> Text:
         line = {
             "model": model,
             "set": title_of(name),
-            "layer of the highest EAVSS": int(first["layer"]),
-            "EAVSS there": spell(first["eavss"], first["eavss_low"], first["eavss_high"], digits=2),
+            "layer of the highest EAVSS": f"{first['layer']:.0f}: "
+            f"{spell(first['eavss'], first['eavss_low'], first['eavss_high'], digits=2)}",
             "interval without 1": runs_or_none(
                 part.loc[(part["eavss_low"] > 1) | (part["eavss_high"] < 1), "layer"].astype(int)
             ),
@@ -52,12 +52,14 @@ def prone_layers_table(results: Results) -> Text:
         }
         if part.get("auroc", pd.Series(dtype=float)).notna().any():
             best = part.loc[part["auroc"].idxmax()]
-            line["layer of the best probe"] = int(best["layer"])
-            line["AUROC there"] = spell(best["auroc"], best["auroc_low"], best["auroc_high"], digits=2)
+            area = spell(best["auroc"], best["auroc_low"], best["auroc_high"], digits=2)
+            line["layer of the best probe, AUROC"] = f"{best['layer']:.0f}: {area}"
             drawn = [kendall_tau(each, part["auroc"]) for each in of_set.resampled(0, 500)[2]]
-            line["τ of EAVSS with AUROC"] = spell(kendall_tau(part["eavss"], part["auroc"]), *bounds(np.array(drawn)))
+            line["τ of EAVSS with AUROC"] = spell(
+                kendall_tau(part["eavss"], part["auroc"]), *bounds(np.array(drawn)), digits=2
+            )
         lines.append(line)
-    return table_or_note(lines)
+    return table_or_note(lines, below=["model"])
 
 
 def set_agreement_table(results: Results) -> Text:
@@ -67,7 +69,7 @@ def set_agreement_table(results: Results) -> Text:
         if one[0] == other[0] and known[one].sums.shape[3] == known[other].sums.shape[3]:
             tau = spell(*tau_of_sets(known[one], known[other], 500), digits=2)
             lines.append({"model": one[0], "sets": f"{title_of(one[1])}, {title_of(other[1])}", "τ": tau})
-    return table_or_note(lines)
+    return table_or_note(lines, below=["model"])
 
 
 def healing_table(results: Results) -> Text:
@@ -87,7 +89,7 @@ def healing_table(results: Results) -> Text:
                 line[f"{title} less untrained"] = _paired(means, control, "none", metric)
                 line[f"{title} less random layers"] = _paired(means, control, "random", metric)
             lines.append(line)
-    return table_or_note(lines)
+    return table_or_note(lines, below=["model"])
 
 
 def _paired(means: pd.Series, one: str, other: str, metric: str) -> str:

@@ -29,4 +29,4 @@ def recovery_table(results: Results, row: str = FIRST_ROW) -> Text:
                 "tokens": thousands(last["tokens"]),
             }
             lines.append(line)
-    return table_or_note(lines)
+    return table_or_note(lines, below=["profile", "objective", "tokens"])
