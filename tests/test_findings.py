@@ -137,16 +137,17 @@ def cornerstones_of(name: str) -> set[int]:
 
 
 def avss_removes_cornerstones() -> bool:
-    posts, reviews = (
+    posts, answers, reviews = (
         set(map(int, re.findall(r"\d+", RESULTS.in_use.query(rule)["removed"].iloc[0])))
         for rule in (
             f"row == '{row}' and method == 'avss' and reading == 'paper' and selection.str.startswith('lowest')"
-            for row in ("hackernews-smollm2", "sst2-smollm2")
+            for row in ("hackernews-smollm2", "squad-smollm2", "sst2-smollm2")
         )
     )
     late = cornerstones_of("sst2") - {0, 1, 2}
     return (
         cornerstones_of("hackernews") == {0, 1} <= posts
+        and cornerstones_of("squad") == {0} <= answers
         and {0, 1, 2} <= cornerstones_of("sst2") & reviews
         and len(late) == 4
     )
@@ -154,8 +155,9 @@ def avss_removes_cornerstones() -> bool:
 
 def values_are_hardly_known() -> bool:
     found = cornerstones.stored(RESULTS.store.root / "shapley")
-    return len(found) >= 2 and all(
-        round(each.scores.table["standard_error"].max() / each.scores.values.max(), 2) == 0.44
+    return len(found) == 3 and all(
+        0.435 <= each.scores.table["standard_error"].max() / abs(each.scores.values).max() < 0.465
+        and 80.5 <= each.facts["block_forwards"] / len(each.without) / len(each.scored) < 82.5
         and each.facts["v_all"] - each.facts["v_none"] > 90
         for each in found
     )

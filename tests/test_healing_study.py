@@ -61,7 +61,8 @@ def test_a_killed_study_trains_what_is_missing_and_its_table_pairs_questions(dat
     assert run_study(*arguments) == 7 - 3
     assert run_study(*arguments) == 0
     table = tables.hallucination.healing_table(Results(Store(tmp_path / "results")))
-    assert table.count("\n") == 2 + 5
+    assert table.count("\n| ") == 1 + 5
+    assert "In all lines: model tiny." in table
     for name in ("highest", "lowest", "random", "all", "likelihood"):
         assert f"| {name} |" in table
     assert "nan" not in table

@@ -89,10 +89,11 @@ def test_a_finding_where_avss_is_best_or_missing(results):
 
 def test_the_table_pairs_each_score_with_random(results):
     table = tables.recovery_table(results, ROW)
-    assert table.count("\n") == 2 + len(LOSSES)
-    assert cells(table, "mini | next token | whole model")[2:4] == ["none", "1.65"]
-    assert cells(table, "mini | next token | block influence")[-2].startswith("+0.0")
-    assert cells(table, "mini | next token | random")[-2] == "–"
+    assert table.count("\n| ") == 1 + len(LOSSES)
+    assert cells(table, "next token | whole model")[1:3] == ["none", "1.65"]
+    assert cells(table, "next token | block influence")[-1].startswith("+0.0")
+    assert cells(table, "next token | random")[-1] == "–"
+    assert table.endswith("In all lines: profile mini, tokens 1\u202f024.\n")
 
 
 def test_a_page_depends_on_what_was_healed(results):

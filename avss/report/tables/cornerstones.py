@@ -42,17 +42,15 @@ def stored_table(results: Iterable[Stored]) -> Text:
     for found in results:
         facts, table = found.facts, found.scores.table
         largest = table.sort_values("rank").head(TOP)
-        gap = facts["v_all"] - facts["v_none"]
+        gap, passes = facts["v_all"] - facts["v_none"], facts["block_forwards"] / len(table) / len(found.scored)
         error = table["standard_error"].max() / table["shapley"].abs().max()
         lines.append(
             {
                 "task": found.name,
-                "documents": len(found.scored),
-                "predictions": int(found.scored.sum()),
-                "forwards a document": round(facts["block_forwards"] / len(table) / len(found.scored)),
-                "minutes": round(facts["shapley_seconds"] / 60),
-                "v(all) - v(none)": gap,
-                "sum of values": facts["sum_of_values"],
+                "documents, predictions": f"{len(found.scored)}, {found.scored.sum():.0f}",
+                "passes a document, minutes": f"{passes:.0f}, {facts['shapley_seconds'] / 60:.0f}",
+                "v(all) - v(none)": f"{gap:.1f}",
+                "sum of values": f"{facts['sum_of_values']:.1f}",
                 "largest values": "; ".join(f"block {line.layer}: {line.shapley:.2f}" for line in largest.itertuples()),
                 "blocks below zero": int((table["shapley"] < 0).sum()),
                 "largest standard error": percent(error, 1),
