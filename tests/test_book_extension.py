@@ -134,6 +134,9 @@ def build(folder: Path, pages: dict[str, str], builder: str = "html") -> Built:
     folder.mkdir()
     store = Store(folder / "results")
     fill(store, "mini")
+    [run] = store.root.glob("mini/*/*.json")
+    # A revision whose first digits read as a number.
+    run.write_text(json.dumps(json.loads(run.read_text()) | {"git_revision": "1234e56".ljust(40, "0")}))
     drawings = folder / "book/executed/figures"
     for kind, names in (("row", figures.ROW_FIGURES), ("book", figures.BOOK_FIGURES)):
         for name in names:
