@@ -1,6 +1,7 @@
 """A row's curve: the layers that go at every share, what they cost together, and how figure and table show them."""
 
 import json
+import re
 from dataclasses import replace
 
 import matplotlib as mpl
@@ -19,7 +20,7 @@ from avss.report.curves import curve, still_kept
 from avss.report.figures.curves import retention_curve
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
-from avss.report.tables import curve_table
+from avss.report.tables import curve_table, points_table
 from avss.runs import experiment
 from avss.runs.cells import cells
 from avss.runs.context import loaded
@@ -205,6 +206,10 @@ def test_the_largest_number_of_blocks_is_that_before_the_first_point_that_loses_
     table = curve_table(Results(store), "r")
     assert "| mini | AVSS | 1 of 4 blocks | 12\u00a0% |" in table
     assert "| 1, 2, 3 | 2 |" in table
+    shares = points_table(Results(store), "r", "mini")
+    assert shares.startswith("| method | without 1 | without 2 | without 3 |")
+    assert re.search(r"\| AVSS \| 0\.958 [^|]+\| 0\.833 [^|]+\| 0\.917 ", shares)
+    assert "Not measured" in points_table(Results(store), "r", "reference")
 
 
 def test_an_original_at_chance_has_no_share_that_is_kept(tmp_path):

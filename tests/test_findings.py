@@ -17,6 +17,7 @@ from avss.engine.games import Game, exact, window
 from avss.hallucination.ratios import tau_of_sets
 from avss.report import cornerstones, hallucination, massive
 from avss.report.cited import look_up_number, spoken
+from avss.report.curves import curve
 from avss.report.tables.families import survey
 from avss.report.tables.speed import target_table
 from tests.stores import COMMITTED as RESULTS
@@ -123,6 +124,18 @@ def others_follow_the_loss_and_avss_does_not() -> bool:
 
 
 def at_chance_on_sst2() -> bool:
+    """The third finding, and the sentences about the table of the curve."""
+    points = curve(RESULTS, "sst2-smollm2").query("source == 'reference'")
+    coin = 0.5 / points["original"].iloc[0]
+    holds = points["low"].le(coin) & points["high"].ge(coin)
+    best = points[points["retention"] > 0.9]
+    if not (
+        set(points["removed"]) == {4, 7, 10, 15}
+        and holds[points["name"] == "AVSS"].all()
+        and holds[points["removed"] == 15].all()
+        and set(zip(best["name"], best["removed"], strict=True)) == {("LRP", 4), ("block influence", 4)}
+    ):
+        return False
     after = look_up_number(f"{SMOLLM2_SST2}/avss/value", RESULTS)
     update, influence, relevance = (
         look_up_number(f"{SMOLLM2_SST2}/{method}/value", RESULTS).low

@@ -18,7 +18,7 @@ from avss.report.tables import (
     speed,
     table_1,
 )
-from avss.report.tables.curves import compensation_table, curve_table
+from avss.report.tables.curves import compensation_table, curve_table, points_table
 from avss.report.tables.losses import loss_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.recovery import recovery_table
@@ -53,6 +53,7 @@ __all__ = [
     "loss_table",
     "markdown",
     "percent",
+    "points_table",
     "reading_table",
     "recovery_table",
     "removal_table",

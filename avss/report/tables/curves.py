@@ -5,7 +5,7 @@ import pandas as pd
 
 from avss.report.comparisons import FIRST_ROW, weak_text
 from avss.report.curves import compensation, curve, still_kept
-from avss.report.markdown import Text, markdown, percent, spell
+from avss.report.markdown import Text, markdown, percent, spell, table_or_note
 from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION
 
@@ -34,6 +34,15 @@ def curve_table(results: Results, row: str = FIRST_ROW) -> Text:
     if not lines:
         return Text("This row has no curve. It was measured at one share of the blocks.\n")
     return markdown(pd.DataFrame(lines))
+
+
+def points_table(results: Results, row: str, profile: str) -> Text:
+    """The share that each method keeps at every measured number of removed blocks, one column a number."""
+    data, lines = curve(results, row), []
+    for name, points in data[data["source"] == profile].groupby("name", sort=False):
+        shares = {f"without {line.removed}": spell(line.retention, line.low, line.high) for line in points.itertuples()}
+        lines.append({"method": name} | shares)
+    return table_or_note(lines)
 
 
 def compensation_table(results: Results, row: str = FIRST_ROW) -> Text:
