@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from itertools import combinations
 
 import matplotlib as mpl
 import numpy as np
@@ -28,7 +29,7 @@ from avss.runs.experiment import run_row
 from avss.runs.profile import Row, load_profile
 from avss.store import Store, key_of
 from tests.conftest import COMMON, WORDS, ragged
-from tests.stores import fill
+from tests.stores import COMMITTED, fill
 from tests.test_removals import prefixes
 
 
@@ -246,3 +247,16 @@ def test_a_row_with_a_curve_and_one_without_are_drawn(tmp_path):
         nothing.draw_without_rendering()
     assert none.empty
     assert "no curve" in curve_table(Results(store))
+
+
+def test_the_titles_of_many_panels_are_whole_and_apart():
+    with mpl.rc_context(style("light")):
+        figure, data = retention_curve(COMMITTED, "reviews-mini-llama-1b")
+        figure.draw_without_rendering()
+        drawn = figure.get_tightbbox()
+        panels = [panel for panel in figure.axes if panel.get_visible()]
+        boxes = [panel._left_title.get_window_extent() for panel in panels]
+    assert len(panels) == data["name"].nunique() > 12
+    assert min(drawn.x0, drawn.y0) >= 0
+    assert drawn.x1 <= figure.get_figwidth() <= 7 >= figure.get_figheight()
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]

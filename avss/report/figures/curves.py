@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from avss.report.comparisons import FIRST_ROW
 from avss.report.curves import compensation, curve
-from avss.report.figures.style import WIDTH, colour, nothing_measured, whole_and_claimed
+from avss.report.figures.style import WIDTH, colour, nothing_measured, whole_and_claimed, wrapped
 from avss.report.snapshot import Results
 
 _COLUMNS = 4
@@ -30,13 +30,13 @@ def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.
     names = list(data["name"].unique())
     columns = min(_COLUMNS, len(names))
     lines = -(-len(names) // columns)
-    figure = Figure(figsize=(WIDTH, 0.55 + 1.45 * lines))
+    figure = Figure(figsize=(WIDTH, 0.55 + 1.28 * lines))
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for panel, name in zip(grid.flat, names, strict=False):
         for profile in data["source"].unique():
             _lines(panel, data[data["source"] == profile], name)
         whole_and_claimed(panel.axhline, linewidth=0.7, zorder=0)
-        panel.set_title(name, fontsize=mpl.rcParams["font.size"])
+        panel.set_title(wrapped(name, 18), fontsize=mpl.rcParams["font.size"])
         panel.tick_params(labelbottom=True)
     for panel in grid.flat[len(names) :]:
         panel.set_visible(False)
