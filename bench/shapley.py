@@ -1,6 +1,7 @@
 """How near estimates of layer Shapley values come to a long run of permutations, and what they cost.
 
-    python bench/shapley.py --permutations 8500 --context 16 --seeds 2 --out bench/results/shapley-cpu.json
+    python bench/shapley.py --permutations 4000 --batches 32 --context 16 --seeds 2 --budgets 50 200 --threads 1 \\
+        --out bench/results/shapley-cpu.json
 
 The reference has another seed, so its chance is not that of the estimates. It runs on the same documents. Its own
 standard error stands in the first row: it falls with the root of the number of permutations.
