@@ -45,7 +45,8 @@ class StoredRuns(SphinxDirective):
             term["ids"].append(name.lower())
             files = self._files(name, facts["folder"])
             # As code, because a revision can read as a number.
-            revision = nodes.literal("", str(facts.get("git_revision") or "unknown")[:7])
+            known = facts.get("git_revision")
+            revision = nodes.literal("", known[:7]) if known else nodes.Text("not recorded")
             day = nodes.Text(f"{facts.get('created', '')[:10]}, code ")
             item += [term, nodes.definition("", nodes.paragraph("", "", day, revision, nodes.Text(": "), *files))]
             listed += item
