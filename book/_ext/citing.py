@@ -31,13 +31,19 @@ def citation(env) -> dict:
     return _read(path)
 
 
-def _read(path: Path) -> dict:
-    return _facts(path, path.stat().st_mtime_ns, os.environ.get("GITHUB_REPOSITORY"))
+def yaml_of(path: Path) -> dict:
+    """The content of a file, which is read again only when it has changed; callers must not change it."""
+    return _yaml(path, path.stat().st_mtime_ns)
 
 
 @cache
-def _facts(path: Path, changed: int, published: str | None) -> dict:
-    facts = yaml.safe_load(path.read_text(encoding="utf-8"))
+def _yaml(path: Path, changed: int) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _read(path: Path) -> dict:
+    facts = dict(yaml_of(path))
+    published = os.environ.get("GITHUB_REPOSITORY")
     if published:
         facts.setdefault("repository-code", f"https://github.com/{published}")
     return facts

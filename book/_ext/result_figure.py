@@ -26,11 +26,10 @@ import inspect
 import json
 import os
 import subprocess
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
-import yaml
-from citing import authors, bibtex_entry, citation, escaped
+from citing import authors, bibtex_entry, citation, escaped, yaml_of
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
@@ -208,12 +207,7 @@ def registered(env) -> dict[str, dict]:
     """The figures of `book/figures.yml`, by name."""
     path = Path(env.srcdir) / REGISTER
     env.note_dependency(str(path))
-    return _read(path, path.stat().st_mtime_ns)
-
-
-@cache
-def _read(path: Path, changed: int) -> dict[str, dict]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml_of(path)
 
 
 def _first_row(env) -> str:
