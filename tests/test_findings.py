@@ -177,24 +177,25 @@ def values_are_hardly_known() -> bool:
     )
 
 
-def gains_in_mc1(control: str) -> dict[str, tuple[float, float]]:
-    """By set, the interval of what this training adds to the MC1 of the untrained model."""
-    found, gains = hallucination.healed(RESULTS).query("metric == 'mc1'"), {}
+def gains(control: str, metric: str = "mc1") -> dict[str, tuple[float, float]]:
+    """By set, the interval of what this training adds to the untrained model."""
+    found, intervals = hallucination.healed(RESULTS).query("metric == @metric"), {}
     for name, part in found.groupby("set"):
         means = part.groupby(["control", "question"])["value"].mean()
         gain = (means[control] - means["none"]).to_numpy()
-        gains[name] = interval_of(lambda chosen, gain=gain: float(gain[chosen].mean()), len(gain))
-    return gains
+        intervals[name] = interval_of(lambda chosen, gain=gain: float(gain[chosen].mean()), len(gain))
+    return intervals
 
 
 def healing_brings_no_gain() -> bool:
-    """The third finding of hallucination, and what the page says about the lowest layers."""
-    highest, lowest, every = (gains_in_mc1(control) for control in ("highest", "lowest", "all"))
+    """The third finding of hallucination, and what the page says above it."""
+    lowest = gains("lowest")
     return (
-        len(highest) == 5
-        and max(low for low, _ in highest.values()) <= 0
+        len(gains("highest")) == 5
+        and max(low for low, _ in gains("highest").values()) <= 0
         and lowest["triviaqa"][0] > 0 > lowest["sciq"][1]
-        and every["wikiqa"][1] < 0 <= every["triviaqa"][0]
+        and gains("all")["wikiqa"][1] < 0
+        and max(gains(control, "margin")["wikiqa"][1] for control in ("all", "lowest")) < -10
     )
 
 
