@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from matplotlib.text import Text
 
 from avss import intervals, selection
 from avss.engine.passes import logits_of
@@ -255,7 +256,9 @@ def test_the_titles_of_many_panels_are_whole_and_apart():
         figure.draw_without_rendering()
         drawn = figure.get_tightbbox()
         panels = [panel for panel in figure.axes if panel.get_visible()]
-        boxes = [panel._left_title.get_window_extent() for panel in panels]
+        titles = {panel.get_title("left") for panel in panels}
+        boxes = [text.get_window_extent() for text in figure.findobj(Text) if text.get_text() in titles]
+    assert len(boxes) == len(panels)
     assert len(panels) == data["name"].nunique() > 12
     assert min(drawn.x0, drawn.y0) >= 0
     assert drawn.x1 <= figure.get_figwidth() <= 7 >= figure.get_figheight()
