@@ -177,12 +177,12 @@ def values_are_hardly_known() -> bool:
     )
 
 
-def gains(control: str, metric: str = "mc1") -> dict[str, tuple[float, float]]:
-    """By set, the interval of what this training adds to the untrained model."""
+def gains(control: str, metric: str = "mc1", against: str = "none") -> dict[str, tuple[float, float]]:
+    """By set, the interval of what this training adds to another, or to the untrained model."""
     found, intervals = hallucination.healed(RESULTS).query("metric == @metric"), {}
     for name, part in found.groupby("set"):
         means = part.groupby(["control", "question"])["value"].mean()
-        gain = (means[control] - means["none"]).to_numpy()
+        gain = (means[control] - means[against]).to_numpy()
         intervals[name] = interval_of(lambda chosen, gain=gain: float(gain[chosen].mean()), len(gain))
     return intervals
 
@@ -193,6 +193,7 @@ def healing_brings_no_gain() -> bool:
     return (
         len(gains("highest")) == 5
         and max(low for low, _ in gains("highest").values()) <= 0
+        and [name for name, (low, _) in gains("highest", against="random").items() if low > 0] == ["triviaqa"]
         and lowest["triviaqa"][0] > 0 > lowest["sciq"][1]
         and gains("all")["wikiqa"][1] < 0
         and max(gains(control, "margin")["wikiqa"][1] for control in ("all", "lowest")) < -10
