@@ -96,8 +96,7 @@ def cornerstone_table(cases: Mapping[str, Outcomes]) -> Text:
         lines.append(
             {
                 "model": name,
-                "metric": case.metric,
-                "documents": len(case.whole),
+                "metric, documents": f"{case.metric}, {len(case.whole)}",
                 "whole model": spell(ends["value"][0]),
                 "chance": spell(ends["value"][1]),
                 "cornerstones": TOO_WEAK if is_weak(case) else runs_or_none(stones_of(case)),
