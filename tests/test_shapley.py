@@ -81,7 +81,7 @@ def test_blocks_that_add_nothing_have_no_value(planted, estimator):
         assert (none["high"] >= 0).all()
     else:
         assert none["shapley"].abs().max() < 1e-12
-    assert sorted(found.lowest(3)) == planted.layers
+        assert sorted(found.lowest(3)) == planted.layers
 
 
 def test_blocks_that_add_the_same_vector_have_the_same_value():

@@ -143,7 +143,7 @@ def test_truncated_chains_cost_less_and_are_not_biased():
         for truncate in (True, False):
             game = Game(value, 10)
             sampler = Permutations(game, np.random.default_rng(seed), truncate)
-            for _ in range(16):
+            while len(sampler.means) < 16:
                 sampler.extend(math.inf, 2)
             cost[truncate] = cost.get(truncate, 0) + sampler.asked
             if truncate:
@@ -234,3 +234,27 @@ def test_captum_finds_the_same_values():
     # One pair of orders tells no more than two single ones, so this is at least the error of theirs.
     error = np.sqrt(2) * ours.errors
     assert (np.abs(theirs - ours.values) < 4 * np.hypot(error, ours.errors)).all()
+
+
+def test_a_jump_that_any_player_brings_leaves_the_fit_as_it_is():
+    # As a language model: useless with no block, nearly as useless with any one.
+    value, _ = drawn(30, 60, seed=3)
+
+    def fitted(jump: float):
+        game = Game(lambda coalitions: value(coalitions) + jump * coalitions.any(1)[:, None], 30, block_forwards)
+        return total(sampled([game], Kernel, 0, 0, 80 * 30), 1)
+
+    with_jump, without = fitted(100), fitted(0)
+    assert with_jump.values == pytest.approx(without.values + 3 * 100 / 30, abs=1e-9)
+    assert with_jump.errors == pytest.approx(without.errors, rel=1e-6)
+
+
+def test_values_that_depend_on_the_size_alone_are_shared_alike():
+    def by_size(coalitions):
+        size = coalitions.sum(1)
+        return np.where(size > 0, 3 * size - 0.1 * size**2 + 0.002 * size**3, -90)[:, None]
+
+    found = total(sampled([Game(by_size, 20, block_forwards)], Kernel, 0, 0, 80 * 20), 1)
+    whole = by_size(np.ones((1, 20), dtype=bool)) - by_size(np.zeros((1, 20), dtype=bool))
+    assert found.values == pytest.approx(np.full(20, whole.item() / 20), abs=1e-9)
+    assert found.errors.max() < 1e-9

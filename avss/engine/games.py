@@ -23,6 +23,8 @@ Values = NDArray[np.float64]
 
 # Parts of a chain that are valued one after another where chains are truncated.
 STAGES = 4
+# Of the size of a coalition from its middle. Even powers are alike in a coalition and its complement.
+POWERS = (1, 3, 5)
 
 
 class Game:
@@ -134,29 +136,33 @@ class Permutations:
         self.corrections: dict[int, Values] = {}
 
     def extend(self, room: float, growth: float) -> bool:
-        """Walk one more pair, if pairs as dear as those before fit in the room, or are too few for a covariance."""
-        number = len(self.means)
-        if self.ready and self.asked / number > room:
-            return False
-        order = self.generator.permutation(self.game.players)
-        orders = [order, order[::-1]]
-        whole = None
-        if not self.truncate or number % 8 < 2:
-            # Both in one call, so that they share the blocks that they have in common.
-            both = np.concatenate([chain(each) for each in orders])
-            values = np.split(self.game(both), 2)
-            whole = np.mean([_gains(each, found) for each, found in zip(orders, values, strict=True)], axis=0)
+        """Walk as many pairs as a covariance needs; later so many that their number grows by this factor, or fit."""
+        done = len(self.means)
+        pairs = int(min((growth - 1) * done, room * done / self.asked)) if self.ready else self.least
+        orders = [self.generator.permutation(self.game.players) for _ in range(pairs)]
+        if self.truncate:
+            for order in orders:
+                self._add_truncated(order)
+        elif orders:
+            # All in one call, so that they share the blocks that they have in common.
+            chains = np.concatenate([chain(each) for order in orders for each in _both_ways(order)])
+            found = np.split(self.game(chains), pairs)
+            self.asked += self.game.cost(chains)
+            self.means += [_mean_gains(order, np.split(values, 2)) for order, values in zip(orders, found, strict=True)]
+        return bool(orders)
+
+    def _add_truncated(self, order: NDArray[np.int64]) -> None:
+        number, whole = len(self.means), None
+        if number % 8 < 2:
+            both = np.concatenate([chain(each) for each in _both_ways(order)])
+            whole = _mean_gains(order, np.split(self.game(both), 2))
             self.asked += self.game.cost(both)
-        if not self.truncate:
-            self.means.append(whole)
-            return True
-        walked = [self._truncated(each) for each in orders]
-        self.means.append(np.mean([_gains(each, found) for each, (found, _) in zip(orders, walked, strict=True)], 0))
+        walked = [self._truncated(each) for each in _both_ways(order)]
+        self.means.append(_mean_gains(order, [values for values, _ in walked]))
         if whole is None:
             self.asked += sum(cost for _, cost in walked)
         else:
             self.corrections[number] = whole - self.means[number]
-        return True
 
     def _truncated(self, order: NDArray[np.int64]) -> tuple[Values, int]:
         """The values along a truncated chain, and what they cost."""
@@ -175,9 +181,14 @@ class Permutations:
         return values, cost
 
     @property
+    def least(self) -> int:
+        """Pairs that a covariance needs."""
+        return 4 if self.truncate else 2
+
+    @property
     def ready(self) -> bool:
         """Whether there are pairs enough for a covariance."""
-        return len(self.means) >= (4 if self.truncate else 2)
+        return len(self.means) >= self.least
 
     def estimate(self) -> Estimate:
         """Means over all pairs so far."""
@@ -192,11 +203,19 @@ class Permutations:
         return Estimate(means.mean(0) + corrections.mean(0), covariance, len(corrections) - 1)
 
 
-def _gains(order: NDArray[np.int64], values: Values) -> Values:
-    """What each player adds as players join in this order, (players, documents)."""
-    gains = np.empty((len(order), values.shape[1]))
-    gains[order] = np.diff(values, axis=0)
-    return gains
+def _both_ways(order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return order, order[::-1]
+
+
+def _mean_gains(order: NDArray[np.int64], values: Sequence[Values]) -> Values:
+    """What each player adds, (players, documents), on average as players join in this order and in its reverse.
+
+    values: of the chains both ways, each (players + 1, documents).
+    """
+    gains = np.empty((2, len(order), values[0].shape[1]))
+    for each, joined, found in zip(gains, _both_ways(order), values, strict=True):
+        each[joined] = np.diff(found, axis=0)
+    return gains.mean(0)
 
 
 def _covariance(rows: Values) -> Values:
@@ -211,6 +230,10 @@ class Kernel:
     rounds, because coalitions that are valued together share blocks. The values add up to v(N) - v(none) by
     construction. Their bias falls as one over the number of pairs, so it is small beside the standard error, which
     falls as one over its root. The covariance comes from the residuals, each over one minus its leverage (HC3).
+
+    Ours: powers of the size of a coalition stand in the fit beside its players. Over all coalitions of one size they
+    are orthogonal to values that add up to 0, so the fit tends to the same values. Without them, the residuals of a
+    language model are large: it is useless with no block, and nearly as useless with any one.
     """
 
     def __init__(self, game: Game, generator: np.random.Generator):
@@ -252,17 +275,19 @@ class Kernel:
         n, drawn = self.game.players, len(self.coalitions) - self.game.players
         even = (self.game.ends[1] - self.game.ends[0]) / n
         signs = self.coalitions - 0.5
-        targets = self.halves - signs.sum(1)[:, None] * even
         weights = np.repeat([2 / n, self.mass.sum() / max(drawn, 1)], [n, drawn])
         # The fit is over values that add up to 0. The even share of v(N) - v(none) comes on top.
         basis = linalg.null_space(np.ones((1, n)))
-        reduced = signs @ basis
-        fit = basis @ np.linalg.pinv((reduced.T * weights) @ reduced) @ (reduced.T * weights)
-        values = fit @ targets
+        size = signs.sum(1)[:, None] * 2 / n
+        design = np.concatenate([signs @ basis, size ** np.array(POWERS)], axis=1)
+        fit = np.linalg.pinv((design.T * weights) @ design) @ (design.T * weights)
+        values = basis @ (fit @ self.halves)[: n - 1]
         if not drawn:
             return Estimate(values + even, np.zeros((n, n)), math.inf)
-        residuals = (targets - signs @ values).sum(1) / (1 - np.einsum("jp,pj->j", signs, fit))
-        return Estimate(values + even, drawn * _covariance((fit * residuals).T[n:]), drawn - n)
+        leverage = np.einsum("jp,pj->j", design, fit)
+        residuals = (self.halves - design @ (fit @ self.halves)).sum(1) / (1 - leverage)
+        influence = basis @ fit[: n - 1] * residuals
+        return Estimate(values + even, drawn * _covariance(influence.T[n:]), drawn - n)
 
 
 @dataclass(frozen=True)
