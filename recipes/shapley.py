@@ -48,9 +48,9 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "hackernews": Part("language_modeling", "hackernews", "comments_2021", "comments_no_commas", 12, 24, 24),
-    "sst2": Part("sentiment", "sst2", "validation", "train", 8, 40, 96),
-    "squad": Part("question_answering", "squad", "validation", "train_sample", 5, 10, 160, 300),
+    "hackernews": Part("language_modeling", "hackernews", "comments_2021", "comments_no_commas", 24, 24, 24),
+    "sst2": Part("sentiment", "sst2", "validation", "train", 16, 40, 96),
+    "squad": Part("question_answering", "squad", "validation", "train_sample", 10, 10, 160, 300),
 }
 LEARNT = 2000
 # Forward passes a document at most.
