@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 
 import avss
+from avss.data import sample
 from avss.hallucination.healing import Recipe
 from avss.report import tables
-from avss.report.hallucination import healed
+from avss.report.hallucination import elsewhere, healed
 from avss.report.snapshot import Results
 from avss.runs import healing
 from avss.runs.healing import Study, run_study, trainings_of
+from avss.runs.profile import Row
 from avss.store import Store
 from tests.conftest import tiny, word_tokenizer
 
@@ -77,5 +79,57 @@ def test_a_killed_study_trains_what_is_missing_and_its_table_pairs_questions(dat
     assert sorted(shown["value"]) == sorted(value for values in newest for value in values)
 
 
+@pytest.fixture
+def checkpoint(tmp_path):
+    model, tokenizer = tiny("llama"), word_tokenizer()
+    tokenizer.save_pretrained(tmp_path / "model")
+    model.save_pretrained(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+def row_of(checkpoint: str) -> Row:
+    told = {"id": "posts", "task": "language_modeling", "dataset": "posts", "model": "tiny", "checkpoint": checkpoint}
+    told |= {"data": "microworld/posts", "calibration": "train", "evaluation": "validation", "remove": 1, "samples": 2}
+    return Row(**told, documents=5, context=12)
+
+
+def test_each_training_is_measured_on_the_tasks_of_other_rows(data, checkpoint, tmp_path):
+    store, row = Store(tmp_path / "results/healing"), row_of(checkpoint)
+    study = Study((data,), 1, draws=2, seeds=1, reading="paper,epsilon=0.5")
+    arguments = (lambda: avss.load_model(checkpoint), "tiny", store)
+    assert run_study(*arguments, study, RECIPE) == 7
+    before = {name: tuple(map(tuple, values)) for name, values in store.outcomes("tiny", "healing").items()}
+    # The answers are known, so only the other task is measured; that needs the trained models once more.
+    study = replace(study, elsewhere=(row,))
+    assert run_study(*arguments, study, RECIPE) == 7
+    assert run_study(*arguments, study, RECIPE) == 0
+    after = store.outcomes("tiny", "healing")
+    assert before == {name: tuple(map(tuple, after[name])) for name in before}
+    results = Results(Store(tmp_path / "results"))
+    (place, controls), *others = elsewhere(results).items()
+    assert not others
+    assert place == ("tiny", "posts", "perplexity")
+    assert {name: len(own.whole) for name, own in controls.items()} == {
+        **dict.fromkeys(["none", "highest", "lowest", "all", "likelihood"], 1),
+        "random": 2,
+    }
+    model, tokenizer = avss.load_model(checkpoint, device="cpu")
+    rows = avss.load_data("microworld/posts", "validation")
+    untrained = avss.evaluate(model, tokenizer, "language_modeling", sample(rows, 5, 0), context=12)
+    assert controls["none"].mean() == pytest.approx(untrained["value"], rel=1e-6)
+    assert controls["all"].mean() != pytest.approx(untrained["value"], rel=1e-6)
+    table = tables.hallucination.elsewhere_table(results)
+    assert table.count("\n| ") == 1 + 6
+    assert "nan" not in table
+    assert set(healed(results)["metric"]) == {"margin", "mc1"}
+
+
+def test_a_row_of_another_model_is_refused(data, checkpoint, tmp_path):
+    study = Study((data,), 1, draws=2, seeds=1, reading="paper,epsilon=0.5", elsewhere=(row_of("mini/llama-7b"),))
+    with pytest.raises(avss.InputError, match="row posts is of another model than tiny"):
+        run_study(lambda: avss.load_model(checkpoint), "tiny", Store(tmp_path), study, RECIPE)
+
+
 def test_nothing_healed_is_said(tmp_path):
     assert "Not measured" in tables.hallucination.healing_table(Results(Store(tmp_path)))
+    assert "Not measured" in tables.hallucination.elsewhere_table(Results(Store(tmp_path)))

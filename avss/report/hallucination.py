@@ -4,10 +4,14 @@ They have a store of their own inside the main one: a folder a model, and in it 
 """
 
 import json
+from collections import defaultdict
+from collections.abc import Iterator
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from avss.hallucination.ratios import PairSums
+from avss.intervals import Seeds
 from avss.report.comparisons import sort_key
 from avss.report.snapshot import Results
 from avss.store import Store
@@ -22,6 +26,8 @@ TITLES = {
     "truthfulqa": "TruthfulQA",
     "wikiqa": "WikiQA",
 }
+# Metrics of a training on the sets of answers; all others are of other tasks.
+OF_ANSWERS = ("margin", "mc1")
 OF_LAYER = ["model", "set", "method", "quantity", "layer"]
 
 
@@ -69,16 +75,37 @@ def healed(results: Results) -> pd.DataFrame:
     Only what the newest study asks for. control: as in `avss.runs.healing`, random layers as `random` with the draw as
     their seed.
     """
-    store, lines = Store(results.store.root / HEALING), []
-    for model in sorted(path.name for path in store.root.glob("*") if path.is_dir()):
-        asked = store.asked_for(model, HEALING)
-        for name, (values, _) in store.outcomes(model, HEALING).items():
-            key, found, control, seed, metric = json.loads(name)
-            if key not in asked:
-                continue
-            known = {"model": model, "set": found, "control": control.split("-")[0], "seed": seed, "metric": metric}
+    lines = []
+    for known, values, _ in _trained(results):
+        if known["metric"] in OF_ANSWERS:
             lines += [known | {"question": place, "value": value} for place, value in enumerate(values)]
     return pd.DataFrame(lines, columns=["model", "set", "control", "seed", "metric", "question", "value"])
+
+
+def elsewhere(results: Results) -> dict[tuple[str, str, str], dict[str, Seeds]]:
+    """What each training does to other tasks, by model, row and metric, and in these by control; a seed a training."""
+    tops, bottoms = defaultdict(lambda: defaultdict(list)), {}
+    for known, numerator, denominator in _trained(results):
+        if known["metric"] not in OF_ANSWERS:
+            place = known["model"], known["set"], known["metric"]
+            tops[place][known["control"]].append(numerator)
+            bottoms[place] = denominator
+    return {
+        place: {control: Seeds.of(place[2], given, bottoms[place]) for control, given in controls.items()}
+        for place, controls in tops.items()
+    }
+
+
+def _trained(results: Results) -> Iterator[tuple[dict, NDArray, NDArray]]:
+    """What is known of each outcome that the newest study of a model asks for, and the outcome itself."""
+    store = Store(results.store.root / HEALING)
+    for model in sorted(path.name for path in store.root.glob("*") if path.is_dir()):
+        asked = store.asked_for(model, HEALING)
+        for name, outcome in store.outcomes(model, HEALING).items():
+            key, test, control, seed, metric = json.loads(name)
+            if key in asked:
+                known = {"model": model, "set": test, "control": control.split("-")[0], "seed": seed, "metric": metric}
+                yield known, *outcome
 
 
 def title_of(name: str) -> str:

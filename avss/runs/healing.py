@@ -2,7 +2,8 @@
 
 Every control has the same recipe, the same training questions and the same number of steps. Of the controls with other
 layers all use the contrastive loss; `likelihood` trains the layers of the highest EAVSS on supported answers alone. The
-per-question margin and MC1 of each training are stored, so that paired differences need no model.
+per-question margin and MC1 of each training are stored, so that paired differences need no model. So are the outcomes
+of each document of other tasks, which say what healing costs elsewhere.
 """
 
 import json
@@ -10,12 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from torch import nn
+
+from avss import intervals
+from avss.errors import InputError
 from avss.hallucination.answers import Answers, read_answers
 from avss.hallucination.encoding import pair_batches
 from avss.hallucination.healing import Recipe, chosen_layers, heal
 from avss.hallucination.pairs import Pair, digest, load_pairs
 from avss.hallucination.scores import eavss
 from avss.identity import revision_of
+from avss.runs.context import Context, loaded
+from avss.runs.profile import Row
 from avss.runs.provenance import now, provenance
 from avss.store import Run, Store, key_of, layers_text
 from avss.tasks.question_answering import PROMPT
@@ -31,7 +38,8 @@ TOLD = f"prompt {PROMPT!r}; LoRA in all linear maps of the layers, InfoNCE on me
 class Study:
     """What is compared: `k` layers, on `pairs` questions of each set and split, with `draws` of random layers.
 
-    seeds: those of the training; random layers have one training a draw. reading: that of EAVSS.
+    seeds: those of the training; random layers have one training a draw. reading: that of EAVSS. elsewhere: rows of the
+    same model, whose tasks each training is measured on, too.
     """
 
     sets: tuple[str, ...]
@@ -40,6 +48,7 @@ class Study:
     draws: int = 5
     seeds: int = 3
     reading: str = "paper"
+    elsewhere: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,32 +66,42 @@ def run_study(
     """Train what is missing and add its outcomes to the store; return how many trainings were made.
 
     load: gives the model and its tokenizer, untouched, at each call. label: the name of the model in the store. states:
-    a folder for trainings that were killed. Raises `InputError` as `load_pairs`, `chosen_layers` and `heal`.
+    a folder for trainings that were killed. Raises `InputError` as `load_pairs`, `chosen_layers`, `heal` and
+    `avss.runs.experiment.run_row`, and for a row of another model.
     """
+    contexts = [loaded(row, None) for row in study.elsewhere]
     parts = {
         split: {name: load_pairs(name, split, study.pairs) for name in study.sets}
         for split in ("scoring", "training", "test")
     }
     model, tokenizer = load()
     revision, union = revision_of(model, tokenizer), _union(parts["scoring"])
+    for context in contexts:
+        if context.revision != revision:
+            raise InputError(f"row {context.row.id} is of another model than {label}; take a row of {label}")
     batches = pair_batches(model, tokenizer, union, context=recipe.context)
     scores = eavss(model, *batches, study.reading)
     data = digest([pair for split in parts.values() for pair in _union(split)])
     facts = {"protocol": PROTOCOL, "revision": revision, "sets": study.sets, "data": data}
     trainings = trainings_of(scores.values, study, recipe)
-    keys = [key_of(**facts, **asdict(each)) for each in trainings]
+    tests = [*study.sets, *(context.pinned for context in contexts)]
+    asked = {key_of(**facts, **asdict(each)): each for each in trainings}
     finished = store.finished(label, ROW)
-    missing = [pair for pair in zip(keys, trainings, strict=True) if _key(pair[0], study.sets[-1]) not in finished]
-    if not missing:
+    missing = {key: {test for test in tests if _key(key, test) not in finished} for key in asked}
+    made = sum(map(bool, missing.values()))
+    if not made:
         return 0
     described = provenance(str(model.device), str(model.dtype).removeprefix("torch."))
     told = {"configuration": asdict(study), "recipe": asdict(recipe), "protocol": TOLD}
-    asked = [_key(key, name) for key in keys for name in study.sets]
-    run = store.start(label, ROW, now(), described | told | {"asked": asked})
-    for key, training in missing:
+    told["asked"] = [_key(key, test) for key in asked for test in tests]
+    run = store.start(label, ROW, now(), described | told)
+    known = {"profile": label, "model": label, "revision": revision}
+    for key, training in asked.items():
+        if not missing[key]:
+            continue
+        model, tokenizer = load()
         losses = []
         if training.layers:
-            model, tokenizer = load()
             state = states / key if states else None
             healed, losses = heal(
                 model, tokenizer, _union(parts["training"]), training.layers, training.recipe, state=state
@@ -90,10 +109,14 @@ def run_study(
             model = healed.get_base_model()
         run.describe_training(_name(training), losses)
         for name, pairs in parts["test"].items():
-            answers = read_answers(model, tokenizer, pairs, context=recipe.context, states=False)
-            _keep(run, key, training, name, answers, {"profile": label, "revision": revision})
+            if name in missing[key]:
+                answers = read_answers(model, tokenizer, pairs, context=recipe.context, states=False)
+                _keep(run, key, training, name, answers, known)
+        for context in contexts:
+            if context.pinned in missing[key]:
+                _keep_elsewhere(run, key, training, context, model, known)
     run.describe(finished=now())
-    return len(missing)
+    return made
 
 
 def trainings_of(scores: Sequence[float], study: Study, recipe: Recipe) -> list[Training]:
@@ -127,26 +150,40 @@ def _keep(run: Run, key: str, training: Training, name: str, answers: Answers, k
     key = _key(key, name)
     for metric in METRICS:
         values = getattr(answers, metric)
-        told = json.dumps([key, name, training.control, training.recipe.seed, metric])
-        run.add_outcome(told, values, [1] * len(values))
-    run.add(
-        [
-            known
-            | {
-                "key": key,
-                "row": ROW,
-                "task": "hallucination",
-                "dataset": name,
-                "data": name,
-                "model": known["profile"],
-                "method": training.control,
-                "selection": training.recipe.objective,
-                "removed": layers_text(training.layers),
-                "seed": training.recipe.seed,
-                "metric": "margin",
-                "value": f"{answers.margin.mean():.9g}",
-                "n": len(answers.margin),
-                "status": "ok",
-            }
-        ]
-    )
+        run.add_outcome(_told(key, name, training, metric), values, [1] * len(values))
+    found = {"task": "hallucination", "dataset": name, "data": name, "n": len(answers.margin)}
+    found |= {"metric": "margin", "value": f"{answers.margin.mean():.9g}"}
+    run.add([_described(key, training) | known | found])
+
+
+def _keep_elsewhere(run: Run, key: str, training: Training, context: Context, model: nn.Module, known: dict) -> None:
+    """One observation of the metric of another task, and the outcome of each of its documents."""
+    key, row, metric = _key(key, context.pinned), context.row, context.task.metric
+    context = replace(context, model=model)
+    outcome = context.batches.run("evaluation", context.measured_by(context.task.measure))
+    name = _told(key, row.id, training, metric)
+    run.add_outcome(name, outcome.numerator, outcome.denominator)
+    found = {"task": row.task, "dataset": row.dataset, "data": row.data, "n": len(context.evaluation)}
+    found |= {"metric": metric, "data_fingerprint": context.evaluated_on, "coalition": name}
+    low, high = intervals.interval(metric, outcome.numerator, outcome.denominator)
+    value = intervals.value(metric, outcome.numerator, outcome.denominator)
+    found |= {"value": f"{value:.9g}", "low": f"{low:.9g}", "high": f"{high:.9g}"}
+    run.add([_described(key, training) | known | found])
+
+
+def _told(key: str, name: str, training: Training, metric: str) -> str:
+    """The name of outcomes in the store."""
+    return json.dumps([key, name, training.control, training.recipe.seed, metric])
+
+
+def _described(key: str, training: Training) -> dict:
+    """The columns that all observations of a training have in common."""
+    return {
+        "key": key,
+        "row": ROW,
+        "method": training.control,
+        "selection": training.recipe.objective,
+        "removed": layers_text(training.layers),
+        "seed": training.recipe.seed,
+        "status": "ok",
+    }
