@@ -8,11 +8,14 @@
 
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
 
 from avss.errors import InputError
 from avss.report import cards, tables
-from avss.runs.notebook import execute, page_of_task
+from avss.runs import kernels
+from avss.runs.notebook import page_of_task
 from avss.report.pages import contents, pages_of, results_beside, rows_of_book
 
 
@@ -93,7 +96,11 @@ TABLES = expand("book/executed/figures/{table}.md", table=tables.TABLES)
 # Of each task, the rows that have pages of their own.
 CARDS = {task: [row for page, row in ROW_PAGES.items() if ROWS[row].task == task and page != task] for task in TASKS}
 
-shell.prefix("set -euo pipefail; export PATH=$PWD/.venv/bin:$PATH; ")
+# Until this process ends. A rule with `run` reads this file once more, in a process of its own that finds the server
+# there; such a rule takes three seconds more than one with `shell`.
+KERNELS = kernels.started()
+
+shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
 
 
 localrules: all, one, page, task_page, row_page, contents, cards, figures, tables, book_figures, book
@@ -136,9 +143,9 @@ rule row:
     resources:
         # Rows of a narrow dtype are for an accelerator, whose memory two models may not fit into side by side.
         gpu=lambda wildcards: int(ROWS[wildcards.row].row.dtype != "float32"),
-    run:
-        parameters = {"profile": input.profile, "row": wildcards.row}
-        execute(input.notebook, output[0], log[0], parameters, params.title, threads)
+    shell:
+        "python -m avss.runs.notebook {input.notebook:q} {output:q} {log:q} --threads {threads} --title={params.title:q}"
+        " --parameter profile={input.profile:q} --parameter row={wildcards.row:q}"
 
 
 # The row from nothing, to be compared with what is stored.
@@ -176,8 +183,8 @@ rule equation:
     threads: 1
     wildcard_constraints:
         name=one_of(EQUATIONS),
-    run:
-        execute(input.notebook, output[0], log[0], {}, threads=threads)
+    shell:
+        "python -m avss.runs.notebook {input.notebook:q} {output:q} {log:q} --threads {threads}"
 
 
 rule page:
@@ -282,8 +289,8 @@ rule cards:
     params:
         # Part of the parameters so that another set of rows, or of failures, writes the file anew.
         cards=lambda wildcards: cards.grid(map(card_of, CARDS[wildcards.task])),
-    run:
-        Path(output[0]).write_text(params.cards)
+    shell:
+        "printf %s {params.cards:q} > {output:q}"
 
 
 # The committed contents are those of the profile mini.
@@ -295,8 +302,8 @@ rule contents:
     params:
         # Part of the parameters so that another set of rows writes the file anew.
         contents=lambda wildcards, input: contents(Path(input[0]), ROWS),
-    run:
-        Path(output[0]).write_text(params.contents, encoding="utf-8")
+    shell:
+        "printf %s {params.contents:q} > {output:q}"
 
 
 rule book:

@@ -1,7 +1,12 @@
-"""A notebook executed for one row. Papermill is called from Python: no value passes through a shell."""
+"""A notebook executed for one row.
 
+python -m avss.runs.notebook NOTEBOOK OUTPUT LOG [--title TITLE] [--threads N] [--parameter NAME=VALUE ...]
+"""
+
+import argparse
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +18,7 @@ import papermill
 from traitlets.config import Config
 
 from avss.errors import InputError
+from avss.runs import kernels
 
 HEADING = re.compile(r"^# .*$", re.MULTILINE)
 
@@ -35,6 +41,7 @@ def execute(
         open(log, "w", encoding="utf-8", errors="backslashreplace") as file,
         _errors_to(file),
         tempfile.TemporaryDirectory(prefix="avss-") as sockets,
+        _kernels_of_server(Path(sockets)),
     ):
         kernel = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
         try:
@@ -54,6 +61,21 @@ def execute(
 def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
     # In ASCII: a parameter that is the name of a file may be no UTF-8.
     nbformat.write(notebook, path, ensure_ascii=True)
+
+
+@contextmanager
+def _kernels_of_server(folder: Path) -> Iterator[None]:
+    """Where the build has a server of kernels, notebooks get theirs from it."""
+    before = os.environ.get("JUPYTER_PATH")
+    if kernels.SERVER in os.environ:
+        kernels.specification(folder)
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(folder), before]))
+    try:
+        yield
+    finally:
+        os.environ.pop("JUPYTER_PATH", None)
+        if before is not None:
+            os.environ["JUPYTER_PATH"] = before
 
 
 @contextmanager
@@ -83,3 +105,22 @@ def page_of_task(run: Path, notebook: Path, page: Path) -> None:
     titles = [found[0] for cell in original["cells"] if (found := HEADING.search(cell["source"]))]
     retitle(executed, titles[0].removeprefix("# "))
     _write(executed, page)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("notebook", "output", "log"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--title", default="")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
+    given = parser.parse_args()
+    parameters = dict(each.split("=", 1) for each in given.parameter)
+    try:
+        execute(given.notebook, given.output, given.log, parameters, given.title, given.threads)
+    except InputError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

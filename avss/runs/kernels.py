@@ -1,0 +1,224 @@
+"""Kernels of notebooks that are forked from one process, so that the libraries are imported once for all of them.
+
+    python -P kernels.py CONNECTION_FILE      stands for a kernel: asks the server for one and lives as long as it does
+
+Each kernel of its own would import torch, transformers and the rest anew, which takes as long as most notebooks. The
+server starts with a build and ends with it. A kernel ends with the process that stands for it, and that ends with the
+kernel. Where no server answers, the process becomes an ordinary kernel. The standard library alone is needed to stand
+for a kernel, so this file imports nothing else.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Names the socket of the server to all processes of a build.
+SERVER = "AVSS_KERNELS"
+LIBRARIES = (
+    "torch",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.distilbert.modeling_distilbert",
+    "datasets",
+    "evaluate",
+    "peft",
+    "sklearn.linear_model",
+    "scipy.stats",
+    "pandas",
+    "matplotlib.pyplot",
+    "seaborn",
+    "ipykernel.kernelapp",
+    "IPython.display",
+    "avss.models",
+    "avss.pruning",
+    "avss.methods.scoring",
+    "avss.runs.experiment",
+    "avss.report.figures",
+    "avss.report.tables",
+)
+# Seconds between two looks for kernels that have ended.
+LOOK = 0.1
+
+
+def started() -> subprocess.Popen | None:
+    """Start a server that lives as long as this process, and name it in the environment. None where there is one.
+
+    Nothing is imported before the first kernel. Only on Linux, where libraries bear a fork.
+    """
+    if SERVER in os.environ or sys.platform != "linux":
+        return None
+    folder = tempfile.mkdtemp(prefix="avss-kernels-")
+    path = os.path.join(folder, "socket")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        command = [sys.executable, "-P", __file__, "--serve", str(listening.fileno()), folder]
+        # The kernels share the cores by one thread each. A library that has threads already may not be forked.
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+        server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listening.fileno()], env=environment)
+    os.environ[SERVER] = path
+    return server
+
+
+def specification(folder: Path) -> None:
+    """Write the specification of such a kernel, under the name that notebooks have; JUPYTER_PATH is then `folder`."""
+    own = folder / "kernels/python3"
+    own.mkdir(parents=True)
+    command = [sys.executable, "-P", __file__, "{connection_file}"]
+    told = {"argv": command, "display_name": "Python 3", "language": "python"}
+    (own / "kernel.json").write_text(json.dumps(told))
+
+
+def stand(connection_file: str) -> None:
+    """Stand for a kernel of the server: end with it, with its exit code."""
+    with socket.socket(socket.AF_UNIX) as server:
+        try:
+            server.connect(os.environ[SERVER])
+        except OSError:
+            os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", "-f", connection_file])
+        # No notebook is interrupted, but at its end its kernel is, too.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        told = json.dumps({"file": connection_file, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
+        socket.send_fds(server, [len(told).to_bytes(8, "big")], [0, 1, 2])
+        server.sendall(told)
+        code = server.recv(1)
+    sys.exit(code[0] if code else 1)
+
+
+class _Server:
+    """Forks a kernel for each connection. A connection that closes ends its kernel, and the other way round."""
+
+    def __init__(self, listening: socket.socket):
+        self.listening, self.ready = listening, False
+        self.kernels: dict[int, socket.socket] = {}
+
+    def run(self) -> None:
+        """Serve until the standard input closes, as the process that started the server ends."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(0, selectors.EVENT_READ)
+            selector.register(self.listening, selectors.EVENT_READ)
+            try:
+                while True:
+                    for key, _ in selector.select(LOOK if self.kernels else None):
+                        if key.fileobj == 0:
+                            return
+                        if key.fileobj is self.listening:
+                            connection = self.listening.accept()[0]
+                            if kernel := self._forked(connection):
+                                self.kernels[kernel] = connection
+                                selector.register(connection, selectors.EVENT_READ)
+                        else:
+                            # A kernel's stand-in says nothing more, so it has ended.
+                            selector.unregister(key.fileobj)
+                            self._end(key.fileobj)
+                    self._reap(selector)
+            finally:
+                for connection in self.kernels.values():
+                    self._end(connection)
+
+    def _forked(self, connection: socket.socket) -> int | None:
+        """The process of a new kernel; None where the process that asked for it has ended meanwhile."""
+        size, descriptors, _, _ = socket.recv_fds(connection, 8, 3)
+        told = _received(connection, int.from_bytes(size, "big"))
+        if not told:
+            connection.close()
+            return None
+        if not self.ready:
+            for name in LIBRARIES:
+                # A kernel that needs a library that is missing says so itself.
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+            self.ready = True
+        kernel = os.fork()
+        if not kernel:
+            _become(json.loads(told), descriptors, [self.listening, connection, *self.kernels.values()])
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return kernel
+
+    def _end(self, connection: socket.socket) -> None:
+        kernel = next(kernel for kernel, known in self.kernels.items() if known is connection)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(kernel, signal.SIGKILL)
+
+    def _reap(self, selector: selectors.BaseSelector) -> None:
+        for kernel, connection in list(self.kernels.items()):
+            ended, status = os.waitpid(kernel, os.WNOHANG)
+            if ended:
+                with contextlib.suppress(OSError):
+                    connection.send(bytes([os.waitstatus_to_exitcode(status) % 256]))
+                with contextlib.suppress(KeyError):
+                    selector.unregister(connection)
+                connection.close()
+                del self.kernels[kernel]
+
+
+def _received(connection: socket.socket, size: int) -> bytes:
+    """So many bytes; none where the connection closes before."""
+    found = b""
+    while len(found) < size:
+        part = connection.recv(size - len(found))
+        if not part:
+            return b""
+        found += part
+    return found
+
+
+def _become(told: dict, descriptors: list[int], connections: list[socket.socket]) -> None:
+    """Run a kernel in this process, a fork of the server, and never return."""
+    code = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for connection in connections:
+            connection.close()
+        for place, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, place)
+            os.close(descriptor)
+        os.environ.clear()
+        os.environ |= told["environment"]
+        os.chdir(told["folder"])
+        import torch
+        from ipykernel.kernelapp import IPKernelApp
+
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+        # Without a parent, a kernel tells how to connect to it. It ends when the parent does.
+        sys.argv = ["ipykernel_launcher", "-f", told["file"], f"--IPKernelApp.parent_handle={os.getppid()}"]
+        IPKernelApp.launch_instance(sys.argv[1:])
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        # Not the end of the server, whose clean-up is not this process's.
+        os._exit(code)
+
+
+def main() -> None:
+    if sys.argv[1] != "--serve":
+        stand(sys.argv[1])
+    folder = sys.argv[3]
+    # An interrupt from the keyboard goes to all processes of a build; this one ends with the build.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _Server(socket.socket(fileno=int(sys.argv[2]))).run()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Kernels that are forked from a server: they are kernels like any other, and nothing of them is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import avss
+from avss.runs import kernels
+from avss.runs.notebook import execute
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
+
+TELL = """
+import json, os, sys
+loaded = "datasets" in sys.modules
+import torch
+print(json.dumps([os.getppid(), os.getpid(), loaded, os.getcwd(), os.environ["TOLD"], torch.get_num_threads()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    found = kernels.started()
+    yield found
+    del os.environ[kernels.SERVER]
+    found.stdin.close()
+    assert found.wait(10) == 0
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOLD", "this")
+    monkeypatch.chdir(tmp_path)
+
+    def executed(source: str):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(notebook, "asked.ipynb")
+        execute(Path("asked.ipynb"), Path("answered.ipynb"), Path("log"), {})
+        return json.loads(nbformat.read("answered.ipynb", 4).cells[-1].outputs[0].text)
+
+    return executed
+
+
+def gone(process: int, seconds: float = 10) -> bool:
+    """Whether a process ends within this time."""
+    for _ in range(int(seconds * 20)):
+        if not Path(f"/proc/{process}").exists():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_kernels_of_a_server_have_its_libraries_and_their_own_surroundings(server, run, tmp_path):
+    first, second = run(TELL), run(TELL)
+    for parent, process, loaded, folder, told, threads in (first, second):
+        assert parent == server.pid
+        assert gone(process)
+        assert loaded
+        assert (folder, told, threads) == (str(tmp_path), "this", 1)
+    assert first[1] != second[1]
+    assert not Path("log").read_text()
+    assert "JUPYTER_PATH" not in os.environ
+
+
+def test_a_kernel_that_dies_fails_its_notebook_alone(server, run):
+    with pytest.raises(avss.InputError, match=r"answered.ipynb: .*[Kk]ernel"):
+        run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert run(TELL)[0] == server.pid
+
+
+def test_an_error_of_a_notebook_is_its_own(server, run):
+    with pytest.raises(avss.InputError, match="ValueError: no such thing"):
+        run("raise ValueError('no such thing')")
+
+
+def test_a_kernel_ends_with_the_process_that_stands_for_it(server, tmp_path):
+    connection = tmp_path / "kernel.json"
+    written = "from jupyter_client.connect import write_connection_file; write_connection_file({!r})"
+    subprocess.run([sys.executable, "-c", written.format(str(connection))], check=True)
+    stand_in = subprocess.Popen([sys.executable, "-P", kernels.__file__, str(connection)], start_new_session=True)
+    for _ in range(400):
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        if children:
+            break
+        time.sleep(0.05)
+    (kernel,) = map(int, children)
+    os.killpg(stand_in.pid, signal.SIGKILL)
+    stand_in.wait()
+    assert gone(kernel)
+
+
+def test_a_server_ends_with_the_process_that_started_it(tmp_path):
+    told = "import os; from avss.runs import kernels; found = kernels.started(); print(found.pid, os.environ['{}'])"
+    variables = {name: value for name, value in os.environ.items() if name != kernels.SERVER}
+    command = [sys.executable, "-c", told.format(kernels.SERVER)]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=True)
+    process, path = done.stdout.split()
+    assert gone(int(process))
+    assert not Path(path).parent.exists()
+
+
+def test_without_an_answer_a_notebook_has_a_kernel_of_its_own(run, monkeypatch, tmp_path):
+    monkeypatch.setenv(kernels.SERVER, str(tmp_path / "nothing"))
+    parent, _, loaded, *_ = run(TELL)
+    assert parent == os.getpid()
+    assert not loaded
