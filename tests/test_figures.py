@@ -1,6 +1,8 @@
 """Figures and tables: from results alone, the same bytes every time, whatever profiles have run."""
 
+import io
 import json
+import re
 from itertools import combinations
 
 import matplotlib as mpl
@@ -70,6 +72,21 @@ METHODS = (
 READINGS = (
     *("paper", "released-code", "paper,site=block_update", "paper,tokens=after_first", "paper,population=unit_means"),
 )
+
+
+def test_a_short_file_shows_the_same_to_a_hundredth_of_a_point(store):
+    figure, _ = figures.drawn("retention", Results(store), comparisons.FIRST_ROW, "light")
+    whole = io.BytesIO()
+    with mpl.rc_context(style("light")):
+        figure.savefig(whole, format="svg", metadata={"Date": None})
+    whole, short = whole.getvalue().decode(), figures.as_file(figure, "svg", "light").decode()
+    assert len(short) < 0.9 * len(whole)
+    number = re.compile(r"-?\d+(?:\.\d+)?")
+    assert number.sub("", re.sub(r"\n +(?=<)", "\n", whole)) == number.sub("", short)
+    before, after = ([float(found) for found in number.findall(text)] for text in (whole, short))
+    assert before == pytest.approx(after, abs=0.0051)
+    for exact in ("scale", "opacity"):
+        assert re.findall(rf"{exact}[^;\"]*", whole) == re.findall(rf"{exact}[^;\"]*", short)
 
 
 @pytest.mark.long

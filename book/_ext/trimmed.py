@@ -15,6 +15,8 @@ from avss.files import write_whole
 # Beside the fonts as woff2, the styles, and the script of MathJax that the pages load with what it may load.
 UNUSED = ("*.map", "*.ttf", "*.po", "*.mo")
 MATHJAX, SCRIPT, SPEECH = "mathjax", "tex-chtml.js", ("base.json", "en.json")
+# The script has the input of TeX in it; `mml.js` reads what it wrote, for speech.
+INPUT = "mml.js"
 
 
 def _trim(app: Sphinx, error: Exception | None) -> None:
@@ -25,10 +27,15 @@ def _trim(app: Sphinx, error: Exception | None) -> None:
         path.unlink()
     jax = static / MATHJAX
     others = [path for path in jax.glob("*.js") if path.name != SCRIPT]
-    others += [*jax.glob("output/*.js"), *(p for p in jax.glob("sre/mathmaps/*") if p.name not in SPEECH)]
+    others += [path for path in jax.glob("input/*.js") if path.name != INPUT]
+    others += [
+        *jax.glob("input/tex/extensions/all-packages.js"),
+        *jax.glob("output/*.js"),
+        *(p for p in jax.glob("sre/mathmaps/*") if p.name not in SPEECH),
+    ]
     for path in others:
         path.unlink()
-    for folder in ("output/svg", "adaptors"):
+    for folder in ("output/svg", "adaptors", "input/mml/extensions"):
         shutil.rmtree(jax / folder, ignore_errors=True)
     for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
         notebook = json.loads(path.read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ it plots.
 """
 
 import io
+import re
 from collections.abc import Callable
 
 import matplotlib as mpl
@@ -55,6 +56,11 @@ BOOK_FIGURES: dict[str, Callable[[Results], tuple[Figure, pd.DataFrame]]] = {
 }
 
 
+# Where an SVG file has coordinates, in points, and numbers with more than two decimals.
+_PLACES = re.compile(rb' d="[^"]*"| [xy]="[^"]*"|translate\([^)]*\)')
+_LONG = re.compile(rb"-?\d+\.\d{3,}")
+
+
 def drawn(name: str, results: Results, row: str, theme: str) -> tuple[Figure, pd.DataFrame]:
     """The figure of this name (about a row, where it is about one), and the data that it plots."""
     with mpl.rc_context(style(theme)):
@@ -66,7 +72,13 @@ def as_file(figure: Figure, kind: str, theme: str) -> bytes:
     file = io.BytesIO()
     with mpl.rc_context(style(theme)):
         figure.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else {"CreationDate": None})
-    return file.getvalue()
+    return _short(file.getvalue()) if kind == "svg" else file.getvalue()
+
+
+def _short(svg: bytes) -> bytes:
+    """The same picture in an eighth fewer bytes: coordinates to a hundredth of a point, and no indentation."""
+    rounded = _PLACES.sub(lambda place: _LONG.sub(lambda number: b"%g" % round(float(number[0]), 2), place[0]), svg)
+    return re.sub(rb"\n +(?=<)", b"\n", rounded)
 
 
 def svg(name: str, results: Results, row: str = FIRST_ROW, theme: str = "light") -> bytes:
