@@ -75,12 +75,13 @@ READINGS = (
 
 
 def test_a_short_file_shows_the_same_to_a_hundredth_of_a_point(store):
+    # Twice, as saving a figure once more moves its axes a little.
     figure, _ = figures.drawn("retention", Results(store), comparisons.FIRST_ROW, "light")
     whole = io.BytesIO()
     with mpl.rc_context(style("light")):
         figure.savefig(whole, format="svg", metadata={"Date": None})
-    whole, short = whole.getvalue().decode(), figures.as_file(figure, "svg", "light").decode()
-    assert len(short) < 0.9 * len(whole)
+    whole, short = whole.getvalue().decode(), figures.svg("retention", Results(store)).decode()
+    assert len(short) < 0.92 * len(whole)
     number = re.compile(r"-?\d+(?:\.\d+)?")
     assert number.sub("", re.sub(r"\n +(?=<)", "\n", whole)) == number.sub("", short)
     before, after = ([float(found) for found in number.findall(text)] for text in (whole, short))

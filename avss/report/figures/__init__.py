@@ -57,7 +57,7 @@ BOOK_FIGURES: dict[str, Callable[[Results], tuple[Figure, pd.DataFrame]]] = {
 
 
 # Where an SVG file has coordinates, in points, and numbers with more than two decimals.
-_PLACES = re.compile(rb' d="[^"]*"| [xy]="[^"]*"|translate\([^)]*\)')
+_PLACES = re.compile(rb' d="[^"]*"| (?:x|y|width|height)="[^"]*"|translate\([^)]*\)')
 _LONG = re.compile(rb"-?\d+\.\d{3,}")
 
 
