@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avss.errors import InputError
+from avss.files import ROOT
 from avss.metrics import METRICS
 from avss.report import block_scores, comparisons, figures, tables
 from avss.report.__main__ import main
 from avss.report.figures import rows
-from avss.report.figures.style import style
+from avss.report.figures.style import darkened, style
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
 from avss.store import DIGESTS, Store
@@ -63,6 +64,20 @@ def test_light_and_dark_differ_in_colour_alone(store, name):
     assert light != dark
     assert len(light) == len(dark)
     assert b"<text" not in light
+    assert same_ids(darkened(light)) == same_ids(dark)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", figures.BOOK_FIGURES)
+def test_figures_of_the_book_are_darkened_as_they_would_be_drawn(name):
+    light, dark = (figures.svg(name, Results(Store(ROOT / "results")), theme=theme) for theme in ("light", "dark"))
+    assert same_ids(darkened(light)) == same_ids(dark)
+
+
+def same_ids(svg: bytes) -> bytes:
+    """The file with its ids in the order in which they come: Matplotlib derives them from colours, among others."""
+    known = {}
+    return re.sub(rb'(?<=["#])[a-z][0-9a-f]{10}\b', lambda found: known.setdefault(found[0], b"%d" % len(known)), svg)
 
 
 LATER = "2026-02-01T00:00:00Z"

@@ -1,5 +1,6 @@
 """How all figures of the book look: sizes that fit its page, and colours for light and dark pages."""
 
+import re
 import textwrap
 from collections.abc import Callable
 
@@ -54,6 +55,13 @@ def style(theme: str) -> dict:
     inks = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), ink)
     inks |= dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), muted)
     return _STYLE | inks | {"grid.color": faint, "axes.prop_cycle": mpl.cycler(color=cycle)}
+
+
+def darkened(svg: bytes) -> bytes:
+    """The file of a figure for light pages, for dark ones: each colour of the one style gives way to the other's."""
+    light, dark = ([*map(str.encode, (*inks, *cycle))] for *inks, cycle in (_INKS["light"], _INKS["dark"]))
+    partner = dict(zip(light, dark, strict=True))
+    return re.sub(b"|".join(light), lambda found: partner[found[0]], svg)
 
 
 def colour(source: str) -> str:
