@@ -57,6 +57,17 @@ AXE = Axe()
 # Typeset mathematics is many thousand elements of one colour.
 LOOKED_AT = {"exclude": [["mjx-container"]]}
 # Without preload it does not ask for style sheets, which pages on a disk may not read.
+# What is printed of a sheet of A4.
+PAPER = {"width": 718, "height": 1000}
+LOST = """() => {
+    const article = document.querySelector('.bd-article'), right = article.getBoundingClientRect().right + 1;
+    return [...article.querySelectorAll('img, pre, table, mjx-container')].filter(e => {
+        if (!e.getClientRects().length) return false;
+        const place = e.getBoundingClientRect();
+        return place.right > right || (e.tagName === 'IMG' && place.height > innerHeight)
+            || (e.tagName === 'PRE' && e.scrollWidth > e.clientWidth + 1);
+    }).map(e => `${e.tagName} ${(e.alt || e.textContent).trim().slice(0, 60)}`);
+}"""
 OPTIONS = {"resultTypes": ["violations"], "preload": False}
 # The mode changes colours alone.
 RULES = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}
@@ -73,7 +84,7 @@ pytestmark = [
 class Visit:
     """What a page did while it was open, and what it showed; `shown` and `faults` by mode.
 
-    narrow, cut: on a phone, the width of the page and the tables that do not fit.
+    narrow, cut: on a phone, the width of the page and the tables that do not fit. lost: what a sheet of paper cuts off.
     """
 
     complaints: list[str]
@@ -83,6 +94,7 @@ class Visit:
     faults: dict[str, list[str]]
     narrow: dict
     cut: list[str]
+    lost: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +141,15 @@ def visit(browser, request) -> Visit:
         for mode in RULES:
             shown[mode] = page.evaluate(SWITCH, mode)
             wrong[mode] = faults(page, mode)
+        page.emulate_media(media="print")
+        page.set_viewport_size(PAPER)
+        page.wait_for_timeout(100)
+        lost = page.evaluate(LOST)
+        page.emulate_media(media="screen")
         page.set_viewport_size(PHONE)
         page.evaluate(UNFOLD)
         page.wait_for_timeout(200)
-        yield Visit(complaints, requests, seen, shown, wrong, page.evaluate(WIDEST), page.evaluate(CUT))
+        yield Visit(complaints, requests, seen, shown, wrong, page.evaluate(WIDEST), page.evaluate(CUT), lost)
 
 
 @functools.cache
@@ -186,6 +203,10 @@ def test_a_phone_shows_it_without_sideways_scrolling(visit):
 
 def test_a_phone_shows_all_columns_of_every_table(visit):
     assert visit.cut == []
+
+
+def test_paper_cuts_nothing_off(visit):
+    assert visit.lost == []
 
 
 def test_the_folder_opens_on_the_start_page(browser):

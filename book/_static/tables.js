@@ -1,6 +1,6 @@
-// On a phone, a table that is wider than the page shows each row as a list of "column: value" (class `stacked`).
+// On a phone and on paper, a table that is wider than the page shows each row as a list of "column: value" (class `stacked`).
 (() => {
-  const phone = matchMedia("(max-width: 600px)");
+  const narrow = matchMedia("print, (max-width: 600px)");
   const titles = (table) => [...(table.tHead?.rows[table.tHead.rows.length - 1]?.cells ?? [])].map((cell) => cell.textContent.trim());
 
   // Tables keep their meaning for screen readers only by role once their parts are no longer laid out as a table.
@@ -19,7 +19,7 @@
 
   const fit = (table) => {
     table.classList.remove("stacked");
-    if (!phone.matches || table.offsetWidth <= table.parentElement.clientWidth + 1) return;
+    if (!narrow.matches || table.offsetWidth <= table.parentElement.clientWidth + 1) return;
     name(table);
     table.classList.add("stacked");
   };
@@ -43,6 +43,7 @@
     }
   };
   meet();
+  narrow.addEventListener("change", () => document.querySelectorAll(".bd-article table").forEach(fit));
   const article = document.querySelector(".bd-article");
   if (article) new MutationObserver(meet).observe(article, { childList: true, subtree: true });
 })();
