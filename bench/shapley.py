@@ -1,6 +1,6 @@
 """How near estimates of layer Shapley values come to a long run of permutations, and what they cost.
 
-    python bench/shapley.py --permutations 4000 --batches 32 --context 16 --seeds 2 --budgets 50 200 --threads 1 \\
+    python bench/shapley.py --permutations 20000 --batches 32 --context 16 --seeds 2 --budgets 50 200 --threads 1 \\
         --out bench/results/shapley-cpu.json
 
 The reference has another seed, so its chance is not that of the estimates. It runs on the same documents. Its own
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2, help="documents a batch")
     parser.add_argument("--context", type=int, default=32)
     parser.add_argument("--budgets", type=float, nargs="+", default=[50, 100, 200], help="forward passes a document")
-    parser.add_argument("--permutations", type=int, default=20000, help="of the reference, over all batches together")
+    parser.add_argument("--permutations", type=int, default=20000, help="of the reference at least, in all batches")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = begin(parser)
     record = Record(arguments, {name: value for name, value in vars(arguments).items() if name != "out"})
@@ -49,7 +49,8 @@ def main() -> None:
         found = score(model, text, "shapley", **options)
         return found, time.perf_counter() - started
 
-    # An order of M blocks runs M (M + 3) / 4 of them, or at most twice as many sublayers.
+    # An order of M blocks runs M (M + 3) / 4 of them alone, or at most twice as many sublayers. Many orders in one call
+    # share blocks, so more of them are walked.
     width = 2 if arguments.players == "sublayers" else 1
     long = arguments.permutations / len(text) * width * (blocks + 3) / 4
     reference, seconds = timed("permutation", long, arguments.seeds)

@@ -77,8 +77,8 @@ def convergence_table(benchmark: dict | None) -> Text:
         return table_or_note([])
     reference = next(line for line in rows if line["estimator"] == "reference")
     note = (
-        f"The reference walks {reference['permutations']:,} permutations of `{benchmark['setting']['model']}`. Its own "
-        f"standard error is {percent(reference['relative_standard_error'], 1)} of the length of the values."
+        f"The reference walks at least {reference['permutations']:,} orders of `{benchmark['setting']['model']}`. "
+        f"Its own standard error is {percent(reference['relative_standard_error'], 1)} of the length of the values."
     )
     return markdown(pd.DataFrame(lines), digits=0, note=note)
 
