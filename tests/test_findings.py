@@ -205,6 +205,22 @@ def healing_brings_no_gain() -> bool:
         and lowest["triviaqa"][0] > 0 > lowest["sciq"][1]
         and gains("all")["wikiqa"][1] < 0
         and max(gains(control, "margin")["wikiqa"][1] for control in ("all", "lowest")) < -10
+        and healing_costs_elsewhere()
+    )
+
+
+def healing_costs_elsewhere() -> bool:
+    found = hallucination.elsewhere(RESULTS)
+    posts = found["smollm2-135m", "hackernews-smollm2", "perplexity"]
+    reviews = found["smollm2-135m", "sst2-smollm2", "accuracy"]
+    shown = {name: own.estimate() for name, own in reviews.items()}
+    return (
+        (round(posts["none"].mean()), round(posts["highest"].mean())) == (48, 64)
+        and posts["highest"].estimate().low > posts["none"].mean()
+        and min(posts["lowest"].mean(), posts["all"].mean()) > 1000
+        and (round(shown["lowest"].value, 2), round(shown["all"].value, 2)) == (0.59, 0.55)
+        and max(shown["lowest"].high, shown["all"].high) < shown["none"].low
+        and all(shown[name].low < shown["none"].value < shown[name].high for name in ("highest", "likelihood"))
     )
 
 
