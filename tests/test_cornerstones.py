@@ -214,7 +214,7 @@ def test_the_table_of_convergence_states_the_error_of_its_reference():
     table = layers.convergence_table({"rows": rows, "setting": {"model": "m"}})
     assert "| kernel | 199 | 0 | 3.1\u00a0% | 4.0\u00a0% |" in table
     assert "| not measured |" in table
-    assert "1,000 permutations of `m`. Its own standard error is 1.2\u00a0%" in table
+    assert "at least 1,000 orders of `m`. Its own standard error is 1.2\u00a0%" in table
 
 
 def test_the_recipe_computes_no_coalition_twice_and_ends_alike(saved, tmp_path, monkeypatch):
