@@ -60,7 +60,8 @@ LOOKED_AT = {"exclude": [["mjx-container"]]}
 # What is printed of a sheet of A4.
 PAPER = {"width": 718, "height": 1000}
 LOST = """() => {
-    const article = document.querySelector('.bd-article'), right = article.getBoundingClientRect().right + 1;
+    const article = document.querySelector('.bd-article') ?? document.body;
+    const right = article.getBoundingClientRect().right + 1;
     return [...article.querySelectorAll('img, pre, table, mjx-container')].filter(e => {
         if (!e.getClientRects().length) return false;
         const place = e.getBoundingClientRect();
