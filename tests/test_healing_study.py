@@ -124,6 +124,25 @@ def test_each_training_is_measured_on_the_tasks_of_other_rows(data, checkpoint, 
     assert set(healed(results)["metric"]) == {"margin", "mc1"}
 
 
+def test_what_a_killed_study_lacks_is_not_measured(data, checkpoint, tmp_path, monkeypatch):
+    heal, made = healing.heal, []
+
+    def killed(*given, **options):
+        made.append(1)
+        # The draws of random layers come last.
+        if len(made) == 5:
+            raise KeyboardInterrupt
+        return heal(*given, **options)
+
+    monkeypatch.setattr(healing, "heal", killed)
+    study = Study((data,), 1, draws=2, seeds=1, reading="paper,epsilon=0.5", elsewhere=(row_of(checkpoint),))
+    with pytest.raises(KeyboardInterrupt):
+        run_study(lambda: avss.load_model(checkpoint), "tiny", Store(tmp_path / "results/healing"), study, RECIPE)
+    table = tables.hallucination.elsewhere_table(Results(Store(tmp_path / "results")))
+    assert table.count("not measured") == 4
+    assert "random |" not in table
+
+
 def test_a_row_of_another_model_is_refused(data, checkpoint, tmp_path):
     study = Study((data,), 1, draws=2, seeds=1, reading="paper,epsilon=0.5", elsewhere=(row_of("mini/llama-7b"),))
     with pytest.raises(avss.InputError, match="row posts is of another model than tiny"):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from avss.hallucination.ratios import PairSums
 from avss.intervals import Seeds
+from avss.metrics import METRICS
 from avss.report.comparisons import sort_key
 from avss.report.snapshot import Results
 from avss.store import Store
@@ -26,8 +27,6 @@ TITLES = {
     "truthfulqa": "TruthfulQA",
     "wikiqa": "WikiQA",
 }
-# Metrics of a training on the sets of answers; all others are of other tasks.
-OF_ANSWERS = ("margin", "mc1")
 OF_LAYER = ["model", "set", "method", "quantity", "layer"]
 
 
@@ -72,12 +71,12 @@ def sums(results: Results) -> dict[tuple[str, str], PairSums]:
 def healed(results: Results) -> pd.DataFrame:
     """One line a question of each training: `model`, `set`, `control`, `seed`, `metric`, `question`, `value`.
 
-    Only what the newest study asks for. control: as in `avss.runs.healing`, random layers as `random` with the draw as
-    their seed.
+    Only what the newest study asks for; metrics of tasks are in `elsewhere`. control: as in `avss.runs.healing`, random
+    layers as `random` with the draw as their seed.
     """
     lines = []
     for known, values, _ in _trained(results):
-        if known["metric"] in OF_ANSWERS:
+        if known["metric"] not in METRICS:
             lines += [known | {"question": place, "value": value} for place, value in enumerate(values)]
     return pd.DataFrame(lines, columns=["model", "set", "control", "seed", "metric", "question", "value"])
 
@@ -86,7 +85,7 @@ def elsewhere(results: Results) -> dict[tuple[str, str, str], dict[str, Seeds]]:
     """What each training does to other tasks, by model, row and metric, and in these by control; a seed a training."""
     tops, bottoms = defaultdict(lambda: defaultdict(list)), {}
     for known, numerator, denominator in _trained(results):
-        if known["metric"] not in OF_ANSWERS:
+        if known["metric"] in METRICS:
             place = known["model"], known["set"], known["metric"]
             tops[place][known["control"]].append(numerator)
             bottoms[place] = denominator

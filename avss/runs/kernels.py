@@ -135,7 +135,7 @@ class _Server:
             return None
         if not self.ready:
             for name in LIBRARIES:
-                # A kernel that needs a library that is missing says so itself.
+                # A notebook that needs a missing library fails by itself, with the name of the library.
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
             self.ready = True
