@@ -1,0 +1,59 @@
+"""Files of figures: light and dark ones differ in colour alone, and short ones show the same as whole ones."""
+
+import io
+import re
+
+import matplotlib as mpl
+import pytest
+
+from avss.report import comparisons, figures
+from avss.report.figures.style import darkened, style
+from avss.report.snapshot import Results
+from avss.store import Store
+from tests.stores import COMMITTED, fill
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    made = Store(tmp_path / "results")
+    fill(made, "reference")
+    fill(made, "mini")
+    return made
+
+
+@pytest.mark.parametrize("name", figures.ROW_FIGURES)
+def test_light_and_dark_differ_in_colour_alone(store, name):
+    light, dark = (figures.svg(name, Results(store), theme=theme) for theme in ("light", "dark"))
+    assert light != dark
+    assert len(light) == len(dark)
+    assert b"<text" not in light
+    assert same_ids(darkened(light)) == same_ids(dark)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", figures.BOOK_FIGURES)
+def test_figures_of_the_book_are_darkened_as_they_would_be_drawn(name):
+    light, dark = (figures.svg(name, COMMITTED, theme=theme) for theme in ("light", "dark"))
+    assert same_ids(darkened(light)) == same_ids(dark)
+
+
+def same_ids(svg: bytes) -> bytes:
+    """The file with its ids in the order in which they come: Matplotlib derives them from colours, among others."""
+    known = {}
+    return re.sub(rb'(?<=["#])[a-z][0-9a-f]{10}\b', lambda found: known.setdefault(found[0], b"%d" % len(known)), svg)
+
+
+def test_a_short_file_shows_the_same_to_a_hundredth_of_a_point(store):
+    # Twice, as saving a figure once more moves its axes a little.
+    figure, _ = figures.drawn("retention", Results(store), comparisons.FIRST_ROW, "light")
+    whole = io.BytesIO()
+    with mpl.rc_context(style("light")):
+        figure.savefig(whole, format="svg", metadata={"Date": None})
+    whole, short = whole.getvalue().decode(), figures.svg("retention", Results(store)).decode()
+    assert len(short) < 0.92 * len(whole)
+    number = re.compile(r"-?\d+(?:\.\d+)?")
+    assert number.sub("", re.sub(r"\n +(?=<)", "\n", whole)) == number.sub("", short)
+    before, after = ([float(found) for found in number.findall(text)] for text in (whole, short))
+    assert before == pytest.approx(after, abs=0.0051)
+    for exact in ("scale", "opacity"):
+        assert re.findall(rf"{exact}[^;\"]*", whole) == re.findall(rf"{exact}[^;\"]*", short)
