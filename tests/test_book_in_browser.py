@@ -246,6 +246,29 @@ def test_the_first_screen_holds_verdict_and_figure(browser):
         assert max(edges.values()) <= 800, edges
 
 
+# Numbers whose mark of punctuation stands on the next line.
+LOOSE = """() => {
+    const below = (number, text) => {
+        const range = document.createRange();
+        range.setStart(text, 0);
+        range.setEnd(text, 1);
+        return range.getBoundingClientRect().top >= number.getBoundingClientRect().bottom;
+    };
+    return [...document.querySelectorAll('button.told-number')].map(e => [e, e.nextSibling])
+        .filter(([e, next]) => /^[.,;:]/.test(next?.data ?? '') && below(e, next)).map(([e, next]) => e.innerText);
+}"""
+
+
+def test_a_mark_of_punctuation_stays_with_its_number(browser):
+    with opened(browser, FRONT) as (page, *_):
+        found = []
+        # At one width or another, each number is the last word of a line.
+        for width in range(320, 460, 4):
+            page.set_viewport_size(PHONE | {"width": width})
+            found += page.evaluate(LOOSE)
+        assert found == []
+
+
 def test_a_number_opens_what_stands_behind_it_by_keyboard_and_can_be_cited(browser):
     with opened(browser, FRONT) as (page, complaints, requests):
         number = page.locator("button.told-number[data-number*='/retention']").first

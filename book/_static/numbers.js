@@ -10,6 +10,17 @@
     made.append(...children);
     return made;
   };
+  // A line may end after a button, and the full stop would begin the next one.
+  for (const number of numbers) {
+    const after = number.nextSibling;
+    const mark = after?.nodeType === Node.TEXT_NODE && after.data.match(/^[.,;:!?)\]]+/)?.[0];
+    if (!mark) continue;
+    const whole = make("span", { className: "told-with-mark" });
+    number.replaceWith(whole);
+    whole.append(number, mark);
+    after.deleteData(0, mark.length);
+  }
+
   const link = (path, text) => make("a", { href: root + path }, text);
   const dialog = make("dialog", { className: "number-facts" });
   dialog.setAttribute("aria-labelledby", "number-facts-title");
