@@ -5,8 +5,10 @@ import re
 
 import matplotlib as mpl
 import pytest
+from matplotlib.figure import Figure
 
 from avss.report import comparisons, figures
+from avss.report.figures.font import WHOLE, families
 from avss.report.figures.style import darkened, style
 from avss.report.snapshot import Results
 from avss.store import Store
@@ -28,6 +30,22 @@ def test_light_and_dark_differ_in_colour_alone(store, name):
     assert len(light) == len(dark)
     assert b"<text" not in light
     assert same_ids(darkened(light)) == same_ids(dark)
+
+
+@pytest.mark.parametrize("name", ["retention", *figures.BOOK_FIGURES])
+def test_the_small_font_sets_a_figure_as_the_whole_one_to_the_byte(name):
+    whole, small = (
+        figures.as_file(figures.drawn(name, COMMITTED, comparisons.FIRST_ROW, "light", family)[0], "svg", "light")
+        for family in (WHOLE, families())
+    )
+    assert whole == small
+
+
+def test_letters_outside_of_the_small_font_come_from_the_whole_one():
+    figure = Figure()
+    with mpl.rc_context({"font.family": families()}):
+        figure.text(0.5, 0.5, "plain, \N{HEBREW LETTER ALEF}")
+    figures.as_file(figure, "pdf", "light")  # A warning of a missing glyph is an error here.
 
 
 @pytest.mark.long

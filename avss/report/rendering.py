@@ -4,6 +4,7 @@ from pathlib import Path
 
 from avss.files import write_whole
 from avss.report.figures import BOOK_FIGURES, ROW_FIGURES, as_file, drawn
+from avss.report.figures.font import families
 from avss.report.figures.style import darkened
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
@@ -24,7 +25,7 @@ def render(results: Results, out: Path, parts: list[str] | None = None) -> list[
             continue
         for name in BOOK_FIGURES if part == "book" else ROW_FIGURES:
             stem = f"book/{name}" if part == "book" else f"{part}/{name}-{part}"
-            figure, data = drawn(name, results, part, "light")
+            figure, data = drawn(name, results, part, "light", families())
             light = as_file(figure, "svg", "light")
             files |= {f"{stem}.light.svg": light, f"{stem}.pdf": as_file(figure, "pdf", "light")}
             # Not drawn once more: that takes a third of the time.

@@ -30,6 +30,7 @@ from avss.report.figures import (
     speed,
     table_1,
 )
+from avss.report.figures.font import WHOLE
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
 
@@ -61,9 +62,11 @@ _PLACES = re.compile(rb' d="[^"]*"| (?:x|y|width|height)="[^"]*"|translate\([^)]
 _LONG = re.compile(rb"-?\d+\.\d{3,}")
 
 
-def drawn(name: str, results: Results, row: str, theme: str) -> tuple[Figure, pd.DataFrame]:
+def drawn(
+    name: str, results: Results, row: str, theme: str, family: str | list[str] = WHOLE
+) -> tuple[Figure, pd.DataFrame]:
     """The figure of this name (about a row, where it is about one), and the data that it plots."""
-    with mpl.rc_context(style(theme)):
+    with mpl.rc_context(style(theme) | {"font.family": family}):
         return BOOK_FIGURES[name](results) if name in BOOK_FIGURES else ROW_FIGURES[name](results, row)
 
 

@@ -32,7 +32,6 @@ _STYLE = {
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
     "figure.constrained_layout.use": True,
-    "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "lines.linewidth": 1.3,
     "lines.markersize": 5.5,
