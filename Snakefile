@@ -76,6 +76,8 @@ BOOK = [file for file in files("book/**/*") if not file.startswith("book/execute
 EXPLORER = files("results/statistics/*", "results/subsets/*/*/*")
 GENERATIONS = files("results/generations/*")
 EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines", "shapley", "hallucination"]
+# Of these, the pages that keep what they compute in results/; tables wait for no other.
+KEPT = ["readings", "real-models"]
 # Results outside of the store that a page shows: of recipes and benchmarks, and of `avss evaluate --out`.
 BESIDE = {
     "shapley": files("results/shapley/*", "bench/results/shapley-cpu.json"),
@@ -180,6 +182,8 @@ rule equation:
         "book/executed/runs/{name}.ipynb",
     log:
         "build/logs/{name}.log",
+    # The longest one, and those for which tables wait, do not come last.
+    priority: lambda wildcards: int(wildcards.name in ("shapley", *KEPT))
     threads: 1
     wildcard_constraints:
         name=one_of(EQUATIONS),
@@ -263,7 +267,7 @@ rule tables:
         table="avss/report/table1.csv",
         claims="avss/report/claims.yml",
         benchmarks=files("bench/results/*.json"),
-        runs=[PAGES[page] for page in EXECUTED],
+        runs=[PAGES[page] for page in EXECUTED if page in KEPT or page not in EQUATIONS],
     output:
         TABLES,
     params:
