@@ -85,7 +85,8 @@ pytestmark = [
 class Visit:
     """What a page did while it was open, and what it showed; `shown` and `faults` by mode.
 
-    narrow, cut: on a phone, the width of the page and the tables that do not fit. lost: what a sheet of paper cuts off.
+    narrow: the width of the page on a phone. cut: the tables that do not fit, on a phone and on a desktop. lost: what a
+    sheet of paper cuts off.
     """
 
     complaints: list[str]
@@ -94,7 +95,7 @@ class Visit:
     shown: dict[str, list[str]]
     faults: dict[str, list[str]]
     narrow: dict
-    cut: list[str]
+    cut: dict[str, list[str]]
     lost: list[str]
 
 
@@ -147,10 +148,13 @@ def visit(browser, request) -> Visit:
         page.wait_for_timeout(100)
         lost = page.evaluate(LOST)
         page.emulate_media(media="screen")
-        page.set_viewport_size(PHONE)
         page.evaluate(UNFOLD)
-        page.wait_for_timeout(200)
-        yield Visit(complaints, requests, seen, shown, wrong, page.evaluate(WIDEST), page.evaluate(CUT), lost)
+        cut = {}
+        for screen, size in {"desktop": DESKTOP, "phone": PHONE}.items():
+            page.set_viewport_size(size)
+            page.wait_for_timeout(200)
+            cut[screen] = page.evaluate(CUT)
+        yield Visit(complaints, requests, seen, shown, wrong, page.evaluate(WIDEST), cut, lost)
 
 
 @functools.cache
@@ -202,8 +206,9 @@ def test_a_phone_shows_it_without_sideways_scrolling(visit):
     assert visit.narrow["width"] <= PHONE["width"], visit.narrow["over"]
 
 
-def test_a_phone_shows_all_columns_of_every_table(visit):
-    assert visit.cut == []
+@pytest.mark.parametrize("screen", ["desktop", "phone"])
+def test_all_columns_of_every_table_are_shown(visit, screen):
+    assert visit.cut[screen] == []
 
 
 def test_paper_cuts_nothing_off(visit):
