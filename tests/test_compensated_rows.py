@@ -10,11 +10,11 @@ import pytest
 import avss
 from avss import intervals
 from avss.models import load_model
-from avss.report.curves import compensation, curve
+from avss.report.curves import compensation, curve, iteration
 from avss.report.figures.curves import retention_curve
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
-from avss.report.tables import compensation_table
+from avss.report.tables import compensation_table, iteration_table
 from avss.runs.cells import cells
 from avss.runs.context import loaded
 from avss.runs.evaluation import scales_of
@@ -175,6 +175,43 @@ def test_the_book_shows_what_compensation_adds_with_a_paired_interval(row, tmp_p
     assert len(drawn) == len(data)
     # The other pages see the row without compensation alone.
     assert not results.in_use["selection"].str.contains("compensated").any()
+
+
+def test_the_book_shows_what_scoring_again_after_each_block_changes_with_a_paired_interval(row, tmp_path):
+    store = Store(tmp_path / "results")
+    run_row(row, "mini", store, None)
+    results, outcomes = Results(store), store.outcomes("mini", "r")
+    data = iteration(results, "r")
+    assert data["name"].unique().tolist() == ["AVSS"]
+    assert data["removed"].tolist() == [1, 2, 3]
+    assert data["of_row"].tolist() == [False, True, False]
+    # The first block to go is the same.
+    assert data["same"].tolist()[0] == data["seeds"].tolist()[0] == 2
+    assert data["gain"].tolist()[0] == 0
+    # By hand, for three blocks: two seeds, the geometric mean of perplexity.
+    table, sets = store.observations().query("method in ('avss', 'original')"), {}
+    for kind, selection in {"whole": "none", "once": "curve:lowest(3)", "again": "curve:iterative(3)"}.items():
+        sets[kind] = table[table["selection"] == selection].sort_values("seed")
+    nats = {
+        kind: np.mean([top.sum() / bottom.sum() for top, bottom in map(outcomes.get, own["coalition"])])
+        for kind, own in sets.items()
+    }
+    line = data.iloc[-1]
+    assert line["plain"] == pytest.approx(np.exp(nats["whole"] - nats["once"]), rel=1e-6)
+    assert line["retention"] == pytest.approx(np.exp(nats["whole"] - nats["again"]), rel=1e-6)
+    assert line["gain"] == pytest.approx(line["retention"] - line["plain"], abs=1e-6)
+    assert line["gain_low"] <= line["gain"] <= line["gain_high"]
+    assert line["same"] == sum(sets["once"]["removed"].to_numpy() == sets["again"]["removed"].to_numpy())
+    table = iteration_table(results, "r")
+    assert table.count("| AVSS |") == 3
+    assert "| 2 of 2 seeds |" in table
+
+
+def test_without_the_rule_nothing_is_beside_the_removal_at_once(row, tmp_path):
+    store = Store(tmp_path / "results")
+    run_row(replace(row, selections={}, compensate=False), "mini", store, None)
+    assert iteration(Results(store), "r").empty
+    assert iteration_table(Results(store), "r") == "Not measured.\n"
 
 
 def keys_of(row: Row) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """The curve of a row: how much of the original score is kept at each number of removed blocks, by method and rule.
 
-And what compensation adds: the same sets of blocks with and without it.
+And what compensation adds, with and without it on the same sets of blocks; and what scoring again after each block
+changes, beside removing all blocks at once.
 
 Pure functions of the results, without torch. Means, shares and intervals are those of `avss.intervals.Seeds`, as on all
 other pages.
@@ -27,6 +28,8 @@ TWINS = (
     *("of_row", "seeds", "n", "run"),
 )
 _POINT = ["method", "reading", "rule", "removed_blocks"]
+# What stands beside the columns of an observation with the same name.
+_OTHER = "_other"
 
 
 @cache
@@ -64,36 +67,62 @@ def compensation(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     lines = []
     for kept, table in _profiles(results, row):
         pairs = table[~table["compensated"]].merge(
-            table[table["compensated"]], on=[*_POINT, "seed"], suffixes=("", "_compensated")
+            table[table["compensated"]], on=[*_POINT, "seed"], suffixes=("", _OTHER)
         )
-        for (method, reading, rule, removed), part in pairs.groupby(_POINT, sort=False):
-            own = part.assign(coalition=part["coalition_compensated"], run=part["run_compensated"])
-            plain, found, gain = kept.line(method, reading, part), kept.line(method, reading, own), Estimate(np.nan)
-            if not kept.too_weak:
-                gain = kept.of(own).kept_beside(kept.of(part), kept.original)
-            lines.append(
-                found
-                | {"rule": rule, "name": _name(method, reading, rule), "removed": removed}
-                | {"plain": plain["retention"], "low": found["retention_low"], "high": found["retention_high"]}
-                | {"plain_low": plain["retention_low"], "plain_high": plain["retention_high"]}
-                | dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
-                | {"blocks": int(part["layers"].iloc[0])}
-                | {"of_row": not part["selection_compensated"].str.startswith(COMPENSATED + CURVE).any()}
-            )
+        for (method, reading, rule, _), part in pairs.groupby(_POINT, sort=False):
+            of_row = not part[f"selection{_OTHER}"].str.startswith(COMPENSATED + CURVE).any()
+            named = {"rule": rule, "name": _name(method, reading, rule), "of_row": of_row}
+            lines.append(_beside(kept, part) | named)
     return pd.DataFrame(sorted(lines, key=_rank), columns=list(TWINS))
 
 
 @cache
+def iteration(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
+    """One line for each profile, method, reading and number of blocks that were removed both at once and one by one.
+
+    Columns as in `compensation`: plain where the blocks of the lowest scores go at once, retention where one goes, the
+    rest is scored again, and so on. same: on so many of the `seeds` both remove the same blocks. Empty where the row
+    has no rule `iterative`.
+    """
+    lines, same = [], ["method", "reading", "removed_blocks"]
+    for kept, table in _profiles(results, row):
+        table = table[~table["compensated"]]
+        once, again = table[table["rule"] == "lowest"], table[table["rule"] == "iterative"]
+        for (method, reading, _), part in once.merge(again, on=[*same, "seed"], suffixes=("", _OTHER)).groupby(
+            same, sort=False
+        ):
+            of_row = not part[f"selection{_OTHER}"].str.startswith(CURVE).any()
+            named = {"rule": "iterative", "name": label(method, reading), "of_row": of_row}
+            equal = int((part["removed"] == part[f"removed{_OTHER}"]).sum())
+            lines.append(_beside(kept, part) | named | {"same": equal})
+    return pd.DataFrame(sorted(lines, key=_rank), columns=[*TWINS, "same"])
+
+
+def _beside(kept: ProfileLines, pairs: pd.DataFrame) -> dict:
+    """What is kept in these observations and in those beside them, and by how much more beside them, paired."""
+    method, reading = pairs["method"].iloc[0], pairs["reading"].iloc[0]
+    other = pairs.assign(coalition=pairs[f"coalition{_OTHER}"], run=pairs[f"run{_OTHER}"])
+    plain, found, gain = kept.line(method, reading, pairs), kept.line(method, reading, other), Estimate(np.nan)
+    if not kept.too_weak:
+        gain = kept.of(other).kept_beside(kept.of(pairs), kept.original)
+    return (
+        found
+        | {"plain": plain["retention"], "low": found["retention_low"], "high": found["retention_high"]}
+        | {"plain_low": plain["retention_low"], "plain_high": plain["retention_high"]}
+        | dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
+        | {"removed": int(pairs["removed_blocks"].iloc[0]), "blocks": int(pairs["layers"].iloc[0])}
+    )
+
+
+@cache
 def _profiles(results: Results, row: str) -> list[tuple[ProfileLines, pd.DataFrame]]:
-    """Each profile that has a curve or compensation in this row, and an original: its outcomes, and its observations.
+    """Each profile that measured this row, and an original: its outcomes, and its observations.
 
     The observations are those of the row's own share and of its curve, by the rules that take a number of blocks. What
     stands twice, as the row's own share on its curve, comes once.
     """
-    found, points = [], pd.concat([results.curves, results.compensated])
-    for (profile, name), own in results.of(points, row).groupby(["profile", "row"], sort=False):
-        asked = results.in_use[(results.in_use["profile"] == profile) & (results.in_use["row"] == name)]
-        table = pd.concat([asked, own], ignore_index=True)
+    found, points = [], pd.concat([results.in_use, results.curves, results.compensated], ignore_index=True)
+    for (profile, _), table in results.of(points, row).groupby(["profile", "row"], sort=False):
         table = table[table["status"] == "ok"]
         if not (table["method"] == "original").any():
             continue

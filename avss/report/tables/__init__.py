@@ -18,7 +18,7 @@ from avss.report.tables import (
     speed,
     table_1,
 )
-from avss.report.tables.curves import compensation_table, curve_table, points_table
+from avss.report.tables.curves import compensation_table, curve_table, iteration_table, points_table
 from avss.report.tables.losses import loss_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.recovery import recovery_table
@@ -50,6 +50,7 @@ __all__ = [
     "difference_table",
     "glance_table",
     "hallucination",
+    "iteration_table",
     "loss_table",
     "markdown",
     "percent",

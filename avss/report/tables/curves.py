@@ -1,10 +1,14 @@
-"""The tables of a row's curve: up to how many removed blocks each method keeps most, and what compensation adds."""
+"""The tables of a row's curve: up to how many removed blocks each method keeps most, what compensation adds, and what
+scoring again after each block changes.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from avss.report.comparisons import FIRST_ROW, weak_text
-from avss.report.curves import compensation, curve, still_kept
+from avss.report.curves import compensation, curve, iteration, still_kept
 from avss.report.markdown import Text, markdown, percent, spell, table_or_note
 from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION
@@ -51,24 +55,32 @@ def compensation_table(results: Results, row: str = FIRST_ROW) -> Text:
     data = data[data["of_row"].astype(bool)]
     if data.empty:
         return Text("No removal of this row was compensated.\n")
-    lines = []
-    for line in data.itertuples():
-        kept = (
-            spell(line.plain, line.plain_low, line.plain_high),
-            spell(line.retention, line.low, line.high),
-            spell(line.gain, line.gain_low, line.gain_high, sign="+"),
-        )
-        if line.too_weak:
-            kept = weak_text(line.metric, line.original), "", ""
-        lines.append(
-            {
-                "profile": line.source,
-                "method": line.name,
-                "removed": f"{line.removed} of {line.blocks}",
-                "kept": kept[0],
-                "kept with compensation": kept[1],
-                "difference": kept[2],
-                "seeds": f"{line.seeds}",
-            }
-        )
-    return markdown(pd.DataFrame(lines))
+    return markdown(pd.DataFrame([_beside(line, "kept", "kept with compensation") for line in data.itertuples()]))
+
+
+def iteration_table(results: Results, row: str = FIRST_ROW) -> Text:
+    """What is kept where blocks go at once, and where the rest is scored again after each, by method and number."""
+    return table_or_note(
+        [
+            _beside(line, "at once", "one by one") | {"same blocks": f"{line.same} of {line.seeds} seeds"}
+            for line in iteration(results, row).itertuples()
+        ]
+    )
+
+
+def _beside(line: NamedTuple, plain: str, other: str) -> dict[str, str]:
+    """The cells of a line of `compensation` or `iteration`; plain, other: the headings of what is compared."""
+    kept = (
+        spell(line.plain, line.plain_low, line.plain_high),
+        spell(line.retention, line.low, line.high),
+        spell(line.gain, line.gain_low, line.gain_high, sign="+"),
+    )
+    if line.too_weak:
+        kept = weak_text(line.metric, line.original), "", ""
+    return {
+        "profile": line.source,
+        "method": line.name,
+        "removed": f"{line.removed} of {line.blocks}",
+        **dict(zip((plain, other, "difference"), kept, strict=True)),
+        "seeds": f"{line.seeds}",
+    }
