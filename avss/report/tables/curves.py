@@ -55,7 +55,11 @@ def compensation_table(results: Results, row: str = FIRST_ROW) -> Text:
     data = data[data["of_row"].astype(bool)]
     if data.empty:
         return Text("No removal of this row was compensated.\n")
-    return markdown(pd.DataFrame([_beside(line, "kept", "kept with compensation") for line in data.itertuples()]))
+    return markdown(
+        pd.DataFrame(
+            [_beside(line, "kept", "kept with compensation") | {"seeds": f"{line.seeds}"} for line in data.itertuples()]
+        )
+    )
 
 
 def iteration_table(results: Results, row: str = FIRST_ROW) -> Text:
@@ -82,5 +86,4 @@ def _beside(line: NamedTuple, plain: str, other: str) -> dict[str, str]:
         "method": line.name,
         "removed": f"{line.removed} of {line.blocks}",
         **dict(zip((plain, other, "difference"), kept, strict=True)),
-        "seeds": f"{line.seeds}",
     }
