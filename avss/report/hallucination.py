@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avss.hallucination.ratios import PairSums
-from avss.intervals import Seeds
-from avss.metrics import METRICS
+from avss.intervals import Estimate, Seeds, bounds, redrawn
+from avss.metrics import METRICS, metric_named
 from avss.report.comparisons import sort_key
 from avss.report.snapshot import Results
 from avss.store import Store
@@ -93,6 +93,13 @@ def elsewhere(results: Results) -> dict[tuple[str, str, str], dict[str, Seeds]]:
         place: {control: Seeds.of(place[2], given, bottoms[place]) for control, given in controls.items()}
         for place, controls in tops.items()
     }
+
+
+def lead_over(own: Seeds, other: Seeds) -> Estimate:
+    """By how much the mean over the seeds of one is better; the seeds of each are drawn anew on their own."""
+    sign = metric_named(own.metric).direction
+    drawn = sign * (redrawn(own.drawn) - redrawn(other.drawn, 1))
+    return Estimate(float(sign * (own.whole.mean() - other.whole.mean())), *bounds(drawn))
 
 
 def _trained(results: Results) -> Iterator[tuple[dict, NDArray, NDArray]]:

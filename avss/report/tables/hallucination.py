@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from avss.hallucination.ratios import tau_of_sets
-from avss.intervals import Estimate, Seeds, bounds, interval_of, kendall_tau, redrawn
-from avss.metrics import metric_named
-from avss.report.hallucination import elsewhere, healed, layers, measures, sums, title_of
+from avss.intervals import bounds, interval_of, kendall_tau
+from avss.report.hallucination import elsewhere, healed, layers, lead_over, measures, sums, title_of
 from avss.report.markdown import Text, runs_or_none, spell, table_or_note
 from avss.report.snapshot import Results
 
@@ -105,17 +104,10 @@ def elsewhere_table(results: Results) -> Text:
             line = {"model": model, "row": row, "trained": control, "seeds": len(own.whole)}
             line |= {"metric": metric, "value": spell(*own.estimate(), digits=3)}
             for other, title in (("none", "lead over untrained"), ("random", "lead over random layers")):
-                lead = _lead(own, controls[other]) if other in controls else (np.nan,)
+                lead = lead_over(own, controls[other]) if other in controls else (np.nan,)
                 line[title] = "–" if control in ("none", other) else spell(*lead, digits=3, sign="+")
             lines.append(line)
     return table_or_note(lines, below=["model"])
-
-
-def _lead(own: Seeds, other: Seeds) -> Estimate:
-    """By how much the mean over the seeds of one is better; the seeds of each are drawn anew on their own."""
-    sign = metric_named(own.metric).direction
-    drawn = sign * (redrawn(own.drawn) - redrawn(other.drawn, 1))
-    return Estimate(float(sign * (own.whole.mean() - other.whole.mean())), *bounds(drawn))
 
 
 def _paired(means: pd.Series, one: str, other: str, metric: str) -> str:
