@@ -76,7 +76,7 @@ BOOK = [file for file in files("book/**/*") if not file.startswith("book/execute
 EXPLORER = files("results/statistics/*", "results/subsets/*/*/*")
 GENERATIONS = files("results/generations/*")
 EQUATIONS = ["variance", "sparsity", "avss", "readings", "real-models", "baselines", "shapley", "hallucination"]
-# Of these, the pages that keep what they compute in results/; tables wait for no other.
+# Of these, the pages that keep what they compute in results/, where tables read it. Tables wait for no other of these.
 KEPT = ["readings", "real-models"]
 # Results outside of the store that a page shows: of recipes and benchmarks, and of `avss evaluate --out`.
 BESIDE = {

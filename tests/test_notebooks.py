@@ -170,3 +170,14 @@ def test_a_parameter_that_is_no_utf8_arrives_and_is_written(tmp_path):
     nbformat.write(notebook, tmp_path / "asked.ipynb")
     execute(tmp_path / "asked.ipynb", tmp_path / "answered.ipynb", tmp_path / "log", {"name": given})
     assert json.loads(nbformat.read(tmp_path / "answered.ipynb", 4).cells[-1].outputs[0].text) == given
+
+
+def test_tables_wait_for_the_notebooks_that_keep_results():
+    """A notebook of the equations that writes into results/ while tables read it would race with them."""
+    snakefile = (ROOT / "Snakefile").read_text()
+    equations, waited = (
+        set(re.findall(r'"([\w-]+)"', re.search(rf"^{name} = \[(.*)\]", snakefile, re.MULTILINE)[1]))
+        for name in ("EQUATIONS", "KEPT")
+    )
+    keeping = {name for name in equations if re.search(r"\brun_row\(|\.keep\(", "\n".join(sources(name, "code")))}
+    assert keeping == waited

@@ -27,6 +27,11 @@ TWINS = (
     *("too_weak", "plain", "plain_low", "plain_high", "retention", "low", "high", "gain", "gain_low", "gain_high"),
     *("of_row", "seeds", "n", "run"),
 )
+BOTH_WAYS = (
+    *("source", "ran", "method", "reading", "name", "blocks", "removed", "metric", "original", "too_weak"),
+    *("plain", "plain_low", "plain_high", "retention", "low", "high", "gain", "gain_low", "gain_high"),
+    *("same", "seeds", "n", "run"),
+)
 _POINT = ["method", "reading", "rule", "removed_blocks"]
 # What stands beside the columns of an observation with the same name.
 _OTHER = "_other"
@@ -84,18 +89,16 @@ def iteration(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     rest is scored again, and so on. same: on so many of the `seeds` both remove the same blocks. Empty where the row
     has no rule `iterative`.
     """
-    lines, same = [], ["method", "reading", "removed_blocks"]
+    lines, place = [], ["method", "reading", "removed_blocks"]
     for kept, table in _profiles(results, row):
         table = table[~table["compensated"]]
-        once, again = table[table["rule"] == "lowest"], table[table["rule"] == "iterative"]
-        for (method, reading, _), part in once.merge(again, on=[*same, "seed"], suffixes=("", _OTHER)).groupby(
-            same, sort=False
-        ):
-            of_row = not part[f"selection{_OTHER}"].str.startswith(CURVE).any()
-            named = {"rule": "iterative", "name": label(method, reading), "of_row": of_row}
-            equal = int((part["removed"] == part[f"removed{_OTHER}"]).sum())
-            lines.append(_beside(kept, part) | named | {"same": equal})
-    return pd.DataFrame(sorted(lines, key=_rank), columns=[*TWINS, "same"])
+        once, again = (table[table["rule"] == rule] for rule in ("lowest", "iterative"))
+        pairs = once.merge(again, on=[*place, "seed"], suffixes=("", _OTHER))
+        for (method, reading, _), part in pairs.groupby(place, sort=False):
+            same = int((part["removed"] == part[f"removed{_OTHER}"]).sum())
+            named = {"rule": "iterative", "name": label(method, reading), "same": same}
+            lines.append(_beside(kept, part) | named)
+    return pd.DataFrame(sorted(lines, key=_rank), columns=list(BOTH_WAYS))
 
 
 def _beside(kept: ProfileLines, pairs: pd.DataFrame) -> dict:

@@ -95,8 +95,11 @@ def elsewhere(results: Results) -> dict[tuple[str, str, str], dict[str, Seeds]]:
     }
 
 
-def lead_over(own: Seeds, other: Seeds) -> Estimate:
-    """By how much the mean over the seeds of one is better; the seeds of each are drawn anew on their own."""
+def lead_of_training(own: Seeds, other: Seeds) -> Estimate:
+    """By how much one training is better than another: in accuracy, or in nats a token where the metric is perplexity.
+
+    Unlike `Seeds.lead_over`, the seeds of each are drawn anew on their own; documents are drawn together.
+    """
     sign = metric_named(own.metric).direction
     drawn = sign * (redrawn(own.drawn) - redrawn(other.drawn, 1))
     return Estimate(float(sign * (own.whole.mean() - other.whole.mean())), *bounds(drawn))

@@ -27,7 +27,7 @@ def render(results: Results, out: Path, parts: list[str] | None = None) -> list[
             stem = f"book/{name}" if part == "book" else f"{part}/{name}-{part}"
             figure, data = drawn(name, results, part, "light", families())
             light = as_file(figure, "svg", "light")
-            # Once laid out, the axes stay: a second time takes as long, and would move them a little.
+            # Laying the axes out again would take as long as the first time, and move them a little.
             figure.set_layout_engine("none")
             files |= {f"{stem}.light.svg": light, f"{stem}.pdf": as_file(figure, "pdf", "light")}
             # Not drawn once more: that takes a third of the time.

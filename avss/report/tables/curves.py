@@ -57,22 +57,30 @@ def compensation_table(results: Results, row: str = FIRST_ROW) -> Text:
         return Text("No removal of this row was compensated.\n")
     return markdown(
         pd.DataFrame(
-            [_beside(line, "kept", "kept with compensation") | {"seeds": f"{line.seeds}"} for line in data.itertuples()]
+            [
+                {"profile": line.source}
+                | _compared(line, "kept", "kept with compensation")
+                | {"seeds": f"{line.seeds}"}
+                for line in data.itertuples()
+            ]
         )
     )
 
 
-def iteration_table(results: Results, row: str = FIRST_ROW) -> Text:
-    """What is kept where blocks go at once, and where the rest is scored again after each, by method and number."""
+def iteration_table(results: Results, *rows: str) -> Text:
+    """What is kept where blocks go at once, and where the rest is scored again after each, by row and method."""
     return table_or_note(
         [
-            _beside(line, "at once", "one by one") | {"same blocks": f"{line.same} of {line.seeds} seeds"}
+            {"ran": line.ran}
+            | _compared(line, "at once", "one by one")
+            | {"same blocks": f"{line.same} of {line.seeds} seeds"}
+            for row in rows
             for line in iteration(results, row).itertuples()
         ]
     )
 
 
-def _beside(line: NamedTuple, plain: str, other: str) -> dict[str, str]:
+def _compared(line: NamedTuple, plain: str, other: str) -> dict[str, str]:
     """The cells of a line of `compensation` or `iteration`; plain, other: the headings of what is compared."""
     kept = (
         spell(line.plain, line.plain_low, line.plain_high),
@@ -82,7 +90,6 @@ def _beside(line: NamedTuple, plain: str, other: str) -> dict[str, str]:
     if line.too_weak:
         kept = weak_text(line.metric, line.original), "", ""
     return {
-        "profile": line.source,
         "method": line.name,
         "removed": f"{line.removed} of {line.blocks}",
         **dict(zip((plain, other, "difference"), kept, strict=True)),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from avss.hallucination.ratios import tau_of_sets
 from avss.intervals import bounds, interval_of, kendall_tau
-from avss.report.hallucination import elsewhere, healed, layers, lead_over, measures, sums, title_of
+from avss.report.hallucination import elsewhere, healed, layers, lead_of_training, measures, sums, title_of
 from avss.report.markdown import Text, runs_or_none, spell, table_or_note
 from avss.report.snapshot import Results
 
@@ -104,7 +104,7 @@ def elsewhere_table(results: Results) -> Text:
             line = {"model": model, "row": row, "trained": control, "seeds": len(own.whole)}
             line |= {"metric": metric, "value": spell(*own.estimate(), digits=3)}
             for other, title in (("none", "lead over untrained"), ("random", "lead over random layers")):
-                lead = lead_over(own, controls[other]) if other in controls else (np.nan,)
+                lead = lead_of_training(own, controls[other]) if other in controls else (np.nan,)
                 line[title] = "–" if control in ("none", other) else spell(*lead, digits=3, sign="+")
             lines.append(line)
     return table_or_note(lines, below=["model"])
