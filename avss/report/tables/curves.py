@@ -68,16 +68,16 @@ def compensation_table(results: Results, row: str = FIRST_ROW) -> Text:
 
 
 def iteration_table(results: Results, *rows: str) -> Text:
-    """What is kept where blocks go at once, and where the rest is scored again after each, by row and method."""
-    return table_or_note(
-        [
-            {"ran": line.ran}
-            | _compared(line, "at once", "one by one")
-            | {"same blocks": f"{line.same} of {line.seeds} seeds"}
-            for row in rows
-            for line in iteration(results, row).itertuples()
-        ]
-    )
+    """What is kept where blocks go at once, and where the rest is scored again after each: a table a row that ran."""
+    parts = []
+    for row in rows:
+        for ran, lines in iteration(results, row).groupby("ran", sort=False):
+            compared = [
+                _compared(line, "at once", "one by one") | {"same blocks, seeds": f"{line.same} of {line.seeds}"}
+                for line in lines.itertuples()
+            ]
+            parts.append(f"**{ran}**\n\n{markdown(pd.DataFrame(compared))}")
+    return Text("\n".join(parts)) if parts else table_or_note([])
 
 
 def _compared(line: NamedTuple, plain: str, other: str) -> dict[str, str]:
