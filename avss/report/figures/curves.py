@@ -17,17 +17,17 @@ _POINT, _KEPT = ["source", "name", "removed"], ["retention", "low", "high"]
 
 
 def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
-    """Retention against the share of removed blocks, one panel a method and rule, one colour a profile.
+    """Retention against the share of removed blocks, one panel a method and reading, one colour a profile.
 
-    A profile whose original is too weak to judge has no line. Hollow squares are the same removals with
-    compensation.
+    A profile whose original is too weak to judge has no line. Hollow squares are the same removals with compensation;
+    triangles are blocks that go one by one, with the rest scored again.
     """
     twins = compensation(results, row).rename(columns={name: f"compensated_{name}" for name in _KEPT})
     data = curve(results, row).merge(twins[[*_POINT, *(f"compensated_{name}" for name in _KEPT)]], "left", on=_POINT)
     data = data[~data["too_weak"].astype(bool)].reset_index(drop=True)
     if data.empty:
         return nothing_measured(data)
-    names = list(data["name"].unique())
+    names = list(data.loc[data["rule"] == "lowest", "name"].unique())
     columns = min(_COLUMNS, len(names))
     lines = -(-len(names) // columns)
     figure = Figure(figsize=(WIDTH, 0.55 + 1.28 * lines))
@@ -56,7 +56,11 @@ def _lines(panel, part: pd.DataFrame, name: str) -> None:
         if beside["name"].ne(name).all():
             panel.plot(*_from_whole(beside, "retention"), color=ink, linewidth=0.8, linestyle=dashes, alpha=0.7)
     own = part[part["name"] == name]
+    again = part[
+        (part["rule"] == "iterative") & part["method"].isin(own["method"]) & part["reading"].isin(own["reading"])
+    ]
     panel.plot(*_from_whole(own, "retention"), color=ink, marker="o", markersize=2.5)
+    panel.plot(*_from_whole(again, "retention"), color=ink, marker="^", markersize=3, linewidth=0.8)
     hollow = {"markerfacecolor": "none", "markersize": 6, "markeredgewidth": 0.8}
     panel.plot(own["share_of_layers"], own["compensated_retention"], "s", color=ink, **hollow)
     shares, low = _from_whole(own, "low")
