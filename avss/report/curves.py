@@ -33,7 +33,7 @@ BOTH_WAYS = (
     *("same", "seeds", "n", "run"),
 )
 _POINT = ["method", "reading", "rule", "removed_blocks"]
-# What stands beside the columns of an observation with the same name.
+# The suffix of the columns of the paired observation.
 _OTHER = "_other"
 
 
@@ -102,7 +102,7 @@ def iteration(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
 
 
 def _beside(kept: ProfileLines, pairs: pd.DataFrame) -> dict:
-    """What is kept in these observations and in those beside them, and by how much more beside them, paired."""
+    """What is kept in the first observation of each pair (`plain`) and in the second, and by how much more (`gain`)."""
     method, reading = pairs["method"].iloc[0], pairs["reading"].iloc[0]
     other = pairs.assign(coalition=pairs[f"coalition{_OTHER}"], run=pairs[f"run{_OTHER}"])
     plain, found, gain = kept.line(method, reading, pairs), kept.line(method, reading, other), Estimate(np.nan)

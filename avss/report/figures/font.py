@@ -1,7 +1,7 @@
 """The font of the figures: the letters of DejaVu Sans that they use, cut out once a process.
 
-A PDF file embeds the letters that it has. Cutting them out of the whole font takes longer than drawing the figure.
-Cutting them out of this small font takes under half of that.
+A PDF file embeds the letters that it has. Cutting them out of the whole font may take longer than drawing the figure;
+out of this small font it is faster.
 """
 
 import atexit
