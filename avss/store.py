@@ -162,6 +162,9 @@ class Store:
 
     root: Path
 
+    def __init__(self, root: str | Path):
+        object.__setattr__(self, "root", Path(root))
+
     def folder(self, profile: str, row: str) -> Path:
         """The folder of a row. Raises `InputError` for a name that would lead elsewhere."""
         for part in (profile, row):

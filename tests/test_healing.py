@@ -82,7 +82,7 @@ def test_a_killed_training_has_the_same_losses(tmp_path, made, monkeypatch):
     _, wanted = heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT)
 
     def run():
-        return heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT, state=tmp_path)
+        return heal(tiny("llama"), tokenizer, PAIRS, [1, 2], SHORT, state=str(tmp_path))
 
     with interrupted_after(monkeypatch, training, "_keep", made), pytest.raises(KeyboardInterrupt):
         run()

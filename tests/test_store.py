@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from avss.errors import InputError
+from avss.report.snapshot import Results
 from avss.store import OBSERVATIONS, Store, key_of, layers_text
 
 WHEN = "2026-01-02T03:04:05Z"
@@ -39,6 +40,13 @@ def test_what_was_added_comes_back_with_its_run(tmp_path):
     assert store.layers()["value"].tolist() == [2.0]
     assert store.provenance(run.name)["git_revision"] == "abc"
     assert store.provenance(run.name)["created"] == WHEN
+
+
+def test_its_folder_may_be_named_by_a_text(tmp_path):
+    store = Store(str(tmp_path))
+    started(store).add([observation("a")])
+    assert store == Store(tmp_path)
+    assert Results(store).observations["key"].tolist() == ["a"]
 
 
 def test_runs_only_ever_add_files(tmp_path):

@@ -34,7 +34,7 @@ def train_adapters(
     learning_rate: float,
     seed: int,
     facts: dict,
-    state: Path | None = None,
+    state: str | Path | None = None,
     every: int = 1,
     watch: Callable[[nn.Module, int], None] | None = None,
 ) -> tuple[PeftModel, list[float]]:
@@ -49,6 +49,7 @@ def train_adapters(
     not have or that have no linear map, numbers below 1, an adapter that acts already, a loss that is not finite, and a
     state of another training.
     """
+    state = None if state is None else Path(state)
     total = len(blocks_of(model))
     wrong = [layer for layer in layers if not 0 <= layer < total]
     if wrong or not layers:

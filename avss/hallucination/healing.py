@@ -75,7 +75,7 @@ def heal(
     layers: Sequence[int],
     recipe: Recipe | None = None,
     *,
-    state: Path | None = None,
+    state: str | Path | None = None,
 ) -> tuple[PeftModel, list[float]]:
     """Train LoRA in these layers, on pairs, and return the model of `peft` and the loss of every step.
 

@@ -79,7 +79,7 @@ def recover(
     recipe: Recipe | None = None,
     *,
     teacher: nn.Module | None = None,
-    state: Path | None = None,
+    state: str | Path | None = None,
     every: int = 1,
     watch: Callable[[nn.Module, int], None] | None = None,
 ) -> tuple[nn.Module, list[float]]:
