@@ -12,6 +12,7 @@ from avss.report.cited import NotMeasured, look_up_number, spoken
 from avss.report.comparisons import FIRST_ROW
 from avss.report.snapshot import Results
 from avss.store import Store
+from tests import stores
 from tests.stores import BLOCKS, CORRECT, DOCUMENTS, PERPLEXITY_ROW, REMOVED, SEEDS, fill
 
 BENCHMARK = {
@@ -170,6 +171,15 @@ def test_means_over_measurements_are_those_of_their_numbers(several):
     shares = [look_up_number(f"{profile}/{row}/avss/retention", several).value for profile, row in rows]
     assert look_up_number("mean/all/avss/retention", several).value == pytest.approx(np.mean(shares))
     assert look_up_number("geomean/all/avss/retention", several).value == pytest.approx(np.prod(shares) ** (1 / 3))
+
+
+def test_a_model_that_is_too_weak_to_judge_is_in_no_count_of_verdicts(tmp_path, monkeypatch):
+    store = Store(tmp_path / "results")
+    fill(store, "mini")
+    monkeypatch.setattr(stores, "CORRECT", dict.fromkeys(stores.CORRECT, 0))
+    fill(store, "reference")
+    for condition in ("retention", "verdict_random=not-told-apart"):
+        assert spoken(f"count/all/avss/{condition}", Results(store))[1].startswith("1 of 1 measurements")
 
 
 def test_what_has_read_text_of_the_world_is_told_by_its_provenance(tmp_path):

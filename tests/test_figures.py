@@ -153,6 +153,8 @@ def test_a_measured_number_stands_under_the_name_of_what_ran(store):
         heading = made(results).splitlines()[0]
         assert "reviews, tiny (mini)" in heading, made
         assert "SST-2, DistilBERT (reference)" in heading, made
+        # A page names its own row, and the overview the line.
+        assert made(results, "small") == made(results), made
     glance = cells(tables.glance_table(results), "[reviews, tiny](/book/executed/sentiment.ipynb) (mini)")
     assert glance[-1] == "SST-2, DistilBERT"
 

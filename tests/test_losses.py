@@ -116,7 +116,7 @@ def test_the_title_counts_models_and_then_rows():
     verdicts = ["worse", "worse", "not told apart", "worse", "better", "too weak to judge"]
     data = pd.DataFrame({"verdict": verdicts, "checkpoint": ["a", "a", "a", "b", "b", "c"], "source": "mini"})
     assert against_random.finding(data) == (
-        "AVSS keeps less than random removal in most rows of 1 of 2 models (3 of 5 rows; more in 1)"
+        "Beyond chance, AVSS keeps less than random removal in most rows of 1 of 2 models (3 of 5 rows; more in 1)"
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from avss.errors import InputError, look_up
 from avss.report.addresses import NotMeasured, Number, of_row
-from avss.report.comparisons import differences, label, sort_key, successes
+from avss.report.comparisons import TOO_WEAK, differences, label, sort_key, successes
 from avss.report.snapshot import Results
 from avss.report.training import training_of
 from avss.tasks.catalogue import TASKS
@@ -139,6 +139,8 @@ def verdict(place: str, against: str, results: Results) -> str:
     found = table[mine & table["reading"].isin(reading or ["none", "paper"])]
     if found.empty:
         raise NotMeasured(f"{place}: no run has measured it against {against}")
+    if found["verdict"].iloc[0] == TOO_WEAK:
+        raise NotMeasured(f"{place}: the original is too weak to judge")
     return found["verdict"].iloc[0]
 
 

@@ -58,14 +58,14 @@ def table_1(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def finding(results: Results) -> str:
-    """In how many of these rows AVSS keeps less than random removal, more, or neither can be told."""
+    """In how many of these rows AVSS keeps less than random removal beyond chance, more, or neither can be told."""
     data = of_rows(over_random, results, rows_of_table(results))
     rows = tally(() if data.empty else outcomes_of(data))
     if not rows.judged:
         return "AVSS beside random removal is not measured in any row"
     weak = f", {rows.weak} {TOO_WEAK}" if rows.weak else ""
     return (
-        f"AVSS keeps less than random removal in {rows.holds} of {rows.judged} rows, more in {rows.fails}; "
+        f"Beyond chance, AVSS keeps less than random removal in {rows.holds} of {rows.judged} rows, more in {rows.fails}; "
         f"{rows.undecided} undecided{weak}"
     )
 

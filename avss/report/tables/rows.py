@@ -168,7 +168,7 @@ def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
 
     A lead is positive where AVSS is better, as in `difference_table`.
     """
-    if row not in measured_rows(results):
+    if results.line_of(row) not in measured_rows(results):
         return table_or_note([])
     controls = {name: f"beats {method_named(name).control}" for name in CONTROLS}
     compared = differences(results, row).query("method == 'avss' and against in @controls")
