@@ -52,7 +52,7 @@ def outcomes_of(data: pd.DataFrame) -> list[str]:
 
 
 def finding(data: pd.DataFrame) -> str:
-    """In how many models and rows AVSS keeps less than random removal, beyond chance; a model counts by most of its rows."""
+    """In how many models and rows AVSS keeps less than random removal, beyond chance; most rows of a model decide."""
     outcomes = data.assign(outcome=outcomes_of(data))
     models = [
         verdict([each for each in part if each != TOO_WEAK] or list(part), "most")
@@ -62,8 +62,8 @@ def finding(data: pd.DataFrame) -> str:
     if not by_row.judged:
         return "AVSS beside random removal: all models are too weak to judge"
     return (
-        f"Beyond chance, AVSS keeps less than random removal in most rows of {by_model.holds} of {by_model.judged} models "
-        f"({by_row.holds} of {by_row.judged} rows; more in {by_row.fails})"
+        "Beyond chance, AVSS keeps less than random removal in most rows of "
+        f"{by_model.holds} of {by_model.judged} models ({by_row.holds} of {by_row.judged} rows; more in {by_row.fails})"
     )
 
 

@@ -65,8 +65,8 @@ def finding(results: Results) -> str:
         return "AVSS beside random removal is not measured in any row"
     weak = f", {rows.weak} {TOO_WEAK}" if rows.weak else ""
     return (
-        f"Beyond chance, AVSS keeps less than random removal in {rows.holds} of {rows.judged} rows, more in {rows.fails}; "
-        f"{rows.undecided} undecided{weak}"
+        f"Beyond chance, AVSS keeps less than random removal in {rows.holds} of {rows.judged} rows, "
+        f"more in {rows.fails}; {rows.undecided} undecided{weak}"
     )
 
 
