@@ -18,7 +18,7 @@ from tests.stores import BLOCKS, CORRECT, DOCUMENTS, PERPLEXITY_ROW, REMOVED, SE
 BENCHMARK = {
     "rows": [
         {"method": "lrp", "repeats": 5, "time_ratio": 2.4355, "time_ratio_quartiles": [2.3673, 2.615], "blocks": 16},
-        {"method": "cim", "repeats": 1, "time_ratio": 20.6418},
+        {"method": "cim", "repeats": 1, "time_ratio": 20.6418, "time_ratio_quartiles": [20.6418, 20.6418]},
     ],
     "provenance": {"hardware": {"processor": "slate", "threads": 2}, "created": "2026-01-01T00:00:00Z"},
 }
@@ -78,6 +78,11 @@ def test_every_kind_of_address_leads_to_its_number(results, request_, shown):
 def test_the_basis_of_a_benchmark_names_its_file_and_machine(results):
     basis = spoken("bench/lrp/rows/method=lrp/time_ratio", results)[1]
     assert basis == "quartiles 2.367 to 2.615; bench/results/lrp.json, 5 repeats, slate, 2 threads, 2026-01-01"
+
+
+def test_one_measurement_has_no_quartiles(results):
+    basis = spoken("bench/lrp/rows/method=cim/time_ratio", results)[1]
+    assert basis == "bench/results/lrp.json, measured once, slate, 2 threads, 2026-01-01"
 
 
 def test_printed_numbers_say_that_they_are_the_papers(results):

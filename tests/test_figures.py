@@ -18,6 +18,7 @@ from avss.report.figures import rows
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
+from avss.report.tables.rows import number_removed
 from avss.store import DIGESTS, Store
 from tests import stores
 from tests.stores import BLOCKS, PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
@@ -102,12 +103,23 @@ def test_other_rules_than_lowest_have_lines_of_their_own(store):
     for path in store.root.glob("mini/*/*[0-9a-f].csv"):
         rewritten(path, more)
     results = Results(store)
+    runs = list(results.in_use.query("profile == 'mini'")["run"].unique())
+    assert cells(tables.basis_table(results), "runs")[-1] == ", ".join(f"`{run}`" for run in runs)
     for one, two in zip(before, (comparisons.summary(results), comparisons.differences(results)), strict=True):
         pd.testing.assert_frame_equal(one, two)
     scores = tables.score_table(results)
     for rule in rules:
-        assert cells(scores, f"AVSS, {rule}")[-1] == cells(scores, "random")[-1]
-        assert cells(tables.retention_table(results), f"AVSS, {rule}")[1] == "—"
+        name = f"AVSS, {rule}: 1 block"
+        assert cells(scores, name)[-1] == cells(scores, "random")[-1]
+        assert cells(tables.retention_table(results), name)[1] == "—"
+
+
+@pytest.mark.parametrize(
+    ("sets", "shown"),
+    [("0 (5 of 5)", "1 block"), ("0+1 (5 of 5)", "2 blocks"), ("0 (4 of 5), 0+1+2 (1 of 5)", "1 to 3 blocks")],
+)
+def test_a_rule_says_how_many_blocks_it_removes(sets, shown):
+    assert number_removed(sets) == shown
 
 
 def test_a_variance_that_spans_decades_has_a_logarithmic_scale(store):
@@ -270,8 +282,9 @@ def test_methods_that_share_the_best_score_are_all_named(tmp_path):
 def test_agreement_is_told_with_avss_and_with_other_seeds(store):
     table = tables.agreement_table(Results(store))
     heads = [f"SST-2, DistilBERT ({profile})" for profile in ("reference", "mini")]
-    columns = [f"{head}: {other}" for other in ("with AVSS", "with itself, other seeds") for head in heads]
-    assert sorted(cells(table, "Kendall's tau")) == sorted(columns)
+    # In this order the pages explain them.
+    columns = [f"{head}: {other}" for head in heads for other in ("with AVSS", "with itself, other seeds")]
+    assert cells(table, "Kendall's tau") == columns
     same, reverse = "1.00 [1.00,\u00a01.00]", "−1.00 [−1.00,\u00a0−1.00]"
     told = dict(zip(cells(table, "Kendall's tau"), cells(table, "last"), strict=True))
     assert told == {column: reverse if "AVSS" in column else same for column in columns}
@@ -283,7 +296,7 @@ def test_a_seed_that_failed_is_named_and_breaks_nothing(tmp_path):
     made = Store(tmp_path / "results")
     fill(made, "mini", fails=(("random", 1),))
     assert cells(tables.basis_table(Results(made)), "failed")[-1] == "random (observations: 1): no room"
-    assert cells(tables.agreement_table(Results(made)), "random")[0].startswith("1.00")
+    assert cells(tables.agreement_table(Results(made)), "random")[1].startswith("1.00")
     assert cells(tables.difference_table(Results(made), "AVSS"), "random")[0].startswith("not told apart")
     assert figures.svg("retention", Results(made))
 

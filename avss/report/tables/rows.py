@@ -1,17 +1,14 @@
-"""The tables of the pages about rows: one row in full, all rows of a task, and all rows at a glance."""
+"""The tables of the page of a row."""
 
-from collections.abc import Mapping
-from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from avss import intervals
 from avss.methods.catalogue import CONTROLS, method_named
 from avss.metrics import METRICS
 from avss.report.block_scores import taus_of_pairs
-from avss.report.cases import FAILS, HOLDS, OPEN, Margin, above, row_name, spelled_lead
+from avss.report.cases import FAILS, HOLDS, OPEN, Margin, above, spelled_lead
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
@@ -24,10 +21,10 @@ from avss.report.comparisons import (
     rules,
     share_text,
     sort_key,
+    successes,
     summary,
 )
 from avss.report.markdown import ABSENT, NOT_MEASURED, Text, markdown, percent, runs_of, spell, table_or_note
-from avss.report.pages import DEFINED, FALLBACK, pages_by_line
 from avss.report.snapshot import Results
 from avss.report.table1 import (
     CLAIMED_RETENTION,
@@ -35,8 +32,6 @@ from avss.report.table1 import (
     PRINTED,
     measured_rows,
     printed_line,
-    printed_table,
-    rows_of_table,
 )
 
 VERDICTS = {"better": "holds", "worse": "fails", "same outcomes": "fails, same outcomes", "not told apart": "undecided"}
@@ -68,8 +63,19 @@ def _name(method: str, reading: str, rule: str) -> str:
 
 
 def _with_rules(results: Results, row: str) -> pd.DataFrame:
-    """The `summary`, and below it the lines of other rules of selection."""
-    return pd.concat([part for part in (summary(results, row), rules(results, row)) if len(part)], ignore_index=True)
+    """The `summary`, and below it the lines of other rules of selection, each with the number of blocks that go."""
+    beside = rules(results, row)
+    if beside.empty:
+        return summary(results, row)
+    beside["selection"] = [f"{line.selection}: {number_removed(line.removed)}" for line in beside.itertuples()]
+    return pd.concat([summary(results, row), beside], ignore_index=True)
+
+
+def number_removed(sets: str) -> str:
+    """Of the `removed` of a line of `summary`, such as `0+1 (4 of 5), 0+1+2 (1 of 5)`."""
+    counts = [1 + each.count("+") for each in sets.split(", ")]
+    low, high = min(counts), max(counts)
+    return f"{low} to {high} blocks" if low < high else f"{low} block{'s' * (low > 1)}"
 
 
 def score_table(results: Results, row: str = FIRST_ROW) -> Text:
@@ -160,7 +166,9 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
             other = next(name for name in pair if name != against)
             table.setdefault(other, {})[f"{headings[line.source]}: with {against}"] = tau
     made = pd.DataFrame(table).T.rename_axis("Kendall's tau")
-    return markdown(made.fillna("").reset_index())
+    kinds = (f"with {against}", "with itself, other seeds")
+    columns = (f"{heading}: {kind}" for heading in headings.values() for kind in kinds)
+    return markdown(made[[name for name in columns if name in made]].fillna("").reset_index())
 
 
 def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
@@ -194,7 +202,7 @@ def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
         # The paper's "parameter reduction" of this kind is a share of layers.
         reduction = paper["parameter_reduction"]
         table[HEADINGS[PRINTED]] = {"model": paper["model"], "data": paper["dataset"], "layers removed": reduction}
-    failed = failures(results, row)
+    failed, every = failures(results, row), successes(results, row)
     for profile, lines in lowest_removals(results, row).groupby("profile", sort=False):
         facts = [results.provenances[run] for run in lines["run"].unique()]
         removed, first = lines[lines["method"] != "original"], lines.iloc[0]
@@ -209,7 +217,7 @@ def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
             "evaluation documents (n)": str(first["n"]),
             "protocol": next((fact["protocol"] for fact in facts if "protocol" in fact), "not recorded"),
             "processor": ", ".join(dict.fromkeys(fact["hardware"]["processor"] for fact in facts)),
-            "runs": ", ".join(f"`{run}`" for run in lines["run"].unique()),
+            "runs": ", ".join(f"`{run}`" for run in every.loc[every["profile"] == profile, "run"].unique()),
             "failed": _failed(failed[failed["profile"] == profile]),
         }
     return markdown(pd.DataFrame(table).fillna(ABSENT).rename_axis("what").reset_index())
@@ -229,110 +237,5 @@ def _span(shares: pd.Series) -> str:
     return percent(low, 2) if shares.empty or np.isclose(low, high) else f"{percent(low, 2)} to {percent(high, 2)}"
 
 
-def rows_table(results: Results, task: str) -> Text:
-    """Every measured row of a task: the score before and after, how many blocks go, and the line that it stands for.
-
-    The interval of a score is its 95 % interval over documents and seeds. All methods that share the best score are
-    named. Rows that stand for no line of the paper's table come last; a note names the lines that nothing stands for.
-    """
-    table = []
-    for row, line, part in _parts(results):
-        if part["task"].iloc[0] != task:
-            continue
-        scores = {label(m.method, m.reading): spell(m.value, m.low, m.high) for m in part.itertuples()}
-        if METRICS[part["metric"].iloc[0]].most is None:
-            # Without an upper end, its intervals are too long for seven columns, so that they may break.
-            scores = {method: score.replace("\u00a0", " ") for method, score in scores.items()}
-        table.append({"ran": _link(results, row, line, part)})
-        table[-1] |= {name: scores.get(name, NOT_MEASURED) for name in ("original", "AVSS", "random")}
-        table[-1] |= {"best method": _best(part)} | _about(results, row, line, part)
-    return _or_note(table, _lacking(results, task))
-
-
-def glance_table(results: Results) -> Text:
-    """Every measured row that stands for a line of the paper's Table 1: the share that is kept, measured and printed.
-
-    A note names the lines that nothing stands for.
-    """
-    table = []
-    for row, line, part in _parts(results):
-        if line is None:
-            continue
-        shares = {label(m.method, m.reading): share_text(m) for m in part.itertuples()}
-        table.append({"ran": _link(results, row, line, part)})
-        table[-1] |= {name: shares.get(name, NOT_MEASURED) for name in ("AVSS", "random")}
-        table[-1]["AVSS, as printed"] = spell(intervals.retention(line["metric"], line["avss"], line["original"]))
-        whole = part[part["method"] == "original"]
-        name = NAMES.get(line["metric"], line["metric"])
-        table[-1]["before"] = "" if whole.empty else f"{name} {spell(whole['value'].iloc[0])}"
-        table[-1] |= _about(results, row, line, part)
-    return _or_note(table, _lacking(results))
-
-
-def _or_note(table: list[dict], lacking: str) -> Text:
-    return markdown(pd.DataFrame(table), note=lacking) if table else Text(f"{lacking or NOT_MEASURED.capitalize()}\n")
-
-
-def _lacking(results: Results, task: str | None = None) -> str:
-    """The lines of the paper's table, of a task or all, that no measured row stands for, in a sentence."""
-    printed, measured = printed_table(), set(rows_of_table(results).values())
-    lines = printed[~printed.index.isin(measured) & ((printed["task"] == task) | (task is None))]
-    names = "; ".join(row_name(line) for _, line in lines.iterrows())
-    return f"Lines of the paper's table that no measured row stands for: {names}." if names else ""
-
-
-def _parts(results: Results) -> list[tuple[str, pd.Series | None, pd.DataFrame]]:
-    """Every measured row and profile in the order of the paper's table: row, its line or None, lines of `summary`."""
-    printed, parts = printed_table(), []
-    for row, number in measured_rows(results).items():
-        line, scores = None if number is None else printed.loc[number], summary(results, row)
-        scores = scores[scores["source"] != PRINTED].assign(task=results.of(results.in_use, row)["task"].iloc[0])
-        parts += [(row, line, part) for _, part in scores.groupby("source", sort=False)]
-    return parts
-
-
-def _about(results: Results, row: str, line: pd.Series | None, part: pd.DataFrame) -> dict[str, str]:
-    removed = _removed(results, row, part["source"].iloc[0])
-    return {"blocks removed": removed, "stands for": "" if line is None else row_name(line)}
-
-
-def _best(part: pd.DataFrame) -> str:
-    pruned = part[part["method"] != "original"]
-    if pruned.empty:
-        return "" if part.empty else NOT_MEASURED
-    values = pruned["value"]
-    best = pruned[values == (values.max() if METRICS[pruned["metric"].iloc[0]].higher_is_better else values.min())]
-    # A name may break after its underscore, so that the last column fits the page.
-    names = ", ".join(label(line.method, line.reading).replace("_", "_\u200b") for line in best.itertuples())
-    return f"{names}: {spell(*best.iloc[0][['value', 'low', 'high']])}"
-
-
-def _link(results: Results, row: str, line: pd.Series | None, part: pd.DataFrame) -> str:
-    """The data and the model that ran, linked to the page of the row in the book, and the profile."""
-    # A narrow column may break a long name between its parts.
-    name = part["ran"].iloc[0].replace("/", "/\u200b").replace("_", "_\u200b")
-    page = _pages(results).get(row if line is None else line["id"])
-    return (f"[{name}](/book/executed/{page}.ipynb)" if page else name) + f" ({part['source'].iloc[0]})"
-
-
-@cache
-def _pages(results: Results) -> Mapping[str, str]:
-    """The pages of the book that these results are for, else of the book of `mini`."""
-    if results.pages is not None:
-        return results.pages
-    # Outside a checkout there is no book to link to.
-    return pages_by_line(FALLBACK) if DEFINED.is_dir() else {}
-
-
-def _removed(results: Results, row: str, profile: str) -> str:
-    pruned = lowest_removals(results, row).query("profile == @profile and method != 'original'")
-    if pruned.empty:
-        return NOT_MEASURED
-    first = pruned.iloc[0]
-    return f"{round(first['share_of_layers'] * first['layers'])} of {first['layers']:.0f}"
-
-
 # The tables that pages include, by the name of their file; the notebooks call the others too.
-TABLES = {function.__name__: function for function in (claim_table, glance_table)} | {
-    f"rows_table-{task}": partial(rows_table, task=task) for task in printed_table()["task"].unique()
-}
+TABLES = {claim_table.__name__: claim_table}
