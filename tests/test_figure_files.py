@@ -43,6 +43,17 @@ def test_the_small_font_sets_a_figure_as_the_whole_one_to_the_byte(name):
     assert figures.as_file(whole, "svg", "light") == figures.as_file(small, "svg", "light")
 
 
+@pytest.mark.parametrize("name", figures.BOOK_FIGURES)
+def test_nothing_is_cut_off_at_an_edge(name):
+    with mpl.rc_context(style("light")):
+        figure, _ = figures.BOOK_FIGURES[name](COMMITTED)
+        figure.draw_without_rendering()
+        drawn = figure.get_tightbbox()
+    assert min(drawn.x0, drawn.y0) >= 0
+    assert drawn.x1 <= figure.get_figwidth()
+    assert drawn.y1 <= figure.get_figheight()
+
+
 def test_letters_outside_of_the_small_font_come_from_the_whole_one():
     figure = Figure()
     with mpl.rc_context({"font.family": families()}):

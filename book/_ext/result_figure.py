@@ -11,7 +11,8 @@ of Table 1; a figure about all that is stored is about no row. Without `:alt:` i
 where every figure is registered with its title, its kind, and what it shows. The page shows the SVG that suits its
 light or dark mode. Below the caption stand the files (both SVGs, PDF, the plotted data as CSV), the function that drew
 it with its revision, the runs, and how to cite it. The figure's label is `fig-<name>-<row>`, or `fig-<name>`. Where
-it is shown again, it is `:unlabelled:`, has no number, and links to the place that has.
+it is shown again, it is `:unlabelled:`, has no number, and links to the place that has. Where nothing is measured, its
+title says so in its place, and the gallery leaves it out.
 
     ```{figure-gallery} row
     ```
@@ -81,7 +82,9 @@ class ResultFigure(SphinxDirective):
         if entry["kind"] == "row":
             page = Path(self.env.doc2path(self.env.docname))
             row = self.options.get("row") or _row_of(page) or _first_row(self.env)
-        stem = f"{FOLDER}/{row}/{name}-{row}" if row else f"{FOLDER}/book/{name}"
+        stem = _stem(name, row)
+        if _is_empty(self.env, stem):
+            return [nodes.paragraph("", f"{entry['title']}: not measured.")]
         label = "-".join(filter(None, ("fig", name.replace("_", "-"), row)))
         # One child before the caption: docutils tells by the caption's place whether a legend belongs to it.
         drawings = nodes.container(classes=["drawings"])
@@ -192,10 +195,12 @@ class FigureGallery(SphinxDirective):
             return []
         lines = ["::::::{grid} 1 1 1 2", ":gutter: 3", ":class-container: figure-gallery", ""]
         for name, entry in entries.items():
-            lines += [f":::::{{grid-item-card}} {entry['title']}", f"::::{{result-figure}} {name}"]
             row = entry.get("row", "")
             if not row or not Path(f"{self.env.srcdir}{FOLDER}/{row}").is_dir():
                 row = _first_row(self.env)
+            if _is_empty(self.env, _stem(name, row if kind == "row" else None)):
+                continue
+            lines += [f":::::{{grid-item-card}} {entry['title']}", f"::::{{result-figure}} {name}"]
             lines += [":unlabelled:", f":row: {row}", "", entry["shows"], "::::", ":::::"]
         made = nodes.Element()
         source = self.get_source_info()[0]
@@ -208,6 +213,18 @@ def registered(env) -> dict[str, dict]:
     path = Path(env.srcdir) / REGISTER
     env.note_dependency(str(path))
     return yaml_of(path)
+
+
+def _stem(name: str, row: str | None) -> str:
+    """Where the files of a figure lie, without their endings; row: None for a figure about all that is stored."""
+    return f"{FOLDER}/{row}/{name}-{row}" if row else f"{FOLDER}/book/{name}"
+
+
+def _is_empty(env, stem: str) -> bool:
+    """Whether the data of a drawn figure has no line but its head."""
+    path = Path(f"{env.srcdir}{stem}.csv")
+    env.note_dependency(str(path))
+    return path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) == 1
 
 
 def _first_row(env) -> str:

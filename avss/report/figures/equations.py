@@ -128,7 +128,7 @@ def _draw(
             panel.axhline(level(blocks), color=mpl.rcParams["ytick.color"], linewidth=0.9, zorder=0)
         tau = (taus or {}).get(model, float("nan"))
         title = model if tau != tau else f"{model} τ\u00a0{spell(tau, digits=2)}"
-        panel.set(title=wrapped(title, 24), xlabel="block")
+        panel.set(title=wrapped(title, 22), xlabel="block")
         if taus and 0 < _WIDE * part["mean"].min() < part["mean"].max():
             panel.set_yscale("log")
         else:
