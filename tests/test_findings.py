@@ -17,7 +17,7 @@ import yaml
 from avss.engine.games import Game, exact, window
 from avss.hallucination.ratios import tau_of_sets
 from avss.intervals import interval_of, kendall_tau
-from avss.report import cornerstones, hallucination, massive
+from avss.report import cornerstones, hallucination, massive, recovery
 from avss.report.cited import look_up_number, spoken
 from avss.report.counted import verdict
 from avss.report.curves import curve, iteration
@@ -124,6 +124,24 @@ def others_follow_the_loss_and_avss_does_not() -> bool:
         for method in ("block_influence", "lrp")
     ]
     return max(tau.high for tau in own) < 0.1 and min(others) > 0.2
+
+
+def training_repairs_no_choice() -> bool:
+    """The last sentence of the third finding, and the section on training."""
+    table = recovery.recovered(RESULTS, "hackernews-smollm2").query("source == 'reference'")
+    tokens = table["tokens"].max()
+    before, after = (table[table["tokens"] == seen].set_index("method") for seen in (0, tokens))
+    shown = {name: (round(before["value"][name]), round(after["value"][name])) for name in ("avss", "block_influence")}
+    share = {name: round(100 * after["kept"][name]) for name in ("block_influence", "last", "avss", "random")}
+    return (
+        tokens == 40_960
+        and set(after["n"]) == {300}
+        and shown == {"avss": (53_053, 1_734), "block_influence": (134, 65)}
+        and share == {"block_influence": 80, "last": 15, "avss": 3, "random": 3}
+        and before["value"].idxmax() == "last"
+        and set(before["blocks"]) == {30}
+        and "0" in before["removed"]["random"].split("+")
+    )
 
 
 def at_chance_on_sst2() -> bool:
@@ -395,7 +413,7 @@ PINS = {
     "book/executed/real-models": [
         lambda: one_feature_of_the_first_token() and written_once_and_no_cure(),
         others_follow_the_loss_and_avss_does_not,
-        at_chance_on_sst2,
+        lambda: at_chance_on_sst2() and training_repairs_no_choice(),
     ],
     "book/executed/shapley": [
         lambda: np.allclose(exact(REDUNDANT).values, 1 / 6) and not window(REDUNDANT, 1).values.any(),
