@@ -509,3 +509,9 @@ def test_the_book_tells_numbers_in_its_prose():
         for request in REQUEST.findall(line)
     ]
     assert len(told) >= LIVE, "numbers in tables of links do not count"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_leads_to_the_page_of_a_row_by_its_name(name):
+    """Which rows have pages depends on the profile that the book is built for; `book/rows` leads to those there are."""
+    assert "executed/rows/" not in PAGES[name]
