@@ -15,7 +15,8 @@ from pathlib import Path
 from avss.errors import InputError
 from avss.report import cards, tables
 from avss.runs import kernels
-from avss.runs.notebook import page_of_task
+from avss.runs.notebook import page_of_task, title_of_notebook
+from avss.runs.row_page import page_of_row
 from avss.report.pages import contents, pages_of, results_beside, rows_of_book
 
 
@@ -217,13 +218,15 @@ rule task_page:
 
 rule row_page:
     input:
-        lambda wildcards: ROWS[wildcards.row].run,
+        run=lambda wildcards: ROWS[wildcards.row].run,
+        notebook=lambda wildcards: f"notebooks/{ROWS[wildcards.row].task}.ipynb",
     output:
         "book/executed/rows/{row}.ipynb",
     wildcard_constraints:
         row=one_of(row for page, row in ROW_PAGES.items() if page in EXECUTED and page not in TASKS),
-    shell:
-        "cp {input} {output}"
+    run:
+        task = ROWS[wildcards.row].task
+        page_of_row(Path(input.run), Path(output[0]), (f"book/executed/{task}", title_of_notebook(Path(input.notebook))))
 
 
 if FAILED:

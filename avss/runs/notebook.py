@@ -101,10 +101,15 @@ def retitle(notebook: nbformat.NotebookNode, title: str) -> None:
 
 def page_of_task(run: Path, notebook: Path, page: Path) -> None:
     """Copy an executed notebook with the heading that it has in the repository: the page is about the whole task."""
-    executed, original = nbformat.read(run, 4), nbformat.read(notebook, 4)
-    titles = [found[0] for cell in original["cells"] if (found := HEADING.search(cell["source"]))]
-    retitle(executed, titles[0].removeprefix("# "))
+    executed = nbformat.read(run, 4)
+    retitle(executed, title_of_notebook(notebook))
     _write(executed, page)
+
+
+def title_of_notebook(notebook: Path) -> str:
+    """The first heading of a notebook in the repository."""
+    found = (HEADING.search(cell["source"]) for cell in nbformat.read(notebook, 4)["cells"])
+    return next(heading[0] for heading in found if heading).removeprefix("# ")
 
 
 def main() -> None:

@@ -34,6 +34,8 @@ from avss.report.table1 import (
     printed_line,
 )
 
+# The readings of which claims are asked; the paper's own line has none.
+_CLAIMED_OF = ("none", "paper", "released-code")
 VERDICTS = {"better": "holds", "worse": "fails", "same outcomes": "fails, same outcomes", "not told apart": "undecided"}
 
 
@@ -174,14 +176,15 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
 def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
     """The claims of the paper about this row, and the answer of each source: holds, fails, or undecided.
 
-    A lead is positive where AVSS is better, as in `difference_table`.
+    They are asked of AVSS in the readings `paper` and `released-code`. A lead is positive where AVSS is better, as in
+    `difference_table`.
     """
     if results.line_of(row) not in measured_rows(results):
         return table_or_note([])
     controls = {name: f"beats {method_named(name).control}" for name in CONTROLS}
     compared = differences(results, row).query("method == 'avss' and against in @controls")
     table, headings = {}, _headings(results, row)
-    for line in summary(results, row).query("method == 'avss'").itertuples():
+    for line in summary(results, row).query("method == 'avss' and reading in @_CLAIMED_OF").itertuples():
         low, high = line.retention_low, line.retention_high
         verdict = HOLDS if low > CLAIMED_RETENTION else FAILS if high < CLAIMED_RETENTION else OPEN
         cell = share_text(line) if np.isnan(line.retention) else f"{verdict}: {share_text(line)}"
