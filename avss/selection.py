@@ -59,7 +59,7 @@ def cumulative(values: ArrayLike, mass: float) -> list[int]:
 
 
 def released_code(values: ArrayLike, mass: float) -> list[int]:
-    """The layers whose cumulative share *in depth order* is at or below `mass`, as the authors' script does.
+    """The layers whose cumulative share in depth order is at or below `mass`, as the authors' script does.
 
     It removes the earliest layers for any scores. A share within `MASS_TOLERANCE` of the mass is at it. May be empty.
     Raises `InputError` as `cumulative` does.

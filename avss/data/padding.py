@@ -82,7 +82,7 @@ def batches(
 ) -> list[dict[str, torch.Tensor]]:
     """Token ids of whole documents, cut at `context` tokens, in batches of similar length.
 
-    fill pads every batch to `context`, as the released scripts do, for readings in which padding counts.
+    fill: pads every batch to `context`, as the released scripts do, for readings in which padding counts.
     Raises `InputError` where no text has a token, for one text in place of a list, a context below 1 and a batch size
     below 1.
     """

@@ -37,7 +37,7 @@ def score(
     method that has none, batches or activations that cannot be used, and numbers that are not finite.
 
     A model may be split over devices (`device_map="auto"`). Where it fits on one, several processes can share the
-    batches, one an accelerator, on one machine or many:
+    batches, one an accelerator, on one machine or many::
 
         torchrun --nproc-per-node 4 -m avss.cli score MODEL --data DATA --out scores.csv
 

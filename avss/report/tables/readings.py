@@ -86,9 +86,9 @@ def counted_changes(results: Results, row: str) -> Text:
         apart = (alone["retention_low"] > base.retention_high) | (alone["retention_high"] < base.retention_low)
         worst, best = (alone.sort_values("retention").iloc[end] for end in (0, -1))
         lines.append(
-            f"- `{row}`, {source}: of {len(alone)} changes of one field, {(alone['tau_high'] < base.tau_low).sum()} "
-            f"move the order further on every seed than another calibration sample does on any, and "
-            f"{(alone['removed'] != base.removed).sum()} remove other blocks on some seed. Retention is "
+            f"- `{row}`, {source}: of {len(alone)} single changes, {(alone['tau_high'] < base.tau_low).sum()} "
+            f"change the order more than a new calibration sample does, on every seed; "
+            f"{(alone['removed'] != base.removed).sum()} change which blocks go, on some seed. Retention is "
             f"{base.retention:.3f} under `paper`; it runs from {worst.retention:.3f} "
             f"({axis_label(worst.axis, worst.choice)}) to {best.retention:.3f} "
             f"({axis_label(best.axis, best.choice)}), and in "
