@@ -106,8 +106,9 @@ def test_tables_tell_each_divergence_and_selection(main):
     divergences = tables.divergence_table(Results(store), ROW)
     assert all(f"| {name} = " in divergences for name in readings.DIVERGENCES)
     assert tables.selection_table(Results(store), ROW).count("released_code(0.25)") == len(PRESETS)
-    assert f"of {len([r for r in readings.readings() if readings.axis_of(r)[0] in readings.FIELDS])} changes" in (
-        tables.counted_changes(Results(store), ROW)
+    assert (
+        f"of {len([r for r in readings.readings() if readings.axis_of(r)[0] in readings.FIELDS])} single changes"
+        in (tables.counted_changes(Results(store), ROW))
     )
     assert "quantile:0.5" in tables.scale_table(Results(store), ROW)
     assert f"{ROW} (mini)" in tables.exponent_table(Results(store))
