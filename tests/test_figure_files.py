@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from avss.report import comparisons, figures
 from avss.report.figures.font import WHOLE, families
-from avss.report.figures.style import darkened, style
+from avss.report.figures.style import darkened, style, wrapped
 from avss.report.snapshot import Results
 from avss.store import Store
 from tests.stores import COMMITTED, fill
@@ -52,6 +52,12 @@ def test_nothing_is_cut_off_at_an_edge(name):
     assert min(drawn.x0, drawn.y0) >= 0
     assert drawn.x1 <= figure.get_figwidth()
     assert drawn.y1 <= figure.get_figheight()
+
+
+def test_a_long_name_is_broken_behind_its_hyphens():
+    assert wrapped("SmolLM2-135M-Instruct (reference)", 17) == "SmolLM2-135M-\nInstruct\n(reference)"
+    assert wrapped("mini LLama-7B (1.9 M)", 17) == "mini LLama-7B\n(1.9 M)"
+    assert wrapped("unbreakablename", 5) == "unbreakablename"
 
 
 def test_letters_outside_of_the_small_font_come_from_the_whole_one():

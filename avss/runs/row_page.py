@@ -9,6 +9,8 @@ import nbformat
 _PART = re.compile(r"^## (?P<heading>.+?)$|^(?P<figure>:::\{result-figure\} .*?^:::)$", re.MULTILINE | re.DOTALL)
 # The names by which the notebooks of the tasks know what was measured on the row.
 _MEASURED = re.compile(r"\b(measured|made)\b")
+# The cell that measures prints how many observations there are, and no result.
+_MEASURES = "run_row("
 # The sections that stand open, in this order, each with its first figure; all other parts are folded.
 OPEN = ("What holds", "Retention", "Which blocks go")
 
@@ -52,6 +54,7 @@ def _sections(cells: list) -> dict[str, tuple[list[str], list]]:
         elif (
             cell["outputs"]
             and _MEASURED.search(cell["source"])
+            and _MEASURES not in cell["source"]
             and "remove-output" not in cell["metadata"].get("tags", ())
         ):
             sections.setdefault(heading, ([], []))[1].append(cell)

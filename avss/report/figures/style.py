@@ -69,8 +69,18 @@ def colour(source: str) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """The text in lines of at most so many letters, for titles and labels that would be cut."""
-    return "\n".join(textwrap.wrap(text, width, break_long_words=False))
+    """The text in lines of at most so many letters, for titles and labels that would be cut.
+
+    A longer word is broken behind its hyphens alone, as in the name of a model.
+    """
+    lines = []
+    for line in textwrap.wrap(text, width, break_long_words=False):
+        while len(line) > width and "-" in line[:width]:
+            end = line.rindex("-", 0, width) + 1
+            lines.append(line[:end])
+            line = line[end:]
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def entitled(figure: Figure, finding: str) -> None:
