@@ -9,7 +9,7 @@ from avss.report.comparisons import FIRST_ROW, summary
 from avss.report.figures import BOOK_FIGURES, ROW_FIGURES
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
-from avss.report.tables import TABLES, audit, rows
+from avss.report.tables import TABLES, audit, overview, rows
 from avss.store import Store
 from tests.stores import PERPLEXITY_ROW, REMOVED, SEEDS, cells, fill
 
@@ -70,14 +70,14 @@ def test_the_tables_of_a_store_in_which_all_failed_say_what_to_run(tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini", fails=(*FAILED, ("original", 0)))
     with pytest.raises(InputError, match=r"results are missing .* run `make book` first"):
-        rows.glance_table(Results(store))
+        overview.glance_table(Results(store))
 
 
 def test_a_row_with_the_original_alone_shows_its_score_and_what_is_missing(tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini", removed=ORIGINAL)
     first = "[SST-2, DistilBERT](/book/executed/sentiment.ipynb) (mini)"
-    original, *others, stands_for = cells(rows.rows_table(Results(store), "sentiment"), first)
+    original, *others, stands_for = cells(overview.rows_table(Results(store), "sentiment"), first)
     assert original.startswith("0.900 [")
     assert others == ["not measured"] * 4
     assert stands_for == "SST-2, DistilBERT"
@@ -98,9 +98,11 @@ def test_a_stored_value_that_is_not_finite_is_a_failure_and_no_number(tmp_path, 
 def test_a_row_of_ones_own_is_in_no_table_about_the_paper(tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini")
-    before = [table(Results(store)) for table in (rows.glance_table, audit.audit_table)]
+    before = [table(Results(store)) for table in (overview.glance_table, audit.audit_table)]
     fill(store, "mini", row="mine", dataset="my data", model="my model")
-    assert [table(Results(store)) for table in (rows.glance_table, audit.audit_table)] == before
+    assert [table(Results(store)) for table in (overview.glance_table, audit.audit_table)] == before
     assert "| my data, my model | mini |" in TABLES["coverage_table"](Results(store))
-    assert cells(rows.rows_table(Results(store), "sentiment"), "my data, my model (mini)")[-1] == "", "stands for none"
+    assert cells(overview.rows_table(Results(store), "sentiment"), "my data, my model (mini)")[-1] == "", (
+        "stands for none"
+    )
     assert "printed" not in set(summary(Results(store), "mine")["source"])

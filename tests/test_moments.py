@@ -59,8 +59,11 @@ def exact_variance(numbers: np.ndarray) -> Fraction:
 
 
 def close(found: float, expected: float, scale: float) -> bool:
-    """Equal to 1e-12 of the number itself, or of the squared activations where rounding of a mean is all there is."""
-    return math.isclose(found, expected, rel_tol=1e-12, abs_tol=1e-12 * scale)
+    """Equal to 1e-12 of the number itself, or of the squared activations where rounding of a mean is all there is.
+
+    The smallest numbers above zero have no digits left: there one step of them is allowed.
+    """
+    return math.isclose(found, expected, rel_tol=1e-12, abs_tol=max(1e-12 * scale, math.ulp(0.0)))
 
 
 @given(texts())

@@ -38,9 +38,11 @@ class Coalitions:
         self.path, self.changed, self.saved = path, False, time.monotonic()
         self.count: list[int] | None = None
         self.masks: dict[str, list[list[float]]] = {}
+        # Asked first: another process may write the file after it was looked for.
+        there = path is not None and path.exists()
         if path and (found := _read(path)):
             self.count, self.masks = found
-        elif path and path.exists():
+        elif there:
             warnings.warn(f"cache file {path} is damaged; its losses are computed again", stacklevel=2)
 
     def __contains__(self, mask: Mask) -> bool:
