@@ -15,8 +15,6 @@ from pathlib import Path
 from avss.errors import InputError
 from avss.report import cards, tables
 from avss.runs import kernels
-from avss.runs.notebook import page_of_task, title_of_notebook
-from avss.runs.row_page import page_of_row
 from avss.report.pages import contents, pages_of, results_beside, rows_of_book
 
 
@@ -212,8 +210,8 @@ rule task_page:
         "book/executed/{page}.ipynb",
     wildcard_constraints:
         page=one_of(page for page in EXECUTED if page in TASKS),
-    run:
-        page_of_task(input.run, input.notebook, output[0])
+    shell:
+        "python -m avss.runs.page {input.run:q} {input.notebook:q} {output:q}"
 
 
 rule row_page:
@@ -224,9 +222,10 @@ rule row_page:
         "book/executed/rows/{row}.ipynb",
     wildcard_constraints:
         row=one_of(row for page, row in ROW_PAGES.items() if page in EXECUTED and page not in TASKS),
-    run:
-        task = ROWS[wildcards.row].task
-        page_of_row(Path(input.run), Path(output[0]), (f"book/executed/{task}", title_of_notebook(Path(input.notebook))))
+    params:
+        task=lambda wildcards: f"book/executed/{ROWS[wildcards.row].task}",
+    shell:
+        "python -m avss.runs.page {input.run:q} {input.notebook:q} {output:q} --of-row {params.task:q}"
 
 
 if FAILED:

@@ -12,7 +12,8 @@ import nbformat
 import pytest
 from pybtex.database import parse_file
 
-from avss.runs.notebook import execute, page_of_task
+from avss.runs.notebook import execute
+from avss.runs.page import page_of_task
 from avss.runs.profile import load_profile
 from avss.tasks import TASKS
 

@@ -5,7 +5,6 @@ python -m avss.runs.notebook NOTEBOOK OUTPUT LOG [--title TITLE] [--threads N] [
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,14 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-import nbformat
 import papermill
 from traitlets.config import Config
 
 from avss.errors import InputError
 from avss.runs import kernels
-
-HEADING = re.compile(r"^# .*$", re.MULTILINE)
+from avss.runs.page import retitle, write
 
 
 def execute(
@@ -55,12 +52,7 @@ def execute(
             raise InputError(f"{output}: {reason.splitlines()[-1]} (all of it in {log})") from None
     if title:
         retitle(executed, title)
-    _write(executed, output)
-
-
-def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
-    # In ASCII: a parameter that is the name of a file may be no UTF-8.
-    nbformat.write(notebook, path, ensure_ascii=True)
+    write(executed, output)
 
 
 @contextmanager
@@ -88,28 +80,6 @@ def _errors_to(file: TextIO) -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def retitle(notebook: nbformat.NotebookNode, title: str) -> None:
-    """Replace the first heading of a notebook by this title, in plain text."""
-    plain = re.sub(r"([\\`*_{}\[\]<>$])", r"\\\1", title)
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown" and HEADING.search(cell["source"]):
-            cell["source"] = HEADING.sub(lambda _: f"# {plain}", cell["source"], count=1)
-            return
-
-
-def page_of_task(run: Path, notebook: Path, page: Path) -> None:
-    """Copy an executed notebook with the heading that it has in the repository: the page is about the whole task."""
-    executed = nbformat.read(run, 4)
-    retitle(executed, title_of_notebook(notebook))
-    _write(executed, page)
-
-
-def title_of_notebook(notebook: Path) -> str:
-    """The first heading of a notebook in the repository."""
-    found = (HEADING.search(cell["source"]) for cell in nbformat.read(notebook, 4)["cells"])
-    return next(heading[0] for heading in found if heading).removeprefix("# ")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from avss.runs.row_page import OPEN, page_of_row
+from avss.runs.page import OPEN, page_of_row, retitle, title_of
 
 ROOT = Path(__file__).parent.parent
 TASKS = {
@@ -21,11 +21,11 @@ def page_of(task: str, folder: Path) -> list:
     for cell in ran["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"] = [nbformat.v4.new_output("stream", text="out")]
-    ran["cells"][0]["source"] = ran["cells"][0]["source"].replace(ran["cells"][0]["source"].split("\n")[0], "# My row")
+    retitle(ran, "My row")
     ran["metadata"]["papermill"] = {"parameters": {"row": "mine"}}
     run, page = folder / "run.ipynb", folder / "page.ipynb"
     nbformat.write(ran, run)
-    page_of_row(run, page, (f"book/executed/{task}", "The task"))
+    page_of_row(run, ROOT / f"notebooks/{task}.ipynb", page, f"book/executed/{task}")
     made = nbformat.read(page, 4)
     assert made["metadata"]["papermill"] == ran["metadata"]["papermill"], "figures are found by it"
     return made["cells"]
@@ -35,7 +35,8 @@ def page_of(task: str, folder: Path) -> list:
 def test_verdicts_and_two_figures_are_open_and_all_else_is_folded(task, tmp_path):
     cells = page_of(task, tmp_path)
     text = [cell["source"] for cell in cells if cell["cell_type"] == "markdown"]
-    assert text[0].startswith(f"# My row\n\nThis is one row of {{doc}}`The task </book/executed/{task}>`.")
+    title = title_of(ROOT / f"notebooks/{task}.ipynb")
+    assert text[0].startswith(f"# My row\n\nThis is one row of {{doc}}`{title} </book/executed/{task}>`.")
     open_figures = [part for part in text if "result-figure" in part and "dropdown" not in part]
     assert [part.split("\n")[0] for part in open_figures] == [f"## {heading}" for heading in OPEN[1:]]
     code = [cell for cell in cells if cell["cell_type"] == "code"]

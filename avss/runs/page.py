@@ -1,10 +1,17 @@
-"""The page of a row that has a page of its own: the results alone, because the page of its task explains them."""
+"""The page that shows an executed notebook: that of a task is the whole notebook, that of a row its results alone.
 
+python -m avss.runs.page RUN NOTEBOOK PAGE [--of-row DOCUMENT]
+
+It needs nbformat and neither papermill nor torch, so that a page takes half a second.
+"""
+
+import argparse
 import re
 from pathlib import Path
 
 import nbformat
 
+HEADING = re.compile(r"^# .*$", re.MULTILINE)
 # A section of a notebook, or a figure in it.
 _PART = re.compile(r"^## (?P<heading>.+?)$|^(?P<figure>:::\{result-figure\} .*?^:::)$", re.MULTILINE | re.DOTALL)
 # The names by which the notebooks of the tasks know what was measured on the row.
@@ -15,18 +22,44 @@ _MEASURES = "run_row("
 OPEN = ("What holds", "Retention", "Which blocks go")
 
 
-def page_of_row(run: Path, page: Path, task: tuple[str, str]) -> None:
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    # In ASCII: a parameter that is the name of a file may be no UTF-8.
+    nbformat.write(notebook, path, ensure_ascii=True)
+
+
+def retitle(notebook: nbformat.NotebookNode, title: str) -> None:
+    """Replace the first heading of a notebook by this title, in plain text."""
+    plain = re.sub(r"([\\`*_{}\[\]<>$])", r"\\\1", title)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown" and HEADING.search(cell["source"]):
+            cell["source"] = HEADING.sub(lambda _: f"# {plain}", cell["source"], count=1)
+            return
+
+
+def title_of(notebook: Path) -> str:
+    """The first heading of a notebook in the repository."""
+    found = (HEADING.search(cell["source"]) for cell in nbformat.read(notebook, 4)["cells"])
+    return next(heading[0] for heading in found if heading).removeprefix("# ")
+
+
+def page_of_task(run: Path, notebook: Path, page: Path) -> None:
+    """Copy an executed notebook with the heading that it has in the repository: the page is about the whole task."""
+    executed = nbformat.read(run, 4)
+    retitle(executed, title_of(notebook))
+    write(executed, page)
+
+
+def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
     """Write the page of an executed row: verdicts and two figures, and folded below them all other results.
 
-    run: the executed notebook of the task. task: the document of the task's page, and its title. The text and the code
-    of the notebook are left out, also what it prints on anything but the row's results. Its metadata stay.
+    run: the executed notebook of the task. document: the page of the task, which explains this one. The text and the
+    code of the notebook are left out, also what it prints on anything but the row's results. Its metadata stay.
     """
     executed = nbformat.read(run, 4)
     first = executed["cells"][0]["source"].partition("\n")[0]
-    document, title = task
     intro = (
-        f"{first}\n\nThis is one row of {{doc}}`{title} </{document}>`. That page explains every part of this one and "
-        "has the findings over all rows of the task. Folded parts open on a click."
+        f"{first}\n\nThis is one row of {{doc}}`{title_of(notebook)} </{document}>`. That page explains every part of "
+        "this one and has the findings over all rows of the task. Folded parts open on a click."
     )
     sections, cells = _sections(executed["cells"][1:]), [nbformat.v4.new_markdown_cell(intro)]
     for heading in OPEN:
@@ -39,7 +72,7 @@ def page_of_row(run: Path, page: Path, task: tuple[str, str]) -> None:
     for heading, (figures, printed) in sections.items():
         cells += _dropdown(heading, figures) + [_folded(cell, heading) for cell in printed]
     executed["cells"] = cells
-    nbformat.write(executed, page, ensure_ascii=True)
+    write(executed, page)
 
 
 def _sections(cells: list) -> dict[str, tuple[list[str], list]]:
@@ -79,3 +112,19 @@ def _dropdown(title: str, figures: list[str]) -> list:
     if not figures:
         return []
     return [nbformat.v4.new_markdown_cell("\n\n".join([f"::::{{dropdown}} {title}", *figures, "::::"]))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("run", "notebook", "page"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--of-row", metavar="DOCUMENT", help="the page is of a row, and this one of its task")
+    given = parser.parse_args()
+    if given.of_row:
+        page_of_row(given.run, given.notebook, given.page, given.of_row)
+    else:
+        page_of_task(given.run, given.notebook, given.page)
+
+
+if __name__ == "__main__":
+    main()
