@@ -171,6 +171,12 @@ def test_a_measured_number_stands_under_the_name_of_what_ran(store):
     assert glance[-1] == "SST-2, DistilBERT"
 
 
+def test_a_card_shows_the_model_of_its_own_row(store):
+    fill(store, "mini", row="small", dataset="reviews", model="tiny", stands_for=comparisons.FIRST_ROW, created=LATER)
+    assert set(rows.card(Results(store), "small")[1]["ran"]) == {"reviews, tiny"}
+    assert set(rows.card(Results(store), comparisons.FIRST_ROW)[1]["source"]) == {"reference"}
+
+
 def test_retention_is_the_share_of_the_original(store):
     line = comparisons.summary(Results(store)).query("source == 'mini' and method == 'random'").iloc[0]
     assert line["value"] == pytest.approx(np.mean([0.8, 0.5, 0.875]))

@@ -71,7 +71,7 @@ def cost_of_methods(results: Results) -> tuple[Figure, pd.DataFrame]:
         memory.plot(part["memory"], height, _marker(number), color=ink)
     for panel, column in ((times, "time"), (memory, "memory")):
         for line in data[data["measured on"] == series[0]].to_dict("records"):
-            text = spell(line[column], digits=max(0, 2 - int(np.log10(max(1, line[column])))))
+            text = spell(line[column], digits=2 if line[column] < 10 else 1 if line[column] < 100 else 0)
             where = (1.02, names.index(line["method"]))
             panel.text(*where, text, transform=panel.get_yaxis_transform(), va="center_baseline")
     times.set_xscale("log")

@@ -185,8 +185,8 @@ def card(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     data = data[(data["source"] != PRINTED) & data["method"].isin(CARD) & data["reading"].isin(["none", "paper"])]
     if set(data["method"]) <= {"original"}:
         return nothing_measured(data)
-    own = set(results.in_use.loc[results.in_use["row"] == row, "profile"]) & set(data["source"])
-    source = data.loc[data["source"].isin(own or set(data["source"])), "source"].iloc[0]
+    own = set(results.in_use.loc[results.in_use["row"] == row, "profile"])
+    source = next((source for source in data["source"] if source in own), data["source"].iloc[0])
     data = data[data["source"] == source].reset_index(drop=True)
     data.insert(1, "name", [label(line.method) for line in data.itertuples()])
     gone = removals(results, row).merge(

@@ -106,7 +106,7 @@ def retention_table(results: Results, row: str = FIRST_ROW) -> Text:
 def removal_table(results: Results, row: str = FIRST_ROW) -> Text:
     """Which blocks each method removed on every seed, and which only on some, by profile.
 
-    Where those are the first blocks of the model, or the last, on all seeds, it says so.
+    Blocks that are the first of the model, or the last, on all seeds are named so.
     """
     data = removals(results, row)
     seeds = data.groupby(["profile", "method", "reading"], sort=False)["seed"].nunique()
