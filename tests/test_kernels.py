@@ -97,6 +97,18 @@ def test_a_kernel_ends_with_the_process_that_stands_for_it(server, tmp_path):
     assert gone(kernel)
 
 
+def test_a_kernel_that_leads_no_group_yet_is_ended_too():
+    """One whose stand-in ends between the fork and the first line of the kernel."""
+    kernel, connection = subprocess.Popen(["sleep", "60"]), object()
+    server = kernels._Server(None)
+    server.kernels = {kernel.pid: connection}
+    server._end(connection)
+    try:
+        assert kernel.wait(10) == -signal.SIGKILL
+    finally:
+        kernel.kill()
+
+
 def test_a_server_ends_with_the_process_that_started_it(tmp_path):
     told = "import os; from avss.runs import kernels; found = kernels.started(); print(found.pid, os.environ['{}'])"
     variables = {name: value for name, value in os.environ.items() if name != kernels.SERVER}

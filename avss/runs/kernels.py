@@ -148,8 +148,10 @@ class _Server:
 
     def _end(self, connection: socket.socket) -> None:
         kernel = next(kernel for kernel, known in self.kernels.items() if known is connection)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(kernel, signal.SIGKILL)
+        # One that was forked a moment ago leads no group yet, and has no processes of its own.
+        for end in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError):
+                end(kernel, signal.SIGKILL)
 
     def _reap(self, selector: selectors.BaseSelector) -> None:
         for kernel, connection in list(self.kernels.items()):
