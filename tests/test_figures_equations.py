@@ -4,6 +4,7 @@ from itertools import combinations
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 from avss.report.figures import equations as drawn
@@ -108,6 +109,57 @@ def test_the_title_counts_the_models_that_avss_orders_by_depth(store):
     assert drawn.by_depth([0.95, 0.9, 0.2, float("nan")]).endswith("in 2 of 3 models")
 
 
+def plotted(*models: dict[str, list[float]]) -> pd.DataFrame:
+    """What a figure plots: for each model the means by block of each line."""
+    parts = [
+        pd.DataFrame({"model": f"model {number}", "line": line, "layer": range(len(means)), "mean": means})
+        for number, lines in enumerate(models)
+        for line, means in lines.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_the_title_says_whether_sparsity_falls_or_rises_with_depth_in_more_models():
+    falls, rises, level = [0.6, 0.3, 0.1], [0.1, 0.3, 0.6], [0.3, 0.3, 0.3]
+    title = "Sparsity (reading paper) tends to"
+    some = [{"paper": falls, "released-code": rises}, {"paper": rises}, {"paper": falls}, {"paper": level}]
+    assert drawn.along_depth(plotted(*some)) == f"{title} fall with depth (τ < 0) in 2 of 4 models"
+    assert drawn.along_depth(plotted(*some[1:2])) == f"{title} rise with depth (τ > 0) in 1 of 1 models"
+    assert drawn.along_depth(plotted(*some[3:])) == f"{title} fall with depth (τ < 0) in 0 of 1 models"
+
+
+def test_the_title_counts_the_models_in_which_eq_6_orders_by_the_distance():
+    printed, ours = "Eq. 6 as printed", "distance from 1/M (ours)"
+    same = {printed: [3, 2, 1], ours: [6, 4, 2]}
+    other = {printed: [3, 2, 1], ours: [6, 2, 4]}
+    none = {printed: [0, 0, 0], ours: [1, 2, 3]}
+    title = "Eq. 6 as printed orders the blocks by their distance from the mean share (τ at least 0.9) in"
+    assert drawn.by_distance(plotted(same, other, none)) == f"{title} 1 of 2 models; the highest τ is 1.00"
+    assert drawn.by_distance(plotted(other)) == f"{title} 0 of 1 models; the highest τ is 0.33"
+    assert drawn.by_distance(plotted(none)) == f"{title} 0 of 0 models"
+
+
+def test_the_title_counts_the_models_in_which_both_sums_cover_the_same_blocks():
+    depth, lowest = "depth order (Eq. 9)", "lowest score first (ours)"
+    same = {depth: [0.1, 0.25, 1], lowest: [0.1, 0.25, 1]}
+    other = {depth: [0.2, 0.5, 1], lowest: [1, 0.8, 0.2]}
+    # Both cover no block, so none is the same.
+    none = {depth: [0.3, 0.6, 1], lowest: [0.3, 0.6, 1]}
+    title = "25\u00a0% of the score covers the same blocks in depth order (Eq. 9) as from the lowest score up in"
+    assert drawn.by_sum(plotted(same, other, none)) == f"{title} 1 of 3 models"
+    assert drawn.by_sum(plotted(other)) == f"{title} 0 of 1 models"
+
+
+def test_real_models_come_first(tmp_path):
+    made = Store(tmp_path / "results")
+    fill(made, "mini", "mini/distilbert")
+    fill(made, "reference", "models/decoder", SECOND)
+    for draw in FIGURES:
+        figure, data = draw(Results(made))
+        assert list(data["profile"].unique()) == ["reference", "mini"]
+        assert [panel.get_title().split()[0] for panel in figure.axes] == ["decoder", "distilbert"]
+
+
 @pytest.mark.parametrize("draw", FIGURES)
 def test_without_scores_of_blocks_the_figure_says_so(tmp_path, draw):
     empty = Store(tmp_path / "results")
@@ -128,9 +180,15 @@ def test_panels_fit_the_page_and_none_lies_on_another(store, draw):
         figure.draw_without_rendering()
         box = figure.get_tightbbox()
         panels = [panel.get_tightbbox() for panel in figure.axes]
+        inches = figure.dpi_scale_trans.inverted()
+        written = next(text for text in figure.texts if text.get_text() == figure.get_suptitle())
+        title = inches.transform_bbox(written.get_window_extent())
     assert figure.get_figwidth() == WIDTH
     assert min(box.x0, box.y0) >= 0
     assert box.x1 <= WIDTH
     assert len(figure.axes) == 5
     assert not any(one.overlaps(other) for one, other in combinations(panels, 2))
+    assert 0 <= title.x0 < title.x1 <= WIDTH
+    assert title.y1 <= figure.get_figheight()
+    assert not any(title.overlaps(inches.transform_bbox(panel)) for panel in panels)
     assert {panel.get_ylim()[0] for panel in figure.axes} == {0}
