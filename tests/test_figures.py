@@ -177,6 +177,126 @@ def test_a_card_shows_the_model_of_its_own_row(store):
     assert set(rows.card(Results(store), comparisons.FIRST_ROW)[1]["source"]) == {"reference"}
 
 
+def summed(retention: dict[str, float], **facts) -> pd.DataFrame:
+    """Lines of `summary` of one source with what each method keeps."""
+    lines = [{"method": name, "reading": "none", "retention": kept} for name, kept in retention.items()]
+    return pd.DataFrame(lines).assign(metric="accuracy", original=0.55, too_weak=False).assign(**facts)
+
+
+def compared(verdict: str) -> pd.DataFrame:
+    return pd.DataFrame({"verdict": [verdict]})
+
+
+KEPT = summed({"original": 1, "avss": 0.5, "random": 0.54})
+
+
+@pytest.mark.parametrize(
+    ("verdict", "told", "short"),
+    [
+        ("worse", "less than random removal (0.540)", "AVSS keeps less than random"),
+        ("better", "more than random removal (0.540)", "AVSS keeps more than random"),
+        ("same outcomes", "as much as random removal (0.540)", "AVSS keeps as much as random"),
+        ("not told apart", "random removal 0.540; the difference may be chance", "AVSS and random are not told apart"),
+    ],
+)
+def test_a_title_says_less_or_more_only_beyond_chance(verdict, told, short):
+    assert rows.beside_random(KEPT, compared(verdict)) == f"AVSS keeps 0.500 of the original score, {told}"
+    assert rows.at_a_glance(KEPT, compared(verdict)) == short
+
+
+def test_a_title_tells_what_of_avss_and_random_is_not_measured():
+    nothing = compared("worse")[:0]
+    alone = summed({"avss": 0.5, "gbis": 0.6})
+    assert rows.beside_random(alone, nothing) == (
+        "AVSS keeps 0.500 of the original score; random removal is not measured"
+    )
+    for part in (summed({"random": 0.5}), summed({"avss": np.nan, "random": np.nan}), KEPT.assign(reading="other")):
+        assert rows.beside_random(part, nothing) == "it is not measured what AVSS keeps"
+    assert rows.at_a_glance(alone, nothing) == "AVSS beside random: not measured"
+    weak = KEPT.assign(too_weak=True, retention=np.nan)
+    assert rows.beside_random(weak, compared("too weak to judge")) == (
+        "the original is too weak to judge (accuracy 0.55)"
+    )
+    assert rows.at_a_glance(weak, compared("too weak to judge")) == "The original is too weak to judge"
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [
+        (["0"] * 3, "AVSS removes the first of 6 blocks on all 3 seeds"),
+        (["0+1"] * 3, "AVSS removes the first 2 of 6 blocks on all 3 seeds"),
+        (["4+5"], "AVSS removes the last 2 of 6 blocks on the one seed"),
+        (["1"] * 2, "AVSS removes block 1 (of 0–5) on all 2 seeds"),
+        (["0+2+3"] * 2, "AVSS removes blocks 0, 2–3 (of 0–5) on all 2 seeds"),
+        (["0+1", "0+3"], "AVSS removes block 0 (of 0–5) on all 2 seeds, and 1, 3 on some"),
+        (["0+1", "2+3"], "AVSS removes blocks 0–3 (of 0–5), none of them on all 2 seeds"),
+    ],
+)
+def test_a_title_tells_which_blocks_avss_removes(tmp_path, sets, told):
+    made = Store(tmp_path / "results")
+    fill(made, "mini", removed={("original", "none"): ["none"], ("avss", "paper"): sets, ("last", "none"): ["5"]})
+    data = comparisons.removals(Results(made))
+    assert rows.of_removals(data) == told
+    assert rows.of_removals(data[data["method"] == "last"]) == "it is not measured which blocks AVSS removes"
+
+
+@pytest.mark.parametrize(
+    ("means", "told"),
+    [
+        (
+            [1, 3, 2],
+            "rises from 1.000 in the first block to 2.000 in the last; from block to block the mean rises 1 of 2 times",
+        ),
+        (
+            [2, 1.5, 1],
+            "falls from 2.000 in the first block to 1.000 in the last; from block to block the mean rises 0 of 2 times",
+        ),
+        (
+            [1, 2, 1.1],
+            "is 1.000 in the first block and 1.100 in the last, where the seeds overlap; from block to block the mean "
+            "rises 1 of 2 times",
+        ),
+    ],
+)
+def test_a_title_tells_how_the_variance_goes_over_the_blocks(means, told):
+    part = pd.DataFrame({"reading": "paper", "layer": range(3), "mean": means})
+    part = part.assign(low=part["mean"] - 0.1, high=part["mean"] + 0.1)
+    assert rows.of_variance(part) == f"the variance {told}"
+    assert rows.of_variance(part.assign(reading="other")) == "the variance is not measured in the reading paper"
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        ((-0.1, -0.2, 0.1), ", higher on every seed than with the loss (−0.10)"),
+        ((0.9, 0.8, 1), ", lower on every seed than with the loss (0.90)"),
+        ((0.4, 0.2, 0.6), " and 0.40 with the loss; the seeds overlap"),
+        (None, "; with the loss it is not measured"),
+    ],
+)
+def test_a_title_tells_whether_avss_agrees_more_with_depth_than_with_the_loss(loss, told):
+    lines = {"with depth": (0.5, 0.4, 0.6)} | ({"with the loss": loss} if loss else {})
+    part = pd.DataFrame([(other, *taus) for other, taus in lines.items()], columns="other tau low high".split())
+    part = part.assign(method="avss", reading="paper")
+    assert rows.of_taus(part) == f"AVSS has τ 0.50 with depth{told}"
+    assert rows.of_taus(part.assign(method="last")) == "the order of the blocks by AVSS is not measured"
+
+
+@pytest.mark.parametrize("name", [function.__name__ for function in rows.FIGURES])
+def test_a_title_is_about_the_model_of_the_row_and_apart_from_the_panels(store, name):
+    fill(store, "mini", row="small", dataset="reviews", model="tiny", stands_for=comparisons.FIRST_ROW, created=LATER)
+    for row, model in (("small", "tiny"), (comparisons.FIRST_ROW, "DistilBERT")):
+        figure, _ = figures.drawn(name, Results(store), row, "light")
+        figure.draw_without_rendering()
+        title = figure._suptitle.get_window_extent()
+        assert name == "card" or figure.get_suptitle().startswith(f"On {model}, ")
+        assert title.x0 >= 0
+        assert title.x1 <= figure.bbox.x1
+        assert title.y1 <= figure.bbox.y1
+        below = [panel.get_tightbbox() for panel in figure.axes] + [each.get_window_extent() for each in figure.legends]
+        assert not [1 for box in below if box.overlaps(title)]
+
+
 def test_retention_is_the_share_of_the_original(store):
     line = comparisons.summary(Results(store)).query("source == 'mini' and method == 'random'").iloc[0]
     assert line["value"] == pytest.approx(np.mean([0.8, 0.5, 0.875]))
