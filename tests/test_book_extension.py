@@ -71,6 +71,8 @@ runs
 RUNS = "# Runs\n\n```{stored-runs}\n```\n\n```{book-citation}\n```\n\n```{clone}\n```\n"
 # Figures of which nothing is measured: their data have a head and no line.
 EMPTY = {"recovery", "scoring_at_real_shapes"}
+# Figures whose data name their runs; the second one has too many for one line.
+RUNS_OF = {"varied_readings": ["run-a", "run-b", "run-a"], "front": ["run-a, run-b", "run-c", "", "run-d"]}
 FIGURE = ":::{result-figure} retention\n:alt: Bars.\nThe caption, Eq. 1.\n:::"
 GALLERY = "# Gallery\n\n```{figure-gallery} row\n```\n\n```{figure-gallery} book\n```\n"
 BAD = """# Bad, 0.1
@@ -147,6 +149,9 @@ def build(folder: Path, pages: dict[str, str], builder: str = "html") -> Built:
                 (drawings / stem).parent.mkdir(parents=True, exist_ok=True)
                 (drawings / f"{stem}.{ending}").write_text(f"<svg>{stem}.{ending}</svg>")
             (drawings / f"{stem}.csv").write_text("a\n" if name in EMPTY else f"a\n{stem}.csv\n")
+            if name in RUNS_OF:
+                named = "".join(f'{stem}.csv,"{run}"\n' for run in RUNS_OF[name])
+                (drawings / f"{stem}.csv").write_text(f"a,run\n{named}")
     (drawings / "table.md").write_text("| a |\n| --- |\n| 0.123 |\n")
     register = REGISTER | ({"card": REGISTER["card"] | {"alt": ""}} if builder == "text" else {})
     (folder / "book/figures.yml").write_text(yaml.safe_dump(register, sort_keys=False))
@@ -249,6 +254,18 @@ def test_a_figure_comes_with_its_files_its_function_and_its_citation(good):
     assert f"revision {revision}}}" in entry
     assert "{https://example.org/avss}" in entry
     assert f"mini-{FIRST_ROW}-20260101T000000Z" in entry
+
+
+def test_a_figure_of_all_that_is_stored_names_the_runs_of_its_data(good):
+    page = html.unescape(good.pages["gallery"])
+    entries = re.sub("<[^>]+>", "", page)
+    note = dict(re.findall(r"@misc\{avss-fig-([\w-]+),.*?note *= \{(.*?)\}", entries, re.DOTALL))
+    assert note["varied-readings"] == "Data of run-a, run-b"
+    assert note["front"] == "Data of 4 runs, which front.csv names"
+    assert note["cost-of-pruning"] == "Data of bench/results/"
+    legend = page[page.index("/front.light.svg") :]
+    listed = re.search(r"<summary>Runs</summary>(.*?)</details>", legend, re.DOTALL)[1]
+    assert re.sub(r"<[^>]+>|\s", "", listed) == "run-a,run-b,run-c,run-d"
 
 
 def test_the_name_of_a_run_leads_to_its_files(good):

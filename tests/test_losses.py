@@ -107,6 +107,7 @@ def test_avss_less_random_is_the_difference_of_the_shares_that_they_keep(results
     line = over_random(results, FIRST_ROW).iloc[0]
     assert line["difference"] == pytest.approx((0.875 - np.mean([0.8, 0.5, 0.875])) / 0.9)
     assert line["singles"] == pytest.approx([(0.875 - other) / 0.9 for other in (0.8, 0.5, 0.875)])
+    assert line["run"] == ", ".join(results.of(results.in_use, FIRST_ROW)["run"].unique())
     other = over_random(results, PERPLEXITY_ROW["row"]).iloc[0]
     before, avss, *random = ((3 - 2 * share) / 2 for share in (0.9, 0.875, 0.8, 0.5, 0.875))
     assert other["difference"] == pytest.approx(np.exp(before - avss) - np.exp(before - np.mean(random)))

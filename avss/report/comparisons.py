@@ -149,6 +149,10 @@ class ProfileLines:
         """The outcomes of these observations, one a seed."""
         return self.outcomes.chosen([self.places[coalition] for coalition in lines["coalition"]])
 
+    def runs_of(self, *cells: tuple[str, str]) -> list[str]:
+        """The runs behind these methods and readings."""
+        return list(dict.fromkeys(run for cell in cells for run in self.cells[cell]["run"]))
+
     def line(self, method: str, reading: str, lines: pd.DataFrame) -> dict:
         """The line of `summary` of these observations, one a seed."""
         seeds, removed = self.of(lines), Counter(lines["removed"])
@@ -275,7 +279,8 @@ def over_random(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     """The share that AVSS (reading `paper`) keeps less the share that random removal keeps, a line a profile.
 
     difference, low, high: in shares of the original, paired over documents and seeds; nan for an original that is too
-    weak to judge. singles: the difference of each seed. p_holm, verdict: as in `differences`. No line without both.
+    weak to judge. singles: the difference of each seed. p_holm, verdict: as in `differences`. run: those of the two and
+    of the original. No line without both.
     """
     lines = []
     compared = differences(results, row).query("method == 'avss' and reading == 'paper' and against == 'random'")
@@ -292,9 +297,11 @@ def over_random(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
             seeds = (intervals.retention(profile.metric, ratio(each.whole), whole) for each in (own, other))
             singles = [float(one - two) for one, two in zip(*seeds, strict=False)]
         names = (profile.name, row, profile.ran, profile.model, profile.checkpoint, profile.metric)
-        lines.append((*names, *kept, singles, whole, profile.too_weak, pair.p_holm, pair.verdict, profile.documents))
+        runs = ", ".join(profile.runs_of(("avss", "paper"), ("random", "none"), ("original", "none")))
+        judged = profile.too_weak, pair.p_holm, pair.verdict, profile.documents, runs
+        lines.append((*names, *kept, singles, whole, *judged))
     columns = "source row ran model checkpoint metric difference low high singles original too_weak p_holm verdict n"
-    return pd.DataFrame(lines, columns=columns.split())
+    return pd.DataFrame(lines, columns=[*columns.split(), "run"])
 
 
 def removals(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:

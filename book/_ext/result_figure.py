@@ -10,9 +10,9 @@ Without `:row:` it is about the row that papermill executed the notebook for, an
 of Table 1; a figure about all that is stored is about no row. Without `:alt:` it has the one of `book/figures.yml`,
 where every figure is registered with its title, its kind, and what it shows. The page shows the SVG that suits its
 light or dark mode. Below the caption stand the files (both SVGs, PDF, the plotted data as CSV), the function that drew
-it with its revision, the runs, and how to cite it. The figure's label is `fig-<name>-<row>`, or `fig-<name>`. Where
-it is shown again, it is `:unlabelled:`, has no number, and links to the place that has. Where nothing is measured, a
-sentence stands in its place, and the gallery leaves it out.
+it with its revision, the runs that its data name (more than a few open on demand), and how to cite it. The figure's
+label is `fig-<name>-<row>`, or `fig-<name>`. Where it is shown again, it is `:unlabelled:`, has no number, and links to
+the place that has. Where nothing is measured, a sentence stands in its place, and the gallery leaves it out.
 
     ```{figure-gallery} row
     ```
@@ -23,6 +23,7 @@ the `row` of their entry where the book has it.
 An image without alt text, whoever drew it, is a warning, so that it fails a build with `-W`.
 """
 
+import csv
 import inspect
 import json
 import os
@@ -51,6 +52,8 @@ REGISTER = "book/figures.yml"
 FUNCTIONS = {"row": ROW_FIGURES, "book": BOOK_FIGURES}
 # All that is under version control and decides how a figure looks.
 _DECIDING = ("avss", "avss/report/table1.csv", "results", "bench/results")
+# Of more runs, a citation names the number and the file that lists them.
+_FEW_RUNS = 3
 _FILES = {"light.svg": "SVG", "dark.svg": "SVG for dark pages", "pdf": "PDF", "csv": "data (CSV)"}
 
 logger = logging.getLogger(__name__)
@@ -120,20 +123,28 @@ class ResultFigure(SphinxDirective):
         drawn = [nodes.Text("Drawn by "), self._function(name, entry["kind"])]
         if self.config.avss_revision:
             drawn += [nodes.Text(" at revision "), nodes.literal("", self.config.avss_revision)]
-        title, runs = entry["title"], []
+        title, runs = entry["title"], _runs(self.env, stem)
         if row:
             results = self.env.app.avss_snapshot
-            names, runs = configuration(results, row), list(lowest_removals(results, row)["run"].unique())
+            names, runs = configuration(results, row), runs or list(lowest_removals(results, row)["run"].unique())
             title = f"{title}: {names['dataset']}, {names['model']}"
-        data = [nodes.literal("", name) for name in runs or [entry["data"]]]
+        few = len(runs) <= _FEW_RUNS
+        shown = [nodes.literal("", name) for name in runs or [entry["data"]]]
+        data, source = _listed(shown), ", ".join(runs or [entry["data"]])
+        if not few:
+            data, source = [nodes.Text(f"{len(runs)} runs")], f"{len(runs)} runs, which {Path(stem).name}.csv names"
         cite = disclosure(summary="Cite this figure")
-        bibtex = self._bibtex(name, title, runs, label)
+        bibtex = self._bibtex(name, title, source, label)
         cite += nodes.literal_block(bibtex, bibtex, language="bibtex")
-        return [
+        legend = [
             nodes.paragraph("", "", nodes.Text("Files: "), *_listed(files)),
-            nodes.paragraph("", "", *drawn, nodes.Text(", from "), *_listed(data)),
-            cite,
+            nodes.paragraph("", "", *drawn, nodes.Text(", from "), *data),
         ]
+        if not few:
+            opened = disclosure(summary="Runs")
+            opened += nodes.paragraph("", "", *_listed(shown))
+            legend.append(opened)
+        return [*legend, cite]
 
     def _file(self, target: str, text: nodes.Text) -> nodes.Node:
         """The page shows the drawings, so they are in the book without another copy."""
@@ -161,7 +172,7 @@ class ResultFigure(SphinxDirective):
         place = f"{url}/blob/{revision}/{path}#L{first}-L{first + len(lines) - 1}"
         return nodes.reference("", "", shown, refuri=place)
 
-    def _bibtex(self, name: str, title: str, runs: list[str], label: str) -> str:
+    def _bibtex(self, name: str, title: str, source: str, label: str) -> str:
         facts = citation(self.env)
         revision = f", revision {self.config.avss_revision}" if self.config.avss_revision else ""
         base = (self.config.html_baseurl or facts.get("url") or "").rstrip("/")
@@ -171,7 +182,7 @@ class ResultFigure(SphinxDirective):
             "author": authors(facts),
             "year": str(facts["date-released"])[:4],
             "howpublished": escaped(published),
-            "note": escaped(f"Data of {', '.join(runs)}") if runs else "",
+            "note": escaped(f"Data of {source}"),
             "url": f"{base}/{self.env.docname}.html#{label}" if base else facts.get("repository-code", ""),
         }
         return bibtex_entry("misc", f"avss-{label}", fields)
@@ -225,6 +236,17 @@ def _is_empty(env, stem: str) -> bool:
     path = Path(f"{env.srcdir}{stem}.csv")
     env.note_dependency(str(path))
     return path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def _runs(env, stem: str) -> list[str]:
+    """The runs that the data of a figure name, in their order; one line of them may name several."""
+    path = Path(f"{env.srcdir}{stem}.csv")
+    env.note_dependency(str(path))
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        named = [line.get("run") or "" for line in csv.DictReader(file)]
+    return list(dict.fromkeys(run for runs in named for run in runs.split(", ") if run))
 
 
 def _first_row(env) -> str:
