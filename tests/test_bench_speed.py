@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -127,6 +128,94 @@ def test_shapes_of_an_accelerator_are_drawn_and_judged(store, tmp_path):
     assert "at most 1.03 | not measured | 1.04 [1.03,\u00a01.05], does not hold |" in table
     waits = "waits for the accelerator in a batch beyond a bare pass's, shape of LLama-8B: at most 0"
     assert f"{waits} | not measured | 0, holds |" in table
+
+
+def scored(sweep: str, **ways: dict) -> pd.DataFrame:
+    """Lines of `scoring`: by way, the time and the extra memory in MiB at each point of the sweep."""
+    lines = [line(sweep, at, way, *cost) for way, points in ways.items() for at, cost in points.items()]
+    return pd.DataFrame(lines).assign(**{"measured on": "slate"})
+
+
+def on_two_machines(data: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([data, data.assign(**{"measured on": "granite"}, time_ratio=9.0, extra_mib=9.0)])
+
+
+@pytest.mark.parametrize(
+    ("ways", "told"),
+    [
+        (
+            {"avss": {64: (1.2, 200)}},
+            "AVSS takes 1.20 bare passes and 20.0\u00a0% of the weights as extra memory at width 64",
+        ),
+        (
+            {"avss": {1024: (0.94, 2), 64: (1.2, 200)}, "kept": {64: (3, 3)}},
+            "AVSS takes 1.20 bare passes and 20.0\u00a0% of the weights as extra memory at width 64, "
+            "0.94 and 0.2\u00a0% at width 1024",
+        ),
+    ],
+)
+def test_the_title_tells_what_scoring_costs_in_the_narrowest_and_the_widest_model(ways, told):
+    data = scored("width", **ways)
+    assert figures.of_widths(data) == told
+    assert figures.of_widths(on_two_machines(data)) == f"{told} (slate)"
+    assert figures.of_widths(scored("width", kept={64: (1, 1)})) == "AVSS is not measured"
+
+
+@pytest.mark.parametrize(
+    ("ways", "told"),
+    [
+        ({"avss": {128: (1, 2.3)}}, "AVSS needs 2.3 MiB for 128 documents"),
+        ({"avss": {1024: (1, 2.4), 128: (1, 2.3)}}, "AVSS needs 2.3 MiB for 128 and 2.4 MiB for 1024 documents"),
+        (
+            {"avss": {128: (1, 2.3)}, "kept": {128: (1, 351.7), 1024: (1, 3151.7)}},
+            "AVSS needs 2.3 MiB for 128 documents; "
+            "hidden states kept need 351.7 MiB for 128 and 3151.7 MiB for 1024 documents",
+        ),
+    ],
+)
+def test_the_title_tells_how_extra_memory_grows_with_the_documents(ways, told):
+    data = scored("samples", **ways)
+    assert figures.of_documents(data) == f"Beyond a bare pass, {told}"
+    assert figures.of_documents(on_two_machines(data)) == f"Beyond a bare pass, {told} (slate)"
+    assert figures.of_documents(data.assign(sweep="blocks")) == (
+        "Extra memory is not measured by the number of documents"
+    )
+
+
+def test_the_title_tells_the_time_at_all_shapes_on_all_machines():
+    one = scored("shape", avss={"LLama-8B": (1.02, 1)})
+    assert figures.of_shapes(one) == "At the shape of LLama-8B AVSS takes the time of 1.02 bare passes"
+    two = on_two_machines(scored("shape", avss={"LLama-8B": (1.02, 1), "LLama-7B": (1.04, 1)}))
+    told = "At the shapes of 2 models of the paper AVSS takes the time of 1.02 to 9.00 bare passes"
+    assert figures.of_shapes(two) == told
+    assert figures.of_shapes(one.assign(way="kept")) == "AVSS is not measured"
+
+
+def test_the_title_tells_how_fast_methods_run_with_shared_prefixes():
+    beside = "times as fast as with a whole pass for every mask"
+    data = pd.DataFrame({"method": ["leave_one_out", "cim", "cim"], "speedup": [0.96, 1.5, 2]})
+    assert figures.of_sharing(data) == f"With shared prefixes 2 methods run 0.96 to 2.00 {beside}"
+    assert figures.of_sharing(data[:1]) == f"With shared prefixes leave one out runs 0.96 {beside}"
+
+
+@pytest.mark.parametrize("function", [figures.cost_of_scoring, figures.growth_of_scoring, figures.shared_prefixes])
+def test_small_print_names_the_machines_and_panels_their_quantities(store, tmp_path, function):
+    rows = [line("width", at, way, ratio, 4) for at in (64, 512) for way, ratio in (("bare", 1.0), ("avss", 1.04))]
+    for hardware in ({}, {"accelerator": "granite"}):
+        if hardware:
+            write(tmp_path, "scoring", rows, **hardware)
+        with mpl.rc_context(style("light")):
+            figure, data = function(Results(store))
+            figure.draw_without_rendering()
+        (legend,) = figure.legends
+        shown = [legend.get_title().get_text(), *(text.get_text() for text in legend.texts)]
+        assert any("slate" in text for text in shown)
+        assert ("measured on slate and granite, from top to bottom" in shown) is (data["measured on"].nunique() > 1)
+        titles = {panel.get_title("left") for panel in figure.axes} - {""}
+        assert titles == ({"time", "extra memory"} if function is figures.cost_of_scoring else set())
+        title = figure._suptitle.get_window_extent()
+        boxes = [panel.get_tightbbox() for panel in figure.axes] + [legend.get_window_extent()]
+        assert not [box for box in boxes if box.overlaps(title)]
 
 
 def test_targets_are_judged_by_what_was_measured(store):

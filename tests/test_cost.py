@@ -15,7 +15,7 @@ from avss.errors import InputError
 from avss.methods import METHODS
 from avss.methods.catalogue import Work
 from avss.report import benchmarks
-from avss.report.figures.cost import cost_of_methods, cost_of_pruning
+from avss.report.figures.cost import cost_of_methods, cost_of_pruning, of_methods, of_pruning
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
 from avss.report.tables import cost as tables
@@ -233,6 +233,58 @@ def test_figures_of_cost_fit_the_page_also_where_nothing_is_measured(store, draw
         assert data.empty is not measured
         assert min(drawn.x0, drawn.y0) >= 0
         assert drawn.x1 <= figure.get_figwidth() <= 7
+        if measured:
+            title = figure._suptitle.get_window_extent()
+            boxes = [each.get_tightbbox() for each in figure.axes] + [
+                each.get_window_extent() for each in figure.legends
+            ]
+            assert not [box for box in boxes if box.overlaps(title)]
+
+
+def test_the_title_tells_what_pruning_saves_on_the_first_machine(store):
+    write(store, "pruning-cpu", [pruned(0)])
+    assert of_pruning(benchmarks.pruning(Results(store))) == "Only a model with all its 8 blocks is measured"
+    write(store, "pruning-cpu", [pruned(0), pruned(2), pruned(4)])
+    told = "Without 4 of 8 blocks a model is 1.67 to 2.00 times smaller and 1.67 times faster; "
+    told += "blocks alone would give 2.00"
+    assert of_pruning(benchmarks.pruning(Results(store))) == told
+    write(store, "pruning-cuda", [pruned(0), pruned(4, rest=0.5)], accelerator="granite")
+    assert of_pruning(benchmarks.pruning(Results(store))) == f"{told} (slate, float32, 8 blocks of width 64)"
+
+
+@pytest.mark.parametrize(
+    ("ratios", "told"),
+    [
+        ({"avss": 1.084}, "AVSS takes 1.08 times the time and 1.50 times the memory of a bare pass"),
+        (
+            {"avss": 1, "cim": 19.25},
+            "AVSS takes 1.00 times the time and 1.50 times the memory of a bare pass, CIM 19.25 and 1.50",
+        ),
+        (
+            {"avss": 1, "gbis": 2, "cim": 219.25},
+            "AVSS takes 1.00 times the time and 1.50 times the memory of a bare pass, "
+            "the other methods 2.00 to 219.25 and 1.50",
+        ),
+        (
+            {"gbis": 2, "cim": 19.25},
+            "The methods take 2.00 to 19.25 times the time and 1.50 times the memory of a bare pass",
+        ),
+    ],
+)
+def test_the_title_tells_what_the_methods_take_on_the_first_machine(store, ratios, told):
+    rows = [method_row(name, ratio) for name, ratio in ratios.items()]
+    write(store, "methods-cpu", rows)
+    assert of_methods(benchmarks.methods(Results(store))) == told
+    write(store, "methods-cuda", [method_row("avss", 7)], accelerator="granite")
+    assert of_methods(benchmarks.methods(Results(store))) == f"{told} (slate, float32, 8 blocks of width 64)"
+
+
+def test_the_numbers_beside_the_methods_have_as_many_decimals(store):
+    write(store, "methods-cpu", [method_row("avss", 1), method_row("cim", 19.25), method_row("gbis", 218)])
+    with mpl.rc_context(style("light")):
+        figure, _ = cost_of_methods(Results(store))
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert shown == ["218.00", "19.25", "1.00"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "bench/results").glob("*.json")), ids=lambda path: path.stem)

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers as hf
@@ -19,7 +20,7 @@ from avss.pruning import skipping
 from avss.removals import removing
 from avss.report import comparisons
 from avss.report.curves import curve, still_kept
-from avss.report.figures.curves import retention_curve
+from avss.report.figures.curves import finding, retention_curve
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
 from avss.report.tables import curve_table, points_table
@@ -248,6 +249,41 @@ def test_a_row_with_a_curve_and_one_without_are_drawn(tmp_path):
         nothing.draw_without_rendering()
     assert none.empty
     assert "no curve" in curve_table(Results(store))
+
+
+@pytest.mark.parametrize(
+    ("random", "told"),
+    [
+        ([(0.7, 0.8), (0.7, 0.8), (0.4, 0.6)], "AVSS keeps less than random removal, beyond the intervals, at 2 of 3"),
+        ([(0.1, 0.2), (0.1, 0.2), (0.7, 0.8)], "AVSS keeps less than random removal, beyond the intervals, at 1 of 3"),
+        ([(0.1, 0.2), (0.4, 0.6)], "AVSS keeps less than random removal, beyond the intervals, at 0 of 2"),
+        ([(0.4, 0.6), (np.nan, np.nan)], "AVSS and random removal are told apart at none of 2"),
+        ([], "AVSS and random removal have no curves to compare"),
+    ],
+)
+def test_a_title_counts_where_avss_and_random_removal_are_apart(random, told):
+    points = [("avss", "paper", 0.5, 0.6)] * 3, [("random", "none", *bounds) for bounds in random]
+    lines = [(*point, removed) for part in points for removed, point in enumerate(part, 1)]
+    part = pd.DataFrame(lines, columns="method reading low high removed".split()).assign(rule="lowest")
+    more = sum(high < 0.5 for _, high in random)
+    end = f" numbers of removed blocks{f' and more at {more}' if 'beyond' in told else ''}" if random else ""
+    assert finding(part) == told + end
+    # Other readings and rules have curves of their own.
+    others = pd.concat([part.assign(rule="iterative"), part.assign(reading="other")])
+    assert finding(others) == "AVSS and random removal have no curves to compare"
+
+
+@pytest.mark.parametrize("row", ["sst2-smollm2", "reviews-mini-llama-1b"])
+def test_the_title_of_a_curve_is_about_the_model_of_its_row_and_above_the_panels(row):
+    with mpl.rc_context(style("light")):
+        figure, _ = retention_curve(COMMITTED, row)
+        figure.draw_without_rendering()
+    model = {"sst2-smollm2": "SmolLM2-135M-Instruct", "reviews-mini-llama-1b": "mini LLama-1B (2.4 M)"}[row]
+    assert figure.get_suptitle().startswith(f"On {model}, AVSS ")
+    title = figure._suptitle.get_window_extent()
+    assert title.x1 <= figure.bbox.x1
+    panels = [panel for panel in figure.axes if panel.get_visible()]
+    assert not [panel for panel in panels if panel.get_tightbbox().overlaps(title)]
 
 
 def test_the_titles_of_many_panels_are_whole_and_apart():

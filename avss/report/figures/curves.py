@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from avss.report.comparisons import FIRST_ROW
 from avss.report.curves import compensation, curve
+from avss.report.figures.rows import entitled_on
 from avss.report.figures.style import WIDTH, colour, nothing_measured, whole_and_claimed, wrapped
 from avss.report.snapshot import Results
 
@@ -30,7 +31,7 @@ def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.
     names = list(data.loc[data["rule"] == "lowest", "name"].unique())
     columns = min(_COLUMNS, len(names))
     lines = -(-len(names) // columns)
-    figure = Figure(figsize=(WIDTH, 0.55 + 1.28 * lines))
+    figure = Figure(figsize=(WIDTH, 0.85 + 1.23 * lines))
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for panel, name in zip(grid.flat, names, strict=False):
         for profile in data["source"].unique():
@@ -45,7 +46,26 @@ def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.
     size = mpl.rcParams["axes.labelsize"]
     figure.supxlabel("share of the blocks that are removed", fontsize=size)
     figure.supylabel("retention", fontsize=size)
+    entitled_on(figure, results, row, data["source"].unique(), lambda source: finding(data[data["source"] == source]))
     return figure, data
+
+
+def finding(part: pd.DataFrame) -> str:
+    """At how many points AVSS keeps less, or more, than random removal, beyond the intervals of both.
+
+    part: the lines of `curve` of one source.
+    """
+    lowest = part[(part["rule"] == "lowest") & part["reading"].isin(["none", "paper"])]
+    avss, random = (lowest[lowest["method"] == method] for method in ("avss", "random"))
+    pairs = avss.merge(random, on="removed", suffixes=("", "_random"))
+    if pairs.empty:
+        return "AVSS and random removal have no curves to compare"
+    less = (pairs["high"] < pairs["low_random"]).sum()
+    more = (pairs["low"] > pairs["high_random"]).sum()
+    points = f"of {len(pairs)} numbers of removed blocks"
+    if not less and not more:
+        return f"AVSS and random removal are told apart at none {points}"
+    return f"AVSS keeps less than random removal, beyond the intervals, at {less} {points} and more at {more}"
 
 
 def _lines(panel, part: pd.DataFrame, name: str) -> None:

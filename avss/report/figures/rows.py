@@ -91,7 +91,7 @@ def variance_by_block(results: Results, row: str = FIRST_ROW) -> tuple[Figure, p
     ink = mpl.rcParams["text.color"]
     keys = [Line2D([], [], color=ink, label=reading_label(reading), **look) for reading, look in looks.items()]
     figure.legend(handles=keys, loc="outside lower left", ncols=3, frameon=False)
-    _entitled(figure, results, row, profiles, lambda source: of_variance(data[data["profile"] == source]))
+    entitled_on(figure, results, row, profiles, lambda source: of_variance(data[data["profile"] == source]))
     return figure, data
 
 
@@ -117,7 +117,7 @@ def own_source(results: Results, row: str, sources: Iterable[str]) -> str:
     return next((source for source in measured if source in own), measured[0])
 
 
-def _entitled(
+def entitled_on(
     figure: Figure, results: Results, row: str, sources: Iterable[str], finding: Callable[[str], str]
 ) -> None:
     """Give a figure as title what was found on the model of the row. finding: of a source, as the end of a sentence."""
@@ -155,7 +155,7 @@ def retention(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFr
     lines = f"(lines: the original, and {percent(CLAIMED_RETENTION)} of it)"
     figure.supxlabel(f"{share} {lines}", fontsize=mpl.rcParams["axes.labelsize"])
     pairs = over_random(results, row)
-    _entitled(
+    entitled_on(
         figure,
         results,
         row,
@@ -233,7 +233,7 @@ def removed_layers(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.D
     for panel, profile in zip(panels, profiles, strict=True):
         _strips(panel, data[data["profile"] == profile], names)
         _list_methods(panel, names, ran[profile])
-    _entitled(figure, results, row, profiles, lambda source: of_removals(data[data["profile"] == source]))
+    entitled_on(figure, results, row, profiles, lambda source: of_removals(data[data["profile"] == source]))
     return figure, data
 
 
@@ -352,7 +352,7 @@ def rank_agreement(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.D
         title_fontsize=mpl.rcParams["font.size"],
         alignment="left",
     )
-    _entitled(figure, results, row, sources, lambda source: of_taus(data[data["source"] == source]))
+    entitled_on(figure, results, row, sources, lambda source: of_taus(data[data["source"] == source]))
     return figure, data
 
 
