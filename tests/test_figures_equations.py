@@ -1,4 +1,7 @@
-"""Figures of Eqs. 4 to 9, on a store in which every share is known: the curves are the formulas, one panel a model."""
+"""Figures of Eqs. 4 to 9, on a store in which every share is known: the curves are the formulas, one panel a model.
+
+And the titles, which say what the data show, of these figures and of those on readings, massive activations and EAVSS.
+"""
 
 from itertools import combinations
 
@@ -8,6 +11,7 @@ import pandas as pd
 import pytest
 
 from avss.report.figures import equations as drawn
+from avss.report.figures import hallucination, massive, readings
 from avss.report.figures.style import WIDTH, style
 from avss.report.snapshot import Results
 from avss.store import Store
@@ -192,3 +196,105 @@ def test_panels_fit_the_page_and_none_lies_on_another(store, draw):
     assert title.y1 <= figure.get_figheight()
     assert not any(title.overlaps(inches.transform_bbox(panel)) for panel in panels)
     assert {panel.get_ylim()[0] for panel in figure.axes} == {0}
+
+
+def changed(row: str, **taus: tuple[float, float]) -> pd.DataFrame:
+    """Lowest and highest tau of some readings of a row."""
+    parts = [
+        {"source": "mini", "row": row, "axis": axis, "tau_low": low, "tau_high": high, "seeds": 3}
+        for axis, (low, high) in taus.items()
+    ]
+    return pd.DataFrame(parts)
+
+
+def test_the_title_counts_the_changes_beyond_another_sample():
+    one = changed("a", paper=(0.5, 0.7), site=(0.1, 0.4), epsilon=(0.1, 0.5), other=(0, 0.1))
+    two = changed("b", paper=(0.5, 0.7), site=(0.1, 0.2), ddof=(0.1, 0.2))
+    two.loc[two["axis"] == "ddof", "seeds"] = 1
+    title = "A single change moves the order of the blocks more than another sample does in"
+    assert readings.of_changes(pd.concat([one, two])) == f"{title} 1 of 2 cases (a), 1 of 1 cases (b)"
+    assert readings.of_changes(one[one["axis"] != "paper"]) == "How each reading orders the blocks, and what is kept"
+
+
+def ranked(row: str, *orders: str, removed: int) -> pd.DataFrame:
+    """The blocks of a row from the lowest score upwards, one order for each threshold."""
+    parts = [
+        {"profile": "mini", "row": row, "epsilon": epsilon, "layer": int(layer), "goes": place < removed}
+        for epsilon, order in enumerate(orders)
+        for place, layer in enumerate(order)
+    ]
+    return pd.DataFrame(parts)
+
+
+def test_the_title_says_whether_the_threshold_decides_which_blocks_go():
+    moves, stays = ranked("a", "012", "102", "210", removed=1), ranked("b", "0123", "1032", removed=2)
+    title = "The threshold ε decides which blocks go in"
+    both, told = pd.concat([moves, stays]), "at some ε, 3 of 3 blocks go (1 at a time), 2 of 4 blocks go (2 at a time)"
+    assert readings.of_threshold(both) == f"{title} 1 of 2 rows: {told}"
+    assert readings.of_threshold(stays) == f"{title} 0 of 1 rows: at some ε, 2 of 4 blocks go (2 at a time)"
+    nothing = ranked("a", "012", removed=0)
+    assert readings.of_threshold(nothing) == "Sparsity of every block, and its rank by AVSS, at each threshold ε"
+
+
+def test_blocks_are_ranked_by_avss_at_every_threshold_from_that_of_the_paper(tmp_path):
+    """Four blocks; the ends of their curves, where S is 0 or 1, are not stored."""
+    made = Store(tmp_path / "results")
+    inner = Results(made).readings.store
+    fill(inner, "mini", "mini/distilbert")
+    variance = [1.0, 4.0, 9.0, 16.0]
+    thresholds = [2.0**-8, 2.0**-7, 2.0**-6, 1.0]
+    shares = np.array([[0.1, 0.1, 0.2, 1], [0, 0.4, 0.9, 1], [0, 0, 0.8, 0.9], [0, 0, 0.9, 1]])
+    known = {"row": FIRST[0], "method": "avss", "reading": "paper", "seed": 0}
+    lines = [
+        known | {"layer": layer, "quantity": f"sparsity below {epsilon!r}", "value": share}
+        for layer, curve in enumerate(shares)
+        for epsilon, share in zip(thresholds, curve, strict=True)
+        if 0 < share < 1
+    ]
+    lines += [known | {"layer": layer, "quantity": "variance", "value": value} for layer, value in enumerate(variance)]
+    inner.start("mini", FIRST[0], "2026-01-02T00:00:00Z", {"curve": "x"}).add([], lines)
+    figure, data = readings.sparsity_curves(Results(made))
+    np.testing.assert_allclose(
+        data.pivot(index="layer", columns="epsilon", values="sparsity")[thresholds[:3]], shares[:, :3]
+    )
+    ranks = data.pivot(index="layer", columns="epsilon", values="rank")
+    assert ranks[thresholds[0]].isna().all(), "it lies below the threshold of the reading paper"
+    # 10, 10, and two blocks without an activation below the threshold, which follow in the order of their variance.
+    assert list(ranks[thresholds[1]]) == [1.5, 1.5, 3, 4]
+    assert list(ranks[thresholds[2]]) == [2, 1, 3, 4]
+    assert list(data.loc[data["goes"], ["layer", "epsilon"]].itertuples(index=False, name=None)) == [
+        (0, thresholds[3]),
+        (1, thresholds[2]),
+    ]
+    assert figure.get_suptitle().replace("\n", " ") == readings.of_threshold(data)
+
+
+def test_the_title_counts_the_blocks_in_which_the_first_tokens_are_most():
+    parts = [
+        pd.DataFrame({"row": row, "model": row.upper(), "share_of_first": shares})
+        for row, shares in (("a", [0.5, 0.6, 0.9]), ("b", [0.1, 0.2]))
+    ]
+    title = "The first tokens make up more than half of Eq. 1 in"
+    assert massive.finding(pd.concat(parts)) == f"{title} 2 of 3 blocks of A, 0 of 2 blocks of B"
+    assert massive.finding(parts[1]) == f"{title} 0 of 2 blocks of B"
+
+
+def test_the_title_counts_the_layers_whose_interval_leaves_out_no_difference():
+    eavss = pd.DataFrame({"eavss": [2, 0.5, 1, np.nan], "eavss_low": [1.5, 0.4, 0.9, np.nan]})
+    eavss["eavss_high"] = [2.5, 0.6, 1.1, np.nan]
+    both = eavss.assign(auroc=0.7, auroc_low=[0.4, 0.6, 0.6, 0.6], auroc_high=0.8)
+    start = "By 95\u00a0% intervals,"
+    told = f"{start} EAVSS differs from 1 in 2 of 3 layers of all sets"
+    assert hallucination.finding(eavss) == told
+    assert hallucination.finding(both) == f"{told}, a probe's AUROC from 0.5 in 3 of 4"
+    alone = both[["auroc", "auroc_low", "auroc_high"]]
+    assert hallucination.finding(alone) == f"{start} a probe's AUROC differs from 0.5 in 3 of 4 layers of all sets"
+    assert hallucination.finding(pd.DataFrame()) == "EAVSS and the AUROC of a probe by layer"
+
+
+def test_of_each_field_the_reading_that_changes_the_order_most_comes_first():
+    lines = [("paper", "paper", 0.9), ("a", "epsilon", 0.8), ("b", "epsilon", 0.1), ("c", "site", 0.7)]
+    one = pd.DataFrame(lines, columns=["reading", "axis", "tau"]).assign(choice="")
+    # Alone in this row, `a` changes more than `b`; over both rows it does not.
+    two = one.assign(tau=[0.9, 0.4, 0.5, 0.6])
+    assert list(readings.by_effect(pd.concat([one, two]))["reading"]) == ["paper", "c", "b", "a"]

@@ -4,7 +4,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avss.report.figures.style import WIDTH, nothing_measured
+from avss.report.figures.style import WIDTH, entitled, nothing_measured
 from avss.report.hallucination import layers, title_of
 from avss.report.snapshot import Results
 
@@ -18,7 +18,7 @@ def eavss_by_layer(results: Results) -> tuple[Figure, pd.DataFrame]:
         return nothing_measured(data)
     data = data[["model", "set", "layer", *(name for name in _SHOWN if name in data)]]
     groups = list(data.groupby(["model", "set"], sort=False))
-    figure = Figure(figsize=(WIDTH, 0.5 + 1.45 * len(groups)))
+    figure = Figure(figsize=(WIDTH, 0.85 + 1.45 * len(groups)))
     panels = figure.subplots(len(groups), 2, squeeze=False)
     for ((model, name), part), (scores, probes) in zip(groups, panels, strict=True):
         for panel, quantity, nothing, colour in ((scores, "eavss", 1, "C1"), (probes, "auroc", 0.5, "C2")):
@@ -28,10 +28,25 @@ def eavss_by_layer(results: Results) -> tuple[Figure, pd.DataFrame]:
                 panel.fill_between(part["layer"], *ends, color=colour, alpha=0.25, linewidth=0)
                 panel.plot(part["layer"], part[quantity], color=colour)
         scores.set(title=f"{title_of(name)}, {model}", ylabel="EAVSS")
-        probes.set(ylabel="AUROC of a probe", ylim=(0.3, 1.02))
+        probes.set(ylabel="probe's AUROC", ylim=(0.3, 1.02))
     for panel in panels[-1]:
         panel.set_xlabel("layer")
+    entitled(figure, finding(data))
     return figure, data
+
+
+def finding(data: pd.DataFrame) -> str:
+    """In how many layers of all sets the interval of EAVSS leaves out no difference, and that of the probe."""
+    told = []
+    # What the first of them says need not be said again.
+    verb, over = " differs", " layers of all sets"
+    for quantity, nothing, name in (("eavss", 1, "EAVSS"), ("auroc", 0.5, "a probe's AUROC")):
+        if quantity in data:
+            known = data.dropna(subset=[quantity])
+            apart = (known[f"{quantity}_low"] > nothing) | (known[f"{quantity}_high"] < nothing)
+            told.append(f"{name}{verb} from {nothing} in {apart.sum()} of {len(known)}{over}")
+            verb = over = ""
+    return f"By 95\u00a0% intervals, {', '.join(told)}" if told else "EAVSS and the AUROC of a probe by layer"
 
 
 FIGURES = (eavss_by_layer,)

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avss.report.figures.style import WIDTH, colour, nothing_measured
+from avss.report.figures.style import WIDTH, colour, entitled, nothing_measured
 from avss.report.massive import stored
 from avss.report.snapshot import Results
 
@@ -14,7 +14,7 @@ def massive_activations(results: Results) -> tuple[Figure, pd.DataFrame]:
     if data.empty:
         return nothing_measured(pd.DataFrame(columns=["row"]))
     rows = list(dict.fromkeys(data["row"]))
-    figure = Figure(figsize=(WIDTH, 0.7 + 2.3 * len(rows)))
+    figure = Figure(figsize=(WIDTH, 1.05 + 2.3 * len(rows)))
     for (left, right), row in zip(figure.subplots(len(rows), 2, squeeze=False), rows, strict=True):
         part = data[data["row"] == row]
         ink = colour(part["profile"].iloc[0])
@@ -32,8 +32,18 @@ def massive_activations(results: Results) -> tuple[Figure, pd.DataFrame]:
             panel.yaxis.grid(True, linewidth=0.5)
     parts = [panel.get_legend_handles_labels() for panel in (left, right)]
     handles, labels = ([each for part in parts for each in part[index]] for index in (0, 1))
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False)
+    figure.legend(handles, labels, loc="outside lower left", ncols=4, frameon=False)
+    entitled(figure, finding(data))
     return figure, data
+
+
+def finding(data: pd.DataFrame) -> str:
+    """In how many blocks of each model the first tokens make up more than half of Eq. 1."""
+    parts = data.groupby("row", sort=False)
+    told = [
+        f"{(part['share_of_first'] > 0.5).sum()} of {len(part)} blocks of {part['model'].iloc[0]}" for _, part in parts
+    ]
+    return f"The first tokens make up more than half of Eq. 1 in {', '.join(told)}"
 
 
 FIGURES = (massive_activations,)

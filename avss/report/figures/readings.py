@@ -6,12 +6,15 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.special import erf
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from avss.report.figures.style import WIDTH, colour, nothing_measured
-from avss.report.readings import PAPER, axis_label, compared, measured, stored_curve
+from avss.report.comparisons import by_profile, lowest_removals, sort_key
+from avss.report.figures.style import WIDTH, colour, entitled, nothing_measured
+from avss.report.readings import AXES, FIELDS, PAPER, axis_label, compared, measured, stored_curve
 from avss.report.snapshot import Results
 from avss.report.table1 import of_rows
+from avss.store import layers_of
 
 _LINE = 0.27
 # Rows are told apart by the shape of their points, as colours stand for profiles.
@@ -25,16 +28,20 @@ def _all_rows(results: Results, table) -> pd.DataFrame:
 
 
 def varied_readings(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """Order and retention under each reading: tau with `paper` (bars: lowest and highest seed), retention (95 %)."""
+    """Order and retention under each reading: tau with `paper` (bars: lowest and highest seed), retention (95 %).
+
+    Of each field the reading that changes the order most comes first, by the mean over the rows.
+    """
     data = _all_rows(results, compared)
     if data.empty:
         return nothing_measured(pd.DataFrame(columns=["row"]))
-    lines = data.drop_duplicates("reading")
+    data = data.sort_values("source", key=by_profile, kind="stable", ignore_index=True)
+    lines = by_effect(data)
     # A gap between the axes.
     steps = [0, *(1 if one == other else 1.7 for one, other in pairwise(lines["axis"]))]
     heights = dict(zip(lines["reading"], np.cumsum(steps), strict=True))
     sources = list(dict.fromkeys(zip(data["source"], data["row"], strict=True)))
-    figure = Figure(figsize=(WIDTH, 1.1 + _LINE * max(heights.values())))
+    figure = Figure(figsize=(WIDTH, 1.45 + _LINE * max(heights.values())))
     panels = figure.subplots(1, 2, sharey=True)
     for index, ((profile, row), mark) in enumerate(zip(sources, _MARKS, strict=False)):
         part = data[(data["source"] == profile) & (data["row"] == row)]
@@ -62,43 +69,114 @@ def varied_readings(results: Results) -> tuple[Figure, pd.DataFrame]:
         panel.tick_params(axis="y", length=0)
         panel.spines["left"].set_visible(False)
         panel.yaxis.grid(True, linewidth=0.5)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(sources), frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower right", ncols=len(sources), frameon=False)
+    entitled(figure, of_changes(data))
     return figure, data
+
+
+def by_effect(data: pd.DataFrame) -> pd.DataFrame:
+    """One line for each reading: axes in their order, and on each the lowest tau first."""
+    lines = data.groupby(["reading", "axis", "choice"], sort=False, as_index=False)["tau"].mean()
+    lines["place"] = [sort_key(axis, AXES) for axis in lines["axis"]]
+    return lines.sort_values(["place", "tau"], kind="stable", ignore_index=True)
+
+
+def of_changes(data: pd.DataFrame) -> str:
+    """In each row, how many changes of one field move the order on every seed further than another sample does."""
+    told = []
+    for (_, row), part in data.groupby(["source", "row"], sort=False):
+        for base in part[part["axis"] == "paper"].itertuples():
+            # A reading that failed on some seeds is no mean over the same samples.
+            alone = part[part["axis"].isin(FIELDS) & (part["seeds"] == base.seeds)]
+            told.append(f"{(alone['tau_high'] < base.tau_low).sum()} of {len(alone)} cases ({row})")
+    if not told:
+        return "How each reading orders the blocks, and what is kept"
+    return f"A single change moves the order of the blocks more than another sample does in {', '.join(told)}"
 
 
 def sparsity_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """S(epsilon) of every block, and AVSS against the scale, both in units of epsilon; one line of panels a row.
+    """S(epsilon) of every block, and the rank of each by AVSS at each epsilon; one line of panels a row.
 
-    Dashed: a Gaussian centred at 0, whose AVSS grows with the third power of its scale where epsilon is small.
+    Rank 1 is the lowest score. Ranks start where every block has an activation below epsilon, or at the epsilon of
+    `paper` where that is lower. `goes`: the rank is among those that the row removes.
     """
-    data = _all_rows(results, stored_curve)
-    if data.empty:
+    curves = _all_rows(results, stored_curve)
+    if curves.empty:
         return nothing_measured(pd.DataFrame(columns=["row"]))
-    data["scale"] = data["std"] / data["epsilon"]
-    data["scaled_avss"] = data["scale"] ** 2 / data["sparsity"]
-    sources = list(dict.fromkeys(zip(data["profile"], data["row"], strict=True)))
-    figure = Figure(figsize=(WIDTH, 0.3 + 2.6 * len(sources)))
-    panels = figure.subplots(len(sources), 2, squeeze=False)
-    for (curves, scales), (profile, row) in zip(panels, sources, strict=True):
-        part = data[(data["profile"] == profile) & (data["row"] == row)]
-        depth = part["layer"].max() + 1
+    curves = curves.sort_values("profile", key=by_profile, kind="stable", ignore_index=True)
+    groups = list(curves.groupby(["profile", "row"], sort=False))
+    figure = Figure(figsize=(WIDTH, 0.8 + 2.6 * len(groups)))
+    panels = figure.subplots(len(groups), 2, squeeze=False, sharex="row")
+    parts = []
+    for (left, right), ((profile, row), curve) in zip(panels, groups, strict=True):
+        part = _ranked(curve, _removed(results.readings, row, profile))
+        parts.append(part)
+        depth = part["layer"].nunique()
+        inks = mpl.colors.ListedColormap(mpl.colormaps["viridis"](np.linspace(0.25, 0.9, depth)))
         for layer, line in part.groupby("layer"):
-            ink = mpl.colormaps["viridis"](0.1 + 0.8 * layer / max(depth - 1, 1))
-            curves.plot(line["epsilon"], line["sparsity"], color=ink, linewidth=1)
-            scales.plot(line["scale"], line["scaled_avss"], color=ink, linewidth=1)
-        curves.axvline(PAPER.epsilon, color=mpl.rcParams["ytick.color"], linewidth=0.9, zorder=0)
-        scale = np.geomspace(part["scale"].min(), part["scale"].max(), 100)
-        gaussian = scale**2 / erf(1 / (scale * np.sqrt(2)))
-        scales.plot(scale, gaussian, linestyle=(0, (3, 2)), color=mpl.rcParams["text.color"], linewidth=1)
-        curves.set(title=f"{row} ({profile})", xlabel="ε", ylabel="S (Eq. 4)", xscale="log", yscale="log")
-        scales.set(xlabel="σ / ε", ylabel="AVSS / ε² (Eq. 7)", xscale="log", yscale="log")
-        for panel in (curves, scales):
-            panel.grid(True, linewidth=0.5)
-    shades = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), "viridis")
-    bar = figure.colorbar(shades, ax=panels, location="right", shrink=0.5, aspect=30, pad=0.01)
-    bar.set_ticks([0.1, 0.9], labels=["first block", "last"])
-    bar.outline.set_visible(False)
+            known = line[line["sparsity"] > 0]
+            left.plot(known["epsilon"], known["sparsity"], color=inks(layer), linewidth=1)
+            right.plot(line["epsilon"], line["rank"], color=inks(layer), linewidth=1.4)
+        if part["goes"].any():
+            top = part.loc[part["goes"], "rank"].max() + 0.5
+            right.axhspan(0.5, top, color=mpl.rcParams["grid.color"], linewidth=0, alpha=0.5, zorder=0)
+        for panel in (left, right):
+            panel.axvline(PAPER.epsilon, color=mpl.rcParams["ytick.color"], linewidth=0.9, zorder=0.5)
+            panel.set(xscale="log", xlabel="ε")
+        left.set(title=f"{row} ({profile})", ylabel="S (Eq. 4)", yscale="log")
+        left.grid(True, linewidth=0.5)
+        right.set(ylabel="rank by AVSS (Eq. 7)", ylim=(0.5, depth + 0.5))
+        right.set_yticks(range(1, depth + 1, max(1, depth // 8)))
+        shades = mpl.cm.ScalarMappable(mpl.colors.Normalize(-0.5, depth - 0.5), inks)
+        bar = figure.colorbar(shades, ax=[left, right], location="right", aspect=25, pad=0.01, label="block")
+        bar.set_ticks([0, depth - 1])
+        bar.outline.set_visible(False)
+    keys = [
+        Line2D([], [], color=mpl.rcParams["ytick.color"], linewidth=0.9, label="ε of the reading paper"),
+        Patch(color=mpl.rcParams["grid.color"], alpha=0.5, label="ranks that are removed"),
+    ]
+    figure.legend(handles=keys, loc="outside lower left", ncols=2, frameon=False)
+    data = pd.concat(parts, ignore_index=True)
+    entitled(figure, of_threshold(data))
     return figure, data
+
+
+def _removed(results: Results, row: str, profile: str) -> int:
+    """How many blocks the row removes by AVSS; 0 where it has no result."""
+    runs = lowest_removals(results, row).query("method == 'avss'")
+    return len(layers_of(next(iter(runs.loc[runs["profile"] == profile, "removed"]), "none")))
+
+
+def _ranked(curve: pd.DataFrame, removed: int) -> pd.DataFrame:
+    """The curve on one grid for all blocks, with the rank of each by AVSS."""
+    known = curve.pivot(index="epsilon", columns="layer", values="sparsity")
+    # Stored curves leave out the ends, where S is 0 or 1.
+    shares = known.where(known.notna(), known.ffill().notna().astype(float))
+    spread = curve.groupby("layer")["std"].first()
+    # Without an activation below epsilon Eq. 7 divides by zero: such a block ranks highest, by its variance.
+    scores = spread**2 / shares.clip(lower=1e-30)
+    own = shares.index[shares.index <= PAPER.epsilon].max()
+    start = np.fmin(own, shares.index[(shares > 0).all(axis=1)].min())
+    ranks = scores.rank(axis=1)
+    ranks.loc[ranks.index < start] = np.nan
+    values = {"sparsity": shares, "rank": ranks, "goes": ranks <= removed}
+    table = pd.concat({name: wide.stack() for name, wide in values.items()}, axis=1).reset_index()
+    facts = curve[["profile", "row", "layer", "std", "run"]].drop_duplicates()
+    return facts.merge(table).sort_values(["layer", "epsilon"], ignore_index=True)
+
+
+def of_threshold(data: pd.DataFrame) -> str:
+    """In how many rows the threshold decides which blocks go, and how many blocks go at some threshold."""
+    told, deciding = [], 0
+    for _, part in data.groupby(["profile", "row"], sort=False):
+        going = part[part["goes"]]
+        if len(going):
+            at_once, ever = going.groupby("epsilon").size().max(), going["layer"].nunique()
+            deciding += ever > at_once
+            told.append(f"{ever} of {part['layer'].nunique()} blocks go ({at_once} at a time)")
+    if not told:
+        return "Sparsity of every block, and its rank by AVSS, at each threshold ε"
+    return f"The threshold ε decides which blocks go in {deciding} of {len(told)} rows: at some ε, {', '.join(told)}"
 
 
 # The figures of this page, in the order of the gallery.
