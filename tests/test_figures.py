@@ -14,7 +14,7 @@ from avss.errors import InputError
 from avss.metrics import METRICS
 from avss.report import block_scores, comparisons, figures, tables
 from avss.report.__main__ import main
-from avss.report.figures import rows
+from avss.report.figures import row_titles, rows
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
 from avss.report.table1 import measured_rows
@@ -200,24 +200,24 @@ KEPT = summed({"original": 1, "avss": 0.5, "random": 0.54})
     ],
 )
 def test_a_title_says_less_or_more_only_beyond_chance(verdict, told, short):
-    assert rows.beside_random(KEPT, compared(verdict)) == f"AVSS keeps 0.500 of the original score, {told}"
-    assert rows.at_a_glance(KEPT, compared(verdict)) == short
+    assert row_titles.beside_random(KEPT, compared(verdict)) == f"AVSS keeps 0.500 of the original score, {told}"
+    assert row_titles.at_a_glance(KEPT, compared(verdict)) == short
 
 
 def test_a_title_tells_what_of_avss_and_random_is_not_measured():
     nothing = compared("worse")[:0]
     alone = summed({"avss": 0.5, "gbis": 0.6})
-    assert rows.beside_random(alone, nothing) == (
+    assert row_titles.beside_random(alone, nothing) == (
         "AVSS keeps 0.500 of the original score; random removal is not measured"
     )
     for part in (summed({"random": 0.5}), summed({"avss": np.nan, "random": np.nan}), KEPT.assign(reading="other")):
-        assert rows.beside_random(part, nothing) == "it is not measured what AVSS keeps"
-    assert rows.at_a_glance(alone, nothing) == "AVSS beside random: not measured"
+        assert row_titles.beside_random(part, nothing) == "it is not measured what AVSS keeps"
+    assert row_titles.at_a_glance(alone, nothing) == "AVSS beside random: not measured"
     weak = KEPT.assign(too_weak=True, retention=np.nan)
-    assert rows.beside_random(weak, compared("too weak to judge")) == (
+    assert row_titles.beside_random(weak, compared("too weak to judge")) == (
         "the original is too weak to judge (accuracy 0.55)"
     )
-    assert rows.at_a_glance(weak, compared("too weak to judge")) == "The original is too weak to judge"
+    assert row_titles.at_a_glance(weak, compared("too weak to judge")) == "The original is too weak to judge"
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def test_a_title_tells_which_blocks_avss_removes(tmp_path, sets, told):
     made = Store(tmp_path / "results")
     fill(made, "mini", removed={("original", "none"): ["none"], ("avss", "paper"): sets, ("last", "none"): ["5"]})
     data = comparisons.removals(Results(made))
-    assert rows.of_removals(data) == told
-    assert rows.of_removals(data[data["method"] == "last"]) == "it is not measured which blocks AVSS removes"
+    assert row_titles.of_removals(data) == told
+    assert row_titles.of_removals(data[data["method"] == "last"]) == "it is not measured which blocks AVSS removes"
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,8 @@ def test_a_title_tells_which_blocks_avss_removes(tmp_path, sets, told):
 def test_a_title_tells_how_the_variance_goes_over_the_blocks(means, told):
     part = pd.DataFrame({"reading": "paper", "layer": range(3), "mean": means})
     part = part.assign(low=part["mean"] - 0.1, high=part["mean"] + 0.1)
-    assert rows.of_variance(part) == f"the variance {told}"
-    assert rows.of_variance(part.assign(reading="other")) == "the variance is not measured in the reading paper"
+    assert row_titles.of_variance(part) == f"the variance {told}"
+    assert row_titles.of_variance(part.assign(reading="other")) == "the variance is not measured in the reading paper"
 
 
 @pytest.mark.parametrize(
@@ -278,8 +278,8 @@ def test_a_title_tells_whether_avss_agrees_more_with_depth_than_with_the_loss(lo
     lines = {"with depth": (0.5, 0.4, 0.6)} | ({"with the loss": loss} if loss else {})
     part = pd.DataFrame([(other, *taus) for other, taus in lines.items()], columns="other tau low high".split())
     part = part.assign(method="avss", reading="paper")
-    assert rows.of_taus(part) == f"AVSS has τ 0.50 with depth{told}"
-    assert rows.of_taus(part.assign(method="last")) == "the order of the blocks by AVSS is not measured"
+    assert row_titles.of_taus(part) == f"AVSS has τ 0.50 with depth{told}"
+    assert row_titles.of_taus(part.assign(method="last")) == "the order of the blocks by AVSS is not measured"
 
 
 @pytest.mark.parametrize("name", [function.__name__ for function in rows.FIGURES])

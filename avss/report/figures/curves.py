@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from avss.report.comparisons import FIRST_ROW
 from avss.report.curves import compensation, curve
-from avss.report.figures.rows import entitled_on
+from avss.report.figures.row_titles import entitled_on
 from avss.report.figures.style import WIDTH, colour, nothing_measured, whole_and_claimed, wrapped
 from avss.report.snapshot import Results
 

@@ -86,7 +86,7 @@ def growth_of_scoring(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def of_documents(data: pd.DataFrame) -> str:
-    """The extra memory of AVSS and of hidden states kept, fewest and most documents, first machine."""
+    """On the first machine, the extra memory of AVSS and of hidden states kept, for the fewest and most documents."""
     part = data[(data["measured on"] == data["measured on"].iloc[0]) & (data["sweep"] == "samples")].sort_values("at")
     told = []
     for way, needs in (("avss", "AVSS needs"), ("kept", "hidden states kept need")):
