@@ -88,5 +88,11 @@ def test_every_run_tells_when_how_long_on_what_and_with_which_code(store):
     assert table.endswith("\nRuns: 3. Those that finished took 1:02:05 together.\n")
 
 
+def test_a_curve_of_sparsity_is_kept_whole_and_not_timed(store):
+    path = next(store.root.glob(f"reference/{FIRST_ROW}/*.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"curve": "0123"}))
+    assert {line[0]: line[2] for line in lines(runs_table(Results(store)))}[f"`{path.stem}`"] == "not timed"
+
+
 def test_a_store_without_runs_has_an_empty_list(tmp_path):
     assert lines(runs_table(Results(Store(tmp_path)))) == []

@@ -90,7 +90,7 @@ def runs_table(*results: Results) -> Text:
             {
                 "run": f"`{fact['run']}`",
                 "began (UTC)": f"{datetime.fromisoformat(fact['created']):%d %b %Y, %H:%M}",
-                "took (h:mm:ss)": _duration(fact["seconds"]) if "seconds" in fact else "did not finish",
+                "took (h:mm:ss)": _took(fact),
                 "machine": machine_of(fact),
                 "threads": str(hardware.get("threads", "not recorded")),
                 "code": revision(fact),
@@ -102,6 +102,13 @@ def runs_table(*results: Results) -> Text:
     return markdown(
         pd.DataFrame(lines, columns=columns), note=f"Runs: {len(facts)}. Those that finished took {total} together."
     )
+
+
+def _took(fact: dict) -> str:
+    if "seconds" in fact:
+        return _duration(fact["seconds"])
+    # A curve of sparsity is one pass, kept whole or not at all; it has no time of its own.
+    return "not timed" if "curve" in fact else "did not finish"
 
 
 def _duration(seconds: float) -> str:
