@@ -505,6 +505,22 @@ def test_an_interval_that_ends_beyond_all_numbers_says_so():
     assert tables.percent(np.nan) == "not measured"
 
 
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ((0.000256, 0.000194, 0.000349), "0.00026 [0.00019,\u00a00.00035]"),
+        ((0.0004996, 0.0004, 0.0004999), "0.00050 [0.00040,\u00a00.00050]"),
+        ((-0.0000012, -0.0004, 0.0001), "−0.00000 [−0.00040,\u00a00.00010]"),
+        ((0.0004, 0.0001, 0.0006), "0.000 [0.000,\u00a00.001]"),
+        ((0.0004, np.nan, np.nan), "0.000"),
+        ((0, 0, 0), "0.000 [0.000,\u00a00.000]"),
+        ((1e-12, -1e-12, 1e-12), "0.000 [−0.000,\u00a00.000]"),
+    ],
+)
+def test_a_small_interval_does_not_read_as_zero(numbers, expected):
+    assert tables.spell(*numbers) == expected
+
+
 @given(st.floats(), st.integers(0, 4))
 def test_no_number_ends_a_table(value, digits):
     text = tables.spell(value, value, value, digits=digits)

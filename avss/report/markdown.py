@@ -13,6 +13,8 @@ NOT_MEASURED = "not measured"
 ABSENT = "—"
 # From here on a number is written as a power of ten.
 _LARGE = 1e15
+# From here downwards an interval around zero may read as zero.
+_SMALL = 1e-7
 
 
 class Text(str):
@@ -59,12 +61,16 @@ def revision(facts: dict) -> str:
 def spell(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
     """A number with its interval, which does not break over lines: `0.859 [0.836, 0.881]`. sign: "+" shows it always.
 
-    nan is not measured. From 100 upwards a number has fewer decimals, down to none. A number beyond the range of
+    nan is not measured. From 100 upwards a number has fewer decimals, down to none. Where it and both ends of its
+    interval would read as zero, the largest has two digits: `0.00026 [0.00019, 0.00035]`. A number beyond the range of
     floats is said in words.
     """
     if np.isnan(value):
         return NOT_MEASURED
+    largest = max(map(abs, (value, low, high)))
     digits = _decimals(value, digits)
+    if not np.isnan(low) and _SMALL <= largest < 0.5 * 10**-digits:
+        digits = 1 - math.floor(math.log10(largest))
     number, *ends = (_spell_one(part, digits, sign) for part in (value, low, high))
     return number if np.isnan(low) else f"{number} [{ends[0]},\u00a0{ends[1]}]"
 
