@@ -56,6 +56,8 @@ def test_versions_agree():
 
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert avss.__version__ == PROJECT["version"] == citation["version"]
+    newest = re.search("^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    assert newest == f"{citation['version']} ({citation['date-released']})"
 
 
 def test_the_book_has_one_title():
