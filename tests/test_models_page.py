@@ -23,6 +23,7 @@ def test_each_model_that_ran_has_its_size_training_and_scores():
     profile = load_profile(ROOT / "profiles" / "reference.yaml")
     rows = [row for row in profile.rows if row.checkpoint == "models/smollm2-135m"]
     assert sections["SmolLM2-135M-Instruct"].count("\n- ") == len(rows) > 0
+    assert "not recorded" not in text
 
 
 def test_a_model_without_a_card_is_listed_with_what_is_known(tmp_path):

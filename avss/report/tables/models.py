@@ -13,8 +13,10 @@ TRAINED_HERE = "MIT, as this project; the texts keep their own licences"
 LICENCES = {"all-MiniLM-L6-v2": "Apache-2.0, as its base"}
 # Names of texts that say too little.
 SOURCES = {"documentation": "docstrings of installed packages"}
-# What is known of models of others by the file that they were read from: fields of a section.
+# What is known of models of others, by the file that they were read from or the base that was fine-tuned: fields of a
+# section. The class and the size of MiniLM are those of its base with a head of two labels.
 OF_OTHERS = {
+    "all-MiniLM-L6-v2": {"class": "BertForSequenceClassification", "parameters": "22,713,986", "width": "384"},
     "SmolLM2-135M-Instruct.Q4_1.gguf": {
         "width": "576",
         "trained on": "by others {cite:p}`allal2025smollm2`",
@@ -60,7 +62,7 @@ def _section(results: Results, profile: str, checkpoint: str, revision: str, row
         ("weights", _weights(facts, training)),
         ("revision", f"`{revision}`"),
     ]
-    known = OF_OTHERS.get(facts.get("dequantized_from", {}).get("file"), {})
+    known = OF_OTHERS.get(facts.get("dequantized_from", {}).get("file") or training.get("base"), {})
     lines = [(name, known.get(name, text)) for name, text in lines]
     scores = [
         f"- {results.newest(profile, line.row)['configuration'].get('dataset', line.dataset)}: {line.metric} "
