@@ -136,6 +136,16 @@ def test_pages_name_files_and_code_that_exist():
     assert [name for name in sorted(files.difference(made_up)) if not (ROOT / name).exists()] == []
 
 
+def test_the_messages_that_the_page_explains_are_those_of_the_code():
+    page = (ROOT / "book/reproducing.md").read_text(encoding="utf-8")
+    lines = page.partition("## When something fails\n")[2].partition("\n## ")[0].splitlines()
+    shown = [cell for line in lines if line.startswith("| `") for cell in re.findall(r"^\| `([^`]+)`", line)]
+    code = [ROOT / "Makefile", *(ROOT / "avss").rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in code)
+    assert len(shown) > 4
+    assert [words for words in shown if words not in text] == []
+
+
 def located(name: str) -> bool:
     """Whether a dotted name leads to a module or to something in one."""
     parts = name.split(".")
