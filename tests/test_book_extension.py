@@ -27,7 +27,7 @@ REGISTER = yaml.safe_load((ROOT / "book/figures.yml").read_text())
 CONFIGURATION = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book/_ext")!r})
-extensions = ["myst_nb", "sphinx_design", "citing", "prose_numbers", "result_figure", "stored_runs"]
+extensions = ["myst_nb", "sphinx_design", "citing", "prose_numbers", "result_figure", "stored_runs", "table_rows"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 nb_execution_mode = "off"
 html_theme = "basic"
@@ -66,7 +66,29 @@ Whether it is within 0.001 of it.
 notebook
 gallery
 runs
+tables
 ```
+"""
+TABLES = """# Tables
+
+## First
+
+| model | text | kept |
+| --- | --- | --- |
+| a | x | 1 |
+| a | y | 2 |
+
+| model | kept |
+| --- | --- |
+| a x | 1 |
+| b | 2 |
+| b | 2 |
+
+## Second
+
+| model | kept |
+| --- | --- |
+| `b` | 2 |
 """
 RUNS = "# Runs\n\n```{stored-runs}\n```\n\n```{book-citation}\n```\n\n```{clone}\n```\n"
 # Figures of which nothing is measured: their data have a head and no line.
@@ -186,7 +208,7 @@ def good(tmp_path_factory) -> Built:
     """Under version control, in a repository whose address is known."""
     folder = tmp_path_factory.mktemp("books") / "good"
     table = {"text/markdown": "| a |\n| --- |\n| 0.125 |\n", "text/plain": "0.125"}
-    pages = {"index.md": INDEX, "gallery.md": GALLERY, "runs.md": RUNS}
+    pages = {"index.md": INDEX, "gallery.md": GALLERY, "runs.md": RUNS, "tables.md": TABLES}
     build(
         folder,
         pages | {"notebook.ipynb": notebook("# Notebook", table, FIGURE, FIGURE.replace("retention", "recovery"))},
@@ -266,6 +288,14 @@ def test_a_figure_of_all_that_is_stored_names_the_runs_of_its_data(good):
     legend = page[page.index("/front.light.svg") :]
     listed = re.search(r"<summary>Runs</summary>(.*?)</details>", legend, re.DOTALL)[1]
     assert re.sub(r"<[^>]+>|\s", "", listed) == "run-a,run-b,run-c,run-d"
+
+
+def test_every_line_of_a_table_has_a_place_of_its_own(good):
+    assert re.findall(r'<tr [^>]*id="([^"]*)"', good.pages["tables"]) == [
+        *("first-a-x", "first-a-y"),
+        *("first-a-x-1", "first-b-2", "first-b-2-2"),
+        "second-b",
+    ]
 
 
 def test_the_name_of_a_run_leads_to_its_files(good):

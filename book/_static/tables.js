@@ -24,6 +24,18 @@
     table.classList.add("stacked");
   };
 
+  // Each line has a place of its own; a link to it stands behind its first cell.
+  const link = (table) => {
+    for (const row of table.querySelectorAll(":scope > tbody > tr[id]")) {
+      const place = document.createElement("a");
+      place.className = "row-link";
+      place.href = `#${row.id}`;
+      place.title = "Link to this line";
+      place.setAttribute("aria-label", `Link to the line ${row.cells[0].textContent.trim()}`);
+      (row.cells[0].lastElementChild ?? row.cells[0]).append(place);
+    }
+  };
+
   // A folded table has no width before it is unfolded, and scripts draw tables later.
   const widths = new WeakMap();
   const rooms = new ResizeObserver((changes) => {
@@ -38,6 +50,7 @@
     for (const table of document.querySelectorAll(".bd-article table")) {
       if (met.has(table)) continue;
       met.add(table);
+      link(table);
       rooms.observe(table.parentElement);
       fit(table);
     }
