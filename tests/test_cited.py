@@ -158,6 +158,7 @@ def several(tmp_path_factory):
         ("count/all/avss/retention>=random", "2", f"2 of 3 measurements: reference/{FIRST_ROW}, mini/{FIRST_ROW}"),
         ("count/all/avss/verdict_last=better", "2", "2 of 3 measurements"),
         ("count/all/avss/verdict_random=not-told-apart", "2", "2 of 3 measurements"),
+        ("count/all/avss/verdict_random", "3", "3 of 3 measurements"),
         ("count/all/avss/highest_block=5", "3", "3 of 3 measurements"),
         ("count/hackernews-*+mini/avss/tau_depth>0.9", "1", "1 of 1 measurements"),
         ("count/language_modeling/measurements", "1", "1 of 1 measurements"),

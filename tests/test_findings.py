@@ -466,6 +466,16 @@ def damage_is_told_where_it_can_be() -> bool:
     )
 
 
+def predictions() -> list[list[str]]:
+    """The requests of each prediction: how often it held here, of how many, and how often on the paper's models."""
+    lines = [line for line in PAGES["book/predictions"].splitlines() if re.match(r"\| [A-Z] \|", line)]
+    return [REQUEST.findall(line)[-3:] for line in lines]
+
+
+def each_held_in_all_measurements_here() -> bool:
+    return len(predictions()) == 6 and all(n(held) == n(judged) > 0 for held, judged, _ in predictions())
+
+
 ENCODER = "reference/sst2-minilm"
 PINS = {
     "book/index": [
@@ -519,6 +529,7 @@ PINS = {
         ),
     ],
     "book/mistakes": [below_random, circuits_differ],
+    "book/predictions": [lambda: n("count/paper/measurements") == 0, each_held_in_all_measurements_here],
     "book/notation": [
         depth,
         lambda: n(f"{ENCODER}/avss/retention") > 0.9 > 0.85 > n(f"{ENCODER}/avss/released-code/retention"),
@@ -666,6 +677,11 @@ def test_the_book_tells_numbers_in_its_prose():
         for request in REQUEST.findall(line)
     ]
     assert len(told) >= LIVE, "numbers in tables of links do not count"
+
+
+def test_a_prediction_is_counted_on_the_paper_s_models_as_it_was_here():
+    for held, _, paper in predictions():
+        assert paper == f"{held.replace('count/', 'count/paper+', 1)} or not measured"
 
 
 def test_the_shared_text_on_decoders_says_how_the_small_one_was_trained():

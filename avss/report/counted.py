@@ -119,7 +119,8 @@ def _method_and(address: str, rest: list[str]) -> tuple[str, str]:
 def _holds(place: str, match: re.Match, results: Results) -> bool:
     quantity, compares, bound = match["quantity"], match["compares"], match["bound"]
     if quantity.startswith(VERDICT):
-        return verdict(place, quantity.removeprefix(VERDICT), results) == bound.replace("-", " ")
+        found = verdict(place, quantity.removeprefix(VERDICT), results)
+        return compares is None or found == bound.replace("-", " ")
     value = of_row(f"{place}/{quantity}", results).value
     if compares is None:
         return True
