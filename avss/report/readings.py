@@ -97,6 +97,17 @@ def compared(results: Results, row: str) -> pd.DataFrame:
     return table.iloc[order].reset_index(drop=True)
 
 
+def single_changes(table: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    """The line of `paper` in what one profile compared, and those of one changed field.
+
+    moves: whether the change moves the order on every seed further than another calibration sample does. A reading that
+    failed on some seeds is left out, because it is no mean over the same samples.
+    """
+    base = table[table["axis"] == PAPER.name].iloc[0]
+    alone = table[table["axis"].isin(FIELDS) & (table["seeds"] == base["seeds"])]
+    return base, alone.assign(moves=alone["tau_high"] < base["tau_low"])
+
+
 def curve(moments: Iterable[Moments]) -> pd.DataFrame:
     """S(epsilon), Eq. 4, of every layer from its histogram: layer, epsilon, sparsity; exact, two points an octave.
 

@@ -24,7 +24,7 @@ OF_OTHERS = {
         "copying circuit": "none planted",
         "lessons": "none by this project",
         "licence": "Apache-2.0",
-    }
+    },
 }
 
 

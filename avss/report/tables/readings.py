@@ -13,13 +13,13 @@ from avss.report.comparisons import lowest_removals, successes
 from avss.report.markdown import Text, markdown, runs_or_none, spell
 from avss.report.readings import (
     DIVERGENCES,
-    FIELDS,
     PAPER,
     RELEASED,
     axis_label,
     compared,
     exponents,
     measured,
+    single_changes,
     stored_curve,
 )
 from avss.report.snapshot import Results
@@ -80,13 +80,11 @@ def counted_changes(results: Results, row: str) -> Text:
     """How much the changes of one field matter in a row, counted; one sentence or two for each profile."""
     lines = []
     for source, table in compared(results, row).groupby("source", sort=False):
-        base = table[table["axis"] == "paper"].iloc[0]
-        # A reading that failed on some seeds is no mean over the same samples.
-        alone = table[table["axis"].isin(FIELDS) & (table["seeds"] == base.seeds)]
+        base, alone = single_changes(table)
         apart = (alone["retention_low"] > base.retention_high) | (alone["retention_high"] < base.retention_low)
         worst, best = (alone.sort_values("retention").iloc[end] for end in (0, -1))
         lines.append(
-            f"- `{row}`, {source}: of {len(alone)} single changes, {(alone['tau_high'] < base.tau_low).sum()} "
+            f"- `{row}`, {source}: of {len(alone)} single changes, {alone['moves'].sum()} "
             f"change the order more than a new calibration sample does, on every seed; "
             f"{(alone['removed'] != base.removed).sum()} change which blocks go, on some seed. Retention is "
             f"{base.retention:.3f} under `paper`; it runs from {worst.retention:.3f} "
