@@ -215,6 +215,10 @@ def test_paper_cuts_nothing_off(visit):
     assert visit.lost == []
 
 
+def test_the_whole_book_has_less_than_forty_megabytes(browser):
+    assert sum(path.stat().st_size for path in BOOK.rglob("*") if path.is_file()) < 40_000_000
+
+
 def test_the_folder_opens_on_the_start_page(browser):
     page = browser.new_page()
     page.goto((BOOK / START).as_uri(), wait_until="commit")
