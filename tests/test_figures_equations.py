@@ -13,8 +13,10 @@ import pytest
 from avss.report.figures import equations as drawn
 from avss.report.figures import hallucination, massive, readings
 from avss.report.figures.style import WIDTH, style
+from avss.report.hallucination import layers, store_of
 from avss.report.snapshot import Results
 from avss.store import Store
+from tests.stores import COMMITTED
 
 FIGURES = (drawn.sparsity_by_block, drawn.deviation_by_block, drawn.score_by_block, drawn.cumulative_by_block)
 FIRST, SECOND = ("sst2-distilbert", "SST-2", "DistilBERT"), ("hackernews-llama-7b", "HackerNews", "LLama-7B")
@@ -229,9 +231,9 @@ def ranked(row: str, *orders: str, removed: int) -> pd.DataFrame:
 def test_the_title_says_whether_the_threshold_decides_which_blocks_go():
     moves, stays = ranked("a", "012", "102", "210", removed=1), ranked("b", "0123", "1032", removed=2)
     title = "The threshold ε decides which blocks go in"
-    both, told = pd.concat([moves, stays]), "at some ε, 3 of 3 blocks go (1 at a time), 2 of 4 blocks go (2 at a time)"
-    assert readings.of_threshold(both) == f"{title} 1 of 2 rows: {told}"
-    assert readings.of_threshold(stays) == f"{title} 0 of 1 rows: at some ε, 2 of 4 blocks go (2 at a time)"
+    one, other = (f"of {n} blocks {k} go at one ε or another, {at} at a time" for n, k, at in ((3, 3, 1), (4, 2, 2)))
+    assert readings.of_threshold(pd.concat([moves, stays])) == f"{title} 1 of 2 rows: {one}; {other}"
+    assert readings.of_threshold(stays) == f"{title} 0 of 1 rows: {other}"
     nothing = ranked("a", "012", removed=0)
     assert readings.of_threshold(nothing) == "Sparsity of every block, and its rank by AVSS, at each threshold ε"
 
@@ -283,13 +285,19 @@ def test_the_title_counts_the_layers_whose_interval_leaves_out_no_difference():
     eavss = pd.DataFrame({"eavss": [2, 0.5, 1, np.nan], "eavss_low": [1.5, 0.4, 0.9, np.nan]})
     eavss["eavss_high"] = [2.5, 0.6, 1.1, np.nan]
     both = eavss.assign(auroc=0.7, auroc_low=[0.4, 0.6, 0.6, 0.6], auroc_high=0.8)
-    start = "By 95\u00a0% intervals,"
+    start = "By 95\u00a0% intervals (5\u00a0% leave out the truth),"
     told = f"{start} EAVSS differs from 1 in 2 of 3 layers of all sets"
     assert hallucination.finding(eavss) == told
     assert hallucination.finding(both) == f"{told}, a probe's AUROC from 0.5 in 3 of 4"
     alone = both[["auroc", "auroc_low", "auroc_high"]]
     assert hallucination.finding(alone) == f"{start} a probe's AUROC differs from 0.5 in 3 of 4 layers of all sets"
     assert hallucination.finding(pd.DataFrame()) == "EAVSS and the AUROC of a probe by layer"
+
+
+def test_each_layer_of_eavss_names_the_runs_that_measured_it():
+    named = set(", ".join(layers(COMMITTED)["run"]).split(", "))
+    assert named
+    assert named <= {path.stem for path in store_of(COMMITTED).root.rglob("*.json")}
 
 
 def test_of_each_field_the_reading_that_changes_the_order_most_comes_first():

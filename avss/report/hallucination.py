@@ -43,11 +43,16 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def layers(results: Results) -> pd.DataFrame:
-    """One line a layer of each model and set: `model`, `set`, `layer`, and a column a quantity; newest runs count."""
+    """One line a layer of each model and set: `model`, `set`, `layer`, a column a quantity, and the names of the `run`s.
+
+    Of what was measured more than once the newest counts.
+    """
     found = _ordered(store_of(results).layers()).drop_duplicates(OF_LAYER, keep="last")
     if found.empty:
-        return pd.DataFrame(columns=["model", "set", "layer", "eavss", "eavss_low", "eavss_high", "auroc"])
-    wide = found.pivot(index=["model", "set", "layer"], columns="quantity", values="value").reset_index()
+        return pd.DataFrame(columns=["model", "set", "layer", "eavss", "eavss_low", "eavss_high", "auroc", "run"])
+    groups = ["model", "set", "layer"]
+    runs = found.groupby(groups)["run"].agg(lambda names: ", ".join(names.unique()))
+    wide = found.pivot(index=groups, columns="quantity", values="value").join(runs).reset_index()
     return _ordered(wide.rename_axis(columns=None)).reset_index(drop=True)
 
 

@@ -16,7 +16,7 @@ def eavss_by_layer(results: Results) -> tuple[Figure, pd.DataFrame]:
     data = layers(results)
     if data.empty:
         return nothing_measured(data)
-    data = data[["model", "set", "layer", *(name for name in _SHOWN if name in data)]]
+    data = data[["model", "set", "layer", *(name for name in _SHOWN if name in data), "run"]]
     groups = list(data.groupby(["model", "set"], sort=False))
     figure = Figure(figsize=(WIDTH, 0.85 + 1.45 * len(groups)))
     panels = figure.subplots(len(groups), 2, squeeze=False)
@@ -36,7 +36,10 @@ def eavss_by_layer(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def finding(data: pd.DataFrame) -> str:
-    """In how many layers of all sets the interval of EAVSS leaves out no difference, and that of the probe."""
+    """In how many layers of all sets the interval of EAVSS leaves out no difference, and that of the probe.
+
+    Nothing is corrected for the number of layers, so the title says what share of intervals misses by chance.
+    """
     told = []
     # What the first of them says need not be said again.
     verb, over = " differs", " layers of all sets"
@@ -46,7 +49,9 @@ def finding(data: pd.DataFrame) -> str:
             apart = (known[f"{quantity}_low"] > nothing) | (known[f"{quantity}_high"] < nothing)
             told.append(f"{name}{verb} from {nothing} in {apart.sum()} of {len(known)}{over}")
             verb = over = ""
-    return f"By 95\u00a0% intervals, {', '.join(told)}" if told else "EAVSS and the AUROC of a probe by layer"
+    if not told:
+        return "EAVSS and the AUROC of a probe by layer"
+    return f"By 95\u00a0% intervals (5\u00a0% leave out the truth), {', '.join(told)}"
 
 
 FIGURES = (eavss_by_layer,)

@@ -172,10 +172,10 @@ def of_threshold(data: pd.DataFrame) -> str:
         if len(going):
             at_once, ever = going.groupby("epsilon").size().max(), going["layer"].nunique()
             deciding += ever > at_once
-            told.append(f"{ever} of {part['layer'].nunique()} blocks go ({at_once} at a time)")
+            told.append(f"of {part['layer'].nunique()} blocks {ever} go at one ε or another, {at_once} at a time")
     if not told:
         return "Sparsity of every block, and its rank by AVSS, at each threshold ε"
-    return f"The threshold ε decides which blocks go in {deciding} of {len(told)} rows: at some ε, {', '.join(told)}"
+    return f"The threshold ε decides which blocks go in {deciding} of {len(told)} rows: {'; '.join(told)}"
 
 
 # The figures of this page, in the order of the gallery.
