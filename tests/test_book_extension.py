@@ -84,6 +84,9 @@ TABLES = """# Tables
 | b | 2 |
 | b | 2 |
 
+| no line | kept |
+| --- | --- |
+
 ## Second
 
 | model | kept |

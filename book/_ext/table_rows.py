@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 def _begin(rows: list[nodes.row]) -> list[str]:
     """The first cells of each line, as few as tell all lines apart."""
     texts = [[cell.astext() for cell in row.findall(nodes.entry)] for row in rows]
+    begins = []
     for count in range(1, max(map(len, texts), default=0) + 1):
         begins = [" ".join(cells[:count]) for cells in texts]
         if len(set(begins)) == len(begins):
