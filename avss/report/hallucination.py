@@ -43,7 +43,7 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def layers(results: Results) -> pd.DataFrame:
-    """One line a layer of each model and set: `model`, `set`, `layer`, a column a quantity, and the names of the `run`s.
+    """One line a layer of each model and set: `model`, `set`, `layer`, a column a quantity, and its `run`s, by name.
 
     Of what was measured more than once the newest counts.
     """

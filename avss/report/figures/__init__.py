@@ -62,6 +62,9 @@ _PLACES = re.compile(rb' d="[^"]*"| (?:x|y|width|height)="[^"]*"|translate\([^)]
 _LONG = re.compile(rb"-?\d+\.\d{3,}")
 # The steps of a path need no space around them.
 _PATH, _STEP = re.compile(rb'(?<= d=")[^"]*'), re.compile(rb"\s*([A-Za-z])\s*")
+_STYLE, _GAP = re.compile(rb'(?<= style=")[^"]*'), re.compile(rb"(?<=[:;]) ")
+# Nothing refers to a group.
+_GROUP = re.compile(rb'(?<=<g) id="[^"]*"')
 # The shape of a letter, by the name of its font and its place in it.
 _LETTER = re.compile(rb'<path id="([^"]+-)[0-9a-f]+"')
 
@@ -83,9 +86,10 @@ def as_file(figure: Figure, kind: str, theme: str) -> bytes:
 
 
 def _short(svg: bytes) -> bytes:
-    """The same picture in a fifth fewer bytes: coordinates to a hundredth of a point, no needless space or name."""
+    """The same picture in a quarter fewer bytes: coordinates to a hundredth of a point, no needless space or name."""
     rounded = _PLACES.sub(lambda place: _LONG.sub(lambda number: b"%g" % round(float(number[0]), 2), place[0]), svg)
     short = _PATH.sub(lambda path: _STEP.sub(rb"\1", path[0].strip()), rounded)
+    short = _GROUP.sub(b"", _STYLE.sub(lambda style: _GAP.sub(b"", style[0]), short))
     # The longest first, as the name of a font may begin like another's.
     for number, font in enumerate(sorted(set(_LETTER.findall(short)), key=lambda name: (-len(name), name))):
         short = short.replace(b'id="' + font, b'id="f%d-' % number).replace(b'"#' + font, b'"#f%d-' % number)
