@@ -11,10 +11,8 @@ from avss import selection
 NOT_MEASURED = "not measured"
 # In a table, for a number that its source has no reason to give.
 ABSENT = "—"
-# From here on a number is written as a power of ten.
-_LARGE = 1e15
-# From here downwards an interval around zero may read as zero.
-_SMALL = 1e-7
+# From here on a number is written as a power of ten, and up to here a number that would read as zero.
+_LARGE, _SMALL = 1e15, 1e-5
 
 
 class Text(str):
@@ -62,16 +60,17 @@ def spell(value: float, low: float = np.nan, high: float = np.nan, *, digits: in
     """A number with its interval, which does not break over lines: `0.859 [0.836, 0.881]`. sign: "+" shows it always.
 
     nan is not measured. From 100 upwards a number has fewer decimals, down to none. Where it and both ends of its
-    interval would read as zero, the largest has two digits: `0.00026 [0.00019, 0.00035]`. A number beyond the range of
-    floats is said in words.
+    interval would read as zero, the largest has two digits: `0.00026 [0.00019, 0.00035]`, `6.7e-07 [5.0e-07, 8.8e-07]`.
+    A number beyond the range of floats is said in words.
     """
     if np.isnan(value):
         return NOT_MEASURED
     largest = max(map(abs, (value, low, high)))
     digits = _decimals(value, digits)
-    if not np.isnan(low) and _SMALL <= largest < 0.5 * 10**-digits:
-        digits = 1 - math.floor(math.log10(largest))
-    number, *ends = (_spell_one(part, digits, sign) for part in (value, low, high))
+    form = f".{digits}f"
+    if not np.isnan(low) and 0 < largest < 0.5 * 10**-digits:
+        form = f".{1 - math.floor(math.log10(largest))}f" if largest >= _SMALL else ".1e"
+    number, *ends = (_spell_one(part, f"{sign}{form}") for part in (value, low, high))
     return number if np.isnan(low) else f"{number} [{ends[0]},\u00a0{ends[1]}]"
 
 
@@ -84,10 +83,11 @@ def _decimals(value: float, digits: int) -> int:
     return shown
 
 
-def _spell_one(value: float, digits: int, sign: str) -> str:
+def _spell_one(value: float, form: str) -> str:
     if np.isinf(value):
         return "too large to hold" if value > 0 else "too far below 0 to hold"
-    form = f"{sign}.2e" if abs(value) >= _LARGE else f"{sign}.{digits}f"
+    if abs(value) >= _LARGE:
+        form = f"{form.split('.')[0]}.2e"
     return format(value, form).replace("-", "−")
 
 
