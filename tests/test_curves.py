@@ -254,9 +254,9 @@ def test_a_row_with_a_curve_and_one_without_are_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("random", "told"),
     [
-        ([(0.7, 0.8), (0.7, 0.8), (0.4, 0.6)], "AVSS keeps less than random removal, beyond the intervals, at 2 of 3"),
-        ([(0.1, 0.2), (0.1, 0.2), (0.7, 0.8)], "AVSS keeps less than random removal, beyond the intervals, at 1 of 3"),
-        ([(0.1, 0.2), (0.4, 0.6)], "AVSS keeps less than random removal, beyond the intervals, at 0 of 2"),
+        ([(0.7, 0.8), (0.7, 0.8), (0.4, 0.6)], "AVSS keeps less than random removal at 2 of 3"),
+        ([(0.1, 0.2), (0.1, 0.2), (0.7, 0.8)], "AVSS keeps less than random removal at 1 of 3"),
+        ([(0.1, 0.2), (0.4, 0.6)], "AVSS keeps less than random removal at 0 of 2"),
         ([(0.4, 0.6), (np.nan, np.nan)], "AVSS and random removal are told apart at none of 2"),
         ([], "AVSS and random removal have no curves to compare"),
     ],
@@ -266,7 +266,8 @@ def test_a_title_counts_where_avss_and_random_removal_are_apart(random, told):
     lines = [(*point, removed) for part in points for removed, point in enumerate(part, 1)]
     part = pd.DataFrame(lines, columns="method reading low high removed".split()).assign(rule="lowest")
     more = sum(high < 0.5 for _, high in random)
-    end = f" numbers of removed blocks{f' and more at {more}' if 'beyond' in told else ''}" if random else ""
+    counted = f" and more at {more}, by intervals without a correction" if "keeps" in told else ""
+    end = f" numbers of removed blocks{counted}" if random else ""
     assert finding(part) == told + end
     # Other readings and rules have curves of their own.
     others = pd.concat([part.assign(rule="iterative"), part.assign(reading="other")])

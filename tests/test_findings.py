@@ -466,6 +466,27 @@ def damage_is_told_where_it_can_be() -> bool:
     )
 
 
+def avss_collapses_on_hackernews() -> bool:
+    """At once, where three scores lead at every number of blocks and none keeps nine tenths of the whole."""
+    points = curve(RESULTS, "hackernews-smollm2")
+    points = points[(points["source"] == "reference") & (points["rule"] == "lowest")]
+    leading = {"leave_one_out", "kl_leave_one_out", "lrp"}
+    for removed, part in points.groupby("removed"):
+        ordered = part.sort_values("retention", ascending=False)
+        avss = part[part["reading"] == "paper"].iloc[0]
+        random = part[part["method"] == "random"].iloc[0]
+        if not (
+            set(ordered["method"][:3]) == leading
+            and ordered["method"].iloc[3] in ("block_influence", "update_norm")
+            and ordered["retention"].iloc[0] < 0.9
+            and 0.0005 < avss["retention"] < 0.0015
+            and (avss["high"] < random["low"]) == (removed in (4, 7))
+            and not avss["low"] > random["high"]
+        ):
+            return False
+    return points["removed"].unique().tolist() == [4, 7, 10, 15]
+
+
 def predictions() -> list[list[str]]:
     """The requests of each prediction: how often it held here, of how many, and how often on the paper's models."""
     lines = [line for line in PAGES["book/predictions"].splitlines() if re.match(r"\| [A-Z] \|", line)]
@@ -566,7 +587,7 @@ PINS = {
     "book/executed/real-models": [
         lambda: one_feature_of_the_first_token() and written_once_and_no_cure(),
         others_follow_the_loss_and_avss_does_not,
-        lambda: at_chance_on_sst2() and training_repairs_no_choice(),
+        lambda: at_chance_on_sst2() and training_repairs_no_choice() and avss_collapses_on_hackernews(),
     ],
     "book/executed/shapley": [
         lambda: np.allclose(exact(REDUNDANT).values, 1 / 6) and not window(REDUNDANT, 1).values.any(),

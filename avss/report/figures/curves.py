@@ -65,7 +65,9 @@ def finding(part: pd.DataFrame) -> str:
     points = f"of {len(pairs)} numbers of removed blocks"
     if not less and not more:
         return f"AVSS and random removal are told apart at none {points}"
-    return f"AVSS keeps less than random removal, beyond the intervals, at {less} {points} and more at {more}"
+    return (
+        f"AVSS keeps less than random removal at {less} {points} and more at {more}, by intervals without a correction"
+    )
 
 
 def _lines(panel, part: pd.DataFrame, name: str) -> None:
