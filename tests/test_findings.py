@@ -22,7 +22,7 @@ from avss.report import cornerstones, hallucination, massive, recovery
 from avss.report.addresses import NotMeasured
 from avss.report.cited import look_up_number, spoken
 from avss.report.counted import measurements, verdict
-from avss.report.curves import curve, iteration
+from avss.report.curves import compensation, curve, iteration
 from avss.report.table1 import printed_table
 from avss.report.tables.families import survey
 from avss.report.tables.speed import target_table
@@ -485,6 +485,24 @@ def avss_collapses_on_hackernews() -> bool:
         ):
             return False
     return points["removed"].unique().tolist() == [4, 7, 10, 15]
+
+
+def test_compensation_helps_some_scores_of_smollm2_and_not_avss():
+    """The paragraph on SST-2 of the page of real models."""
+    gains = compensation(RESULTS, "sst2-smollm2")
+    gains = gains[gains["source"] == "reference"]
+    assert (len(gains), (gains["gain_low"] > 0).sum(), (gains["gain_high"] < 0).sum()) == (96, 14, 1)
+    seven = gains[(gains["removed"] == 7) & (gains["rule"] == "lowest")].set_index("name")
+    for name, plain, compensated in (
+        ("angular distance", 69, 82),
+        ("update norm", 78, 84),
+        ("block influence", 78, 81),
+        ("AVSS", 63, 68),
+    ):
+        assert (round(100 * seven["plain"][name]), round(100 * seven["retention"][name])) == (plain, compensated)
+        assert (seven["gain_low"][name] > 0) == (name != "AVSS")
+    coin = 0.5 / n(f"{SMOLLM2_SST2}/original/value")
+    assert seven["low"]["AVSS"] < coin < seven["high"]["AVSS"]
 
 
 def predictions() -> list[list[str]]:
