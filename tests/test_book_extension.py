@@ -181,6 +181,8 @@ def build(folder: Path, pages: dict[str, str], builder: str = "html") -> Built:
     register = REGISTER | ({"card": REGISTER["card"] | {"alt": ""}} if builder == "text" else {})
     (folder / "book/figures.yml").write_text(yaml.safe_dump(register, sort_keys=False))
     (folder / "picture.svg").write_text("<svg/>")
+    (folder / "results/statistics").mkdir()
+    (folder / "results/statistics/layers.json").write_text("{}")
     (folder / "CITATION.cff").write_text((ROOT / "CITATION.cff").read_text())
     (folder / "conf.py").write_text(CONFIGURATION)
     for name, text in pages.items():
@@ -313,6 +315,12 @@ def test_the_name_of_a_run_leads_to_its_files(good):
             assert gzip.decompress(shipped.read_bytes()) == stored.read_bytes()
         else:
             assert shipped.read_bytes() == stored.read_bytes()
+
+
+def test_what_a_page_holds_as_well_ships_compressed(good):
+    shipped = good.folder / "_build/html/results/statistics"
+    assert [path.name for path in shipped.iterdir()] == ["layers.json.gz"]
+    assert gzip.decompress((shipped / "layers.json.gz").read_bytes()) == b"{}"
 
 
 def test_the_book_is_cited_as_its_citation_file_says(good):

@@ -5,7 +5,7 @@
 
 lists all runs of `results/` with their files. Wherever a page writes the name of a run as code, it becomes a link to
 its place in that list. The files of `results/` and `bench/results/` are copied beside the pages, under the same paths;
-the scores of the blocks are compressed.
+the scores of the blocks and the statistics of the layers, which the page "Explorer" holds as well, are compressed.
 """
 
 import shutil
@@ -27,8 +27,10 @@ ENDINGS = {
 }
 
 
-# Of every block, method, reading and seed: they ship compressed.
+# Of every block, method, reading and seed.
 LARGE = ".layers.csv"
+# They ship compressed.
+PACKED = (f"*{LARGE}", "statistics/*.json")
 
 
 def to_root(docname: str) -> str:
@@ -90,10 +92,10 @@ def _copy(app: Sphinx, error: Exception | None) -> None:
             target = Path(app.outdir) / folder
             # A run that is stored no more is not shipped any more.
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns(f"*{LARGE}"))
-            for path in source.rglob(f"*{LARGE}"):
-                packed = target / path.relative_to(source).with_name(f"{path.name}.gz")
-                write_whole(packed, gzipped(path.read_text(encoding="utf-8")))
+            shutil.copytree(source, target)
+            for path in [path for pattern in PACKED for path in target.rglob(pattern)]:
+                write_whole(path.with_name(f"{path.name}.gz"), gzipped(path.read_text(encoding="utf-8")))
+                path.unlink()
 
 
 def setup(app: Sphinx) -> dict:
