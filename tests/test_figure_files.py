@@ -33,7 +33,17 @@ def test_light_and_dark_differ_in_colour_alone(store, name):
     assert same_ids(darkened(light)) == same_ids(dark)
 
 
-@pytest.mark.parametrize("name", [*figures.ROW_FIGURES, *figures.BOOK_FIGURES])
+# The others take seconds each.
+AT_ONCE = {"retention", "card", "residual_stream", "cost_of_methods"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.long)
+        for name in (*figures.ROW_FIGURES, *figures.BOOK_FIGURES)
+    ],
+)
 def test_the_small_font_sets_a_figure_as_the_whole_one_to_the_byte(name):
     whole, small = (
         figures.drawn(name, COMMITTED, comparisons.FIRST_ROW, "light", family)[0] for family in (WHOLE, families())

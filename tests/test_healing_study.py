@@ -93,6 +93,7 @@ def row_of(checkpoint: str) -> Row:
     return Row(**told, documents=5, context=12)
 
 
+@pytest.mark.long
 def test_each_training_is_measured_on_the_tasks_of_other_rows(data, checkpoint, tmp_path):
     store, row = Store(tmp_path / "results/healing"), row_of(checkpoint)
     study = Study((data,), 1, draws=2, seeds=1, reading="paper,epsilon=0.5")

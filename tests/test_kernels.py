@@ -58,6 +58,7 @@ def gone(process: int, seconds: float = 10) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_kernels_of_a_server_have_its_libraries_and_their_own_surroundings(server, run, tmp_path):
     first, second = run(TELL), run(TELL)
     for parent, process, loaded, folder, told, threads in (first, second):

@@ -179,6 +179,7 @@ def test_a_variable_that_is_not_set_is_named_before_anything_runs(monkeypatch):
         rows_of_book("reference")
 
 
+@pytest.mark.long
 def test_a_row_that_fails_stops_no_other_and_leaves_a_page_that_says_why(tmp_path):
     shutil.copy(ROOT / "Snakefile", tmp_path)
     for folder in ("profiles", "notebooks"):

@@ -20,15 +20,18 @@ def entitled_on(
 ) -> None:
     """Give a figure as title what was found on the model of the row. finding: of a source, as the end of a sentence."""
     source = own_source(results, row, sources)
+    if source is None:
+        entitled(figure, "The paper's numbers; here nothing was removed yet")
+        return
     lines = summary(results, row)
     entitled(figure, f"On {lines.loc[lines['source'] == source, 'model'].iloc[0]}, {finding(source)}")
 
 
-def own_source(results: Results, row: str, sources: Iterable[str]) -> str:
-    """Of these sources the profile that the row belongs to, and else the first that measured its line."""
+def own_source(results: Results, row: str, sources: Iterable[str]) -> str | None:
+    """Of these sources the profile that the row belongs to, and else the first that measured its line, if one did."""
     own = set(results.in_use.loc[results.in_use["row"] == row, "profile"])
     measured = [source for source in sources if source != PRINTED]
-    return next((source for source in measured if source in own), measured[0])
+    return next((source for source in measured if source in own), next(iter(measured), None))
 
 
 def of_variance(part: pd.DataFrame) -> str:
