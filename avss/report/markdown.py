@@ -57,7 +57,9 @@ def revision(facts: dict) -> str:
 
 
 def spell(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
-    """A number with its interval, which does not break over lines: `0.859 [0.836, 0.881]`. sign: "+" shows it always.
+    """A number with its interval: `0.859 [0.836, 0.881]`. A short interval does not break over lines.
+
+    sign: "+" shows it always.
 
     nan is not measured. From 100 upwards a number has fewer decimals, down to none. Where it and both ends of its
     interval would read as zero, the largest has two digits: `0.00026 [0.00019, 0.00035]`, `6.7e-07 [5.0e-07, 8.8e-07]`.
@@ -67,11 +69,13 @@ def spell(value: float, low: float = np.nan, high: float = np.nan, *, digits: in
         return NOT_MEASURED
     largest = max(map(abs, (value, low, high)))
     digits = _decimals(value, digits)
-    form = f".{digits}f"
+    form, space = f".{digits}f", "\u00a0"
     if not np.isnan(low) and 0 < largest < 0.5 * 10**-digits:
+        # So many digits may break, or the columns of a table grow too wide.
+        space = " "
         form = f".{1 - math.floor(math.log10(largest))}f" if largest >= _SMALL else ".1e"
     number, *ends = (_spell_one(part, f"{sign}{form}") for part in (value, low, high))
-    return number if np.isnan(low) else f"{number} [{ends[0]},\u00a0{ends[1]}]"
+    return number if np.isnan(low) else f"{number} [{ends[0]},{space}{ends[1]}]"
 
 
 def _decimals(value: float, digits: int) -> int:
