@@ -397,9 +397,9 @@ def test_other_builders_write_the_number_alone(good):
 def test_new_results_and_a_new_revision_renew_the_pages(good):
     assert sphinx(good.folder).read == set()
     fill(Store(good.folder / "results"), "reference")
-    assert sphinx(good.folder).read == {"index", "gallery", "notebook", "runs"}
+    assert sphinx(good.folder).read == set(good.pages)
     git_commit(good.folder)
-    assert sphinx(good.folder).read == {"index", "gallery", "notebook", "runs"}
+    assert sphinx(good.folder).read == set(good.pages)
 
 
 def test_every_figure_is_registered_and_described():
