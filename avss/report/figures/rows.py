@@ -30,6 +30,7 @@ from avss.report.figures.style import (
     WIDTH,
     block_ticks,
     colour,
+    entitled,
     nothing_measured,
     whole_and_claimed,
     wrapped,
@@ -227,10 +228,8 @@ def card(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.DataFrame]:
     strips.set_xlabel(f"block, {data['source'].iloc[0]}")
     _points(scores, data, lowest_removals(results, row), names)
     _list_methods(scores, names, "kept")
-    # Narrower than the figures that `entitled` is for.
     pairs = over_random(results, row)
-    title = row_titles.at_a_glance(data, pairs[pairs["source"] == source])
-    figure.suptitle(wrapped(title, 36), x=0.01, ha="left", fontsize=8.5, fontweight="bold")
+    entitled(figure, row_titles.at_a_glance(data, pairs[pairs["source"] == source]), letters=36, size=8.5)
     return figure, data
 
 

@@ -83,9 +83,12 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def entitled(figure: Figure, finding: str) -> None:
-    """Give a figure its finding as title, at the left, in as many lines as it needs."""
-    figure.suptitle(wrapped(finding, 78), x=0.01, ha="left", fontsize=10, fontweight="bold")
+def entitled(figure: Figure, finding: str, letters: int = 78, size: float = 10) -> None:
+    """Give a figure its finding as title, at the left, in as many lines as it needs.
+
+    letters: how many fit into a line of this size, in points; as given those of a figure of the width `WIDTH`.
+    """
+    figure.suptitle(wrapped(finding, letters), x=0.01, ha="left", fontsize=size, fontweight="bold")
 
 
 def whole_and_claimed(draw: Callable, **look) -> None:
