@@ -23,6 +23,7 @@ from avss.runs.context import Context, facts_of, loaded
 from avss.runs.evaluation import Evaluation, scales_of
 from avss.runs.profile import Row
 from avss.runs.provenance import forget_peak, now, peak_memory_mb
+from avss.runs.stored_scores import StoredScores
 from avss.scores import LayerScores
 from avss.store import COMPENSATED, CURVE, Run, Store, failed, layers_of, layers_text
 
@@ -68,12 +69,14 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
         if earlier.get("pinned") == context.pinned and "protocol" in earlier:
             run.describe(protocol=earlier["protocol"])
     evaluate = Evaluation(context, run, store.outcomes(profile, row.id))
-    stored = store.observations(profile, row.id).set_index("key")["status"]
+    observations = store.observations(profile, row.id)
+    stored = observations.set_index("key")["status"]
     try:
         original = f"{intervals.value(context.task.metric, *evaluate([])):.9g}"
     except InputError as error:
         run.add([_described(context, missing[0], profile) | failed(error)])
         raise
+    known = StoredScores(context, observations, store.layers(profile, row.id))
     kept, scoring, waiting = Choices(context.coalitions), _Scoring(context), []
 
     def keep_failure(observation: dict) -> None:
@@ -96,7 +99,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
 
     for cell in progress([cell for cell in missing if not cell.compensated], row.id):
         try:
-            waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: scoring(cell))))
+            waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: known.choice(cell) or scoring(cell))))
         # Torch raises RuntimeErrors for operations that it cannot do; other cells may not need them.
         except (InputError, RuntimeError) as error:
             keep_failure(_described(context, cell, profile) | {"original": original} | failed(error))
