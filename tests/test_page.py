@@ -16,11 +16,11 @@ TASKS = {
 
 
 def page_of(task: str, folder: Path) -> list:
-    """The cells of the page of a row whose notebook printed `out` in every cell."""
+    """The cells of the page of a row whose notebook printed two outputs in every cell."""
     ran = nbformat.read(ROOT / f"notebooks/{task}.ipynb", 4)
     for cell in ran["cells"]:
         if cell["cell_type"] == "code":
-            cell["outputs"] = [nbformat.v4.new_output("stream", text="out")]
+            cell["outputs"] = [nbformat.v4.new_output("stream", text=text) for text in ("one", "two")]
     retitle(ran, "My row")
     ran["metadata"]["papermill"] = {"parameters": {"row": "mine"}}
     run, page = folder / "run.ipynb", folder / "page.ipynb"
@@ -42,7 +42,18 @@ def test_verdicts_and_two_figures_are_open_and_all_else_is_folded(task, tmp_path
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert all("remove-input" in cell["metadata"]["tags"] for cell in code)
     shown = [cell["source"] for cell in code if "hide-output" not in cell["metadata"]["tags"]]
-    assert shown == ["tables.claim_table(measured, row)"]
+    assert [source.split("\n")[0] for source in shown] == ["display(tables.claim_table(measured, row))"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_of_the_verdicts_the_first_table_is_open_and_the_other_is_folded(task, tmp_path):
+    cells = page_of(task, tmp_path)
+    at = next(index for index, cell in enumerate(cells) if "tables.claim_table(" in cell["source"])
+    shown, folded = cells[at : at + 2]
+    assert [output["text"] for cell in (shown, folded) for output in cell["outputs"]] == ["one", "two"]
+    assert len(shown["outputs"]) == 1
+    assert "hide-output" in folded["metadata"]["tags"]
+    assert folded["metadata"]["mystnb"]["code_prompt_show"] == "What holds, other readings"
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -66,11 +66,12 @@ def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
         figures, printed = sections.pop(heading, ([], []))
         shown, folded = figures[:1], figures[1:]
         cells.append(nbformat.v4.new_markdown_cell("\n\n".join([f"## {heading}", *shown])))
-        cells += [_shown(cell) if heading == OPEN[0] else _folded(cell, heading) for cell in printed]
+        for cell in printed:
+            cells += _opened(cell, heading) if heading == OPEN[0] else [_folded(cell, f"{heading}, in numbers")]
         cells += _dropdown(f"{heading}, further figures", folded)
     cells.append(nbformat.v4.new_markdown_cell("## Further results"))
     for heading, (figures, printed) in sections.items():
-        cells += _dropdown(heading, figures) + [_folded(cell, heading) for cell in printed]
+        cells += _dropdown(heading, figures) + [_folded(cell, f"{heading}, in numbers") for cell in printed]
     executed["cells"] = cells
     write(executed, page)
 
@@ -94,13 +95,15 @@ def _sections(cells: list) -> dict[str, tuple[list[str], list]]:
     return sections
 
 
-def _shown(cell):
+def _opened(cell, heading: str) -> list:
+    """The cell with its first output, and folded below it the others."""
+    others = nbformat.v4.new_code_cell(id=f"{cell['id']}-others", outputs=cell["outputs"][1:])
+    cell["outputs"] = cell["outputs"][:1]
     cell["metadata"]["tags"] = ["remove-input"]
-    return cell
+    return [cell, _folded(others, f"{heading}, other readings")] if others["outputs"] else [cell]
 
 
-def _folded(cell, heading: str):
-    prompt = f"{heading}, in numbers"
+def _folded(cell, prompt: str):
     cell["metadata"] |= {
         "tags": ["remove-input", "hide-output"],
         "mystnb": {"code_prompt_show": prompt, "code_prompt_hide": prompt},
