@@ -128,6 +128,10 @@ def _compensated(
             scales = scales_of(context, removed.values())
         except (InputError, RuntimeError) as error:
             refusal = error
+    if scales:
+        new = evaluate.new(removed.values(), compensated=True)
+        for first in range(0, len(new), TOGETHER):
+            evaluate.together(new[first : first + TOGETHER], scales)
     for cell in progress(missing, f"{context.row.id}, compensated"):
         try:
             if cell not in removed or not scales:
