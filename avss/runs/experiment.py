@@ -179,6 +179,8 @@ class _Scoring:
 
     def __init__(self, context: Context):
         self.context, self.of, self.made = context, None, {}
+        # Sets of layers that this model can lose, as several cells choose the same.
+        self.possible: set[tuple[int, ...]] = set()
 
     def __call__(self, cell: Cell) -> Choice:
         """Raises `InputError` also for layers that this model cannot lose."""
@@ -197,8 +199,10 @@ class _Scoring:
 
         amount = context.row.remove if cell.at is None else cell.at
         removed = sorted(selection.select(cell.selection, values, context.layers, amount))
-        with skipping(context.model, removed):
-            scores, seconds, peaks = zip(*used, strict=True)
+        if tuple(removed) not in self.possible:
+            with skipping(context.model, removed):
+                self.possible.add(tuple(removed))
+        scores, seconds, peaks = zip(*used, strict=True)
         shown = cell.selection == "lowest" and cell.at is None
         facts = {"row": context.row.id, "method": cell.method, "reading": cell.reading, "seed": cell.seed}
         return Choice(removed, sum(seconds), max(peaks), lines_of(scores[0].table, **facts) if shown else [])

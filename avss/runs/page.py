@@ -58,7 +58,8 @@ def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
     executed = nbformat.read(run, 4)
     first = executed["cells"][0]["source"].partition("\n")[0]
     intro = (
-        f"{first}\n\nThis is one row of {{doc}}`{title_of(notebook)} </{document}>`. That page explains every part of "
+        f'{first}\n\n<div class="row-page"></div>\n\n'
+        f"This is one row of {{doc}}`{title_of(notebook)} </{document}>`. That page explains every part of "
         "this one and has the findings over all rows of the task. Folded parts open on a click."
     )
     sections, cells = _sections(executed["cells"][1:]), [nbformat.v4.new_markdown_cell(intro)]
@@ -97,7 +98,8 @@ def _sections(cells: list) -> dict[str, tuple[list[str], list]]:
 
 def _opened(cell, heading: str) -> list:
     """The cell with its first output, and folded below it the others."""
-    others = nbformat.v4.new_code_cell(id=f"{cell['id']}-others", outputs=cell["outputs"][1:])
+    # The book leaves out cells without a source.
+    others = nbformat.v4.new_code_cell("# see above", id=f"{cell['id']}-others", outputs=cell["outputs"][1:])
     cell["outputs"] = cell["outputs"][:1]
     cell["metadata"]["tags"] = ["remove-input"]
     return [cell, _folded(others, f"{heading}, other readings")] if others["outputs"] else [cell]
