@@ -165,8 +165,19 @@ PINS = {
             and abs(cost("block_influence") - cost("avss")) < 0.3
         ),
     ],
-    "book/mistakes": [below_random, circuits_differ],
-    "book/predictions": [lambda: n("count/paper/measurements") == 0, each_held_in_all_measurements_here],
+    "book/mistakes": [
+        below_random,
+        circuits_differ,
+        lambda: 0 < n("count/decoders/avss/verdict_random=not-told-apart") < n("count/decoders/avss/retention") / 2,
+    ],
+    "book/predictions": [
+        lambda: n("count/paper/measurements") == 0,
+        each_held_in_all_measurements_here,
+        lambda: (
+            n("count/*-smollm2/avss/retention<random") == n("count/*-smollm2/avss/retention")
+            and n("count/*-smollm2/avss/verdict_random=worse") < n("count/*-smollm2/avss/retention") / 2
+        ),
+    ],
     "book/notation": [
         depth,
         lambda: n(f"{ENCODER}/avss/retention") > 0.9 > 0.85 > n(f"{ENCODER}/avss/released-code/retention"),
