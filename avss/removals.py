@@ -95,6 +95,13 @@ class Removals:
             self.block_forwards += mask.count(1)
 
 
+def with_scales(
+    removed: Sequence[Sequence[int]], scales: Sequence[Iterable[float]] | None
+) -> Iterator[tuple[Sequence[int], Iterable[float] | None]]:
+    """Each set of blocks with its factors; None for each where nothing is scaled."""
+    return zip(removed, [None] * len(removed) if scales is None else scales, strict=True)
+
+
 @contextmanager
 def removing(
     model: nn.Module,
@@ -118,7 +125,7 @@ def removing(
             [] if factors is None else checked_scales(layers, factors),
             changes_for(model, kept_layers(model, layers), whole) if len(layers) else Changes(),
         )
-        for layers, factors in zip(removed, scales or [None] * len(removed), strict=True)
+        for layers, factors in with_scales(removed, scales)
     ]
     kept = Cache(cache, model, key)
     with ExitStack() as stack:

@@ -104,6 +104,8 @@ def test_a_curve_changes_nothing_of_its_row(row, tmp_path):
     assert known in set(own.query("method == 'avss' and seed == 1 and selection == 'lowest(0.5)'")["key"])
     # Added to a row that was measured before, it measures only its own points.
     assert run_row(row, "p", plain, None) == len(cells(row)) - len(cells(replace(row, curve=())))
+    added = [store.observations().sort_values("key")[columns].to_numpy().tolist() for store in (plain, both)]
+    assert added[0] == added[1], "also where a score depends on how many layers go"
 
 
 @pytest.mark.long
@@ -118,6 +120,28 @@ def test_points_added_later_are_chosen_by_the_stored_scores(row, tmp_path, monke
     columns = ["key", "selection", "seed", "removed", "value", "low", "high", "n"]
     points = [each.observations().query("method in ['avss', 'random']").sort_values("key") for each in (both, later)]
     assert points[0][columns].to_numpy().tolist() == points[1][columns].to_numpy().tolist()
+    scored, evaluated = later.provenances("p", "r")
+    assert evaluated["scores_from"] == [scored["run"]]
+
+
+@pytest.mark.long
+def test_a_point_by_stored_scores_that_the_model_cannot_lose_fails_alone(row, tmp_path, monkeypatch, recwarn):
+    row = replace(row, methods=("avss", "random"), selections={})
+    store = Store(tmp_path / "results")
+    run_row(replace(row, curve=()), "p", store, None)
+
+    def refusing(model, layers, *rest):
+        if len(layers) == 1:
+            raise InputError("this model cannot lose one block")
+        return skipping(model, layers, *rest)
+
+    monkeypatch.setattr(experiment, "skipping", refusing)
+    run_row(row, "p", store, None)
+    found = store.observations()
+    lost = found["selection"] == "curve:lowest(1)"
+    assert (found["status"] == "ok").equals(~lost)
+    assert set(found.loc[lost, "status"]) == {"failed: this model cannot lose one block"}
+    assert not [warning for warning in recwarn if "one by one" in str(warning.message)]
 
 
 @pytest.mark.long
@@ -129,7 +153,7 @@ def test_stored_scores_that_do_not_tell_layers_apart_are_made_again(row, tmp_pat
     point = Cell("avss", "paper", "lowest", 0, 1)
 
     def chosen(layers, cell=point):
-        return StoredScores(context, store.observations(), layers).choice(cell)
+        return StoredScores(context, store.observations(), lambda: layers).choice(cell)
 
     score = layers["quantity"].eq(column_of("avss")) & layers["seed"].eq(0) & layers["reading"].eq("paper")
     assert chosen(layers).removed == [int(layers.loc[layers[score]["value"].idxmin(), "layer"])]

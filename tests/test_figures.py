@@ -435,7 +435,7 @@ def test_a_model_that_never_answers_right_is_too_weak_to_judge(tmp_path, monkeyp
     assert cells(tables.retention_table(results), "AVSS")[-1] == weak
     assert cells(tables.glance_table(results), "[SST-2, DistilBERT](/book/executed/sentiment.ipynb) (mini)")[0] == weak
     assert set(cells(tables.difference_table(results, "random"), "AVSS")) == {"too weak to judge"}
-    claim = "AVSS keeps more than 90\u00a0% (the paper prints 0.973)"
+    claim = "AVSS keeps more than 90\u00a0% (DistilBERT by Table 1: 0.973)"
     assert cells(tables.claim_table(results), claim)[-1] == weak
     assert figures.svg("retention", results)
 

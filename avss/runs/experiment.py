@@ -23,7 +23,7 @@ from avss.runs.context import Context, facts_of, loaded
 from avss.runs.evaluation import Evaluation, scales_of
 from avss.runs.profile import Row
 from avss.runs.provenance import forget_peak, now, peak_memory_mb
-from avss.runs.stored_scores import StoredScores
+from avss.runs.stored_scores import StoredScores, succeeded
 from avss.scores import LayerScores
 from avss.store import COMPENSATED, CURVE, Run, Store, failed, layers_of, layers_text
 
@@ -76,8 +76,8 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
     except InputError as error:
         run.add([_described(context, missing[0], profile) | failed(error)])
         raise
-    known = StoredScores(context, observations, store.layers(profile, row.id))
-    kept, scoring, waiting = Choices(context.coalitions), _Scoring(context), []
+    scores = StoredScores(context, observations, lambda: store.layers(profile, row.id))
+    kept, scoring, waiting = Choices(context.coalitions), _Scoring(context, scores), []
 
     def keep_failure(observation: dict) -> None:
         # Stored once, however often it is tried again.
@@ -86,6 +86,9 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
 
     def store_all() -> None:
         evaluate.together([choice.removed for _, choice in waiting])
+        sources = {choice.scores_from for _, choice in waiting if choice.scores_from}
+        if sources:
+            run.describe(scores_from=sorted(sources.union(run.provenance.get("scores_from", ()))))
         for cell, choice in waiting:
             described = _described(context, cell, profile) | {"original": original}
             try:
@@ -99,7 +102,7 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
 
     for cell in progress([cell for cell in missing if not cell.compensated], row.id):
         try:
-            waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: known.choice(cell) or scoring(cell))))
+            waiting.append((cell, kept.found(context.key(cell), lambda cell=cell: scoring(cell))))
         # Torch raises RuntimeErrors for operations that it cannot do; other cells may not need them.
         except (InputError, RuntimeError) as error:
             keep_failure(_described(context, cell, profile) | {"original": original} | failed(error))
@@ -119,7 +122,7 @@ def _compensated(
     context: Context, missing: list[Cell], evaluate: Evaluation, stored: pd.DataFrame
 ) -> Iterator[tuple[Cell, dict]]:
     """Each of these cells with its measured columns; the layers are those of the stored cell without compensation."""
-    plain = {line.key: line for line in stored[stored["status"] == "ok"].itertuples()}
+    plain = succeeded(stored)
     chosen = {cell: plain.get(context.key(cell._replace(compensated=False))) for cell in missing}
     removed = {cell: layers_of(line.removed) for cell, line in chosen.items() if line}
     scales, refusal = {}, InputError("the same cell without compensation failed")
@@ -174,19 +177,27 @@ def _measured(context: Context, evaluate: Evaluation, choice: Choice, scales: li
 class _Scoring:
     """The layers that each cell chooses. The points of a curve are chosen by the same scores, which are made once.
 
-    A method with a window has scores of its own for each point, as the window is as long as the layers that go.
+    A method with a window has scores of its own for each point, as the window is as long as the layers that go. What
+    the store has of them is not made at all.
     """
 
-    def __init__(self, context: Context):
-        self.context, self.of, self.made = context, None, {}
+    def __init__(self, context: Context, stored: StoredScores):
+        self.context, self.stored, self.of, self.made = context, stored, None, {}
         # Sets of layers that this model can lose, as several cells choose the same.
         self.possible: set[tuple[int, ...]] = set()
 
     def __call__(self, cell: Cell) -> Choice:
         """Raises `InputError` also for layers that this model cannot lose."""
-        context, used = self.context, []
         if cell.method == "original":
             return Choice([], 0.0, peak_memory_mb(), [])
+        choice = self.stored.choice(cell) or self._made(cell)
+        if tuple(choice.removed) not in self.possible:
+            with skipping(self.context.model, choice.removed):
+                self.possible.add(tuple(choice.removed))
+        return choice
+
+    def _made(self, cell: Cell) -> Choice:
+        context, used = self.context, []
         if self.of != cell._replace(at=None):
             self.of, self.made = cell._replace(at=None), {}
             padded = cell.reading != "none" and Reading.parse(cell.reading).padding == "included"
@@ -199,9 +210,6 @@ class _Scoring:
 
         amount = context.row.remove if cell.at is None else cell.at
         removed = sorted(selection.select(cell.selection, values, context.layers, amount))
-        if tuple(removed) not in self.possible:
-            with skipping(context.model, removed):
-                self.possible.add(tuple(removed))
         scores, seconds, peaks = zip(*used, strict=True)
         shown = cell.selection == "lowest" and cell.at is None
         facts = {"row": context.row.id, "method": cell.method, "reading": cell.reading, "seed": cell.seed}

@@ -97,10 +97,11 @@ def _sections(cells: list) -> dict[str, tuple[list[str], list]]:
 
 
 def _opened(cell, heading: str) -> list:
-    """The cell with its first output, and folded below it the others."""
+    """The cell with its first table, and folded below it the others."""
+    shown = [output for output in cell["outputs"] if output["output_type"] in ("display_data", "execute_result")]
     # The book leaves out cells without a source.
-    others = nbformat.v4.new_code_cell("# see above", id=f"{cell['id']}-others", outputs=cell["outputs"][1:])
-    cell["outputs"] = cell["outputs"][:1]
+    others = nbformat.v4.new_code_cell("# see above", id=f"{cell['id']}-others", outputs=shown[1:])
+    cell["outputs"] = shown[:1]
     cell["metadata"]["tags"] = ["remove-input"]
     return [cell, _folded(others, f"{heading}, other readings")] if others["outputs"] else [cell]
 

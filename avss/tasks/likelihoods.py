@@ -17,7 +17,7 @@ from avss.data import by_length
 from avss.engine.passes import not_finite
 from avss.progress import progress
 from avss.pruning import skipping
-from avss.removals import Removals, removing
+from avss.removals import Removals, removing, with_scales
 from avss.tasks.shared_prefix import SharedPrefix
 
 
@@ -64,7 +64,7 @@ def likelihoods(
         with removing(model, removed, scales=scales, **kept) as without:
             return _likelihoods(without, documents, shares=shares, **options)
     found = []
-    for layers, factors in zip(removed, scales or [None] * len(removed), strict=True):
+    for layers, factors in with_scales(removed, scales):
         with skipping(model, layers, factors), removing(model, [[]]) as whole:
             found.append(_likelihoods(whole, documents, shares=True, **options))
     return np.concatenate(found)

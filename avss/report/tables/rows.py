@@ -174,17 +174,18 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
 def claim_table(results: Results, row: str = FIRST_ROW, reading: str = "paper") -> Text:
     """The claims of the paper about this row, and the answer of each source: holds, fails, or undecided.
 
-    They are asked of AVSS in this reading; the paper's own number stands beside its claim. A lead is positive where
-    AVSS is better, as in `difference_table`; its p-value is adjusted by Holm's correction.
+    They are asked of AVSS in this reading; what the paper prints of its own model stands beside its claim. A lead is
+    positive where AVSS is better, as in `difference_table`; its p-value is adjusted by Holm's correction.
     """
     if results.line_of(row) not in measured_rows(results):
         return table_or_note([])
     controls = {name: f"beats {method_named(name).control}" for name in CONTROLS}
     lines = summary(results, row).query("method == 'avss'")
-    printed = lines.query("source == @PRINTED")["retention"].map(spell)
     name, headings = label("avss", reading), _headings(results, row)
     keeps = f"{name} keeps more than {percent(CLAIMED_RETENTION)}"
-    keeps += "".join(f" (the paper prints {value})" for value in printed if reading == "paper")
+    if reading == "paper":
+        printed = lines.query("source == @PRINTED").itertuples()
+        keeps += "".join(f" ({line.model} by Table 1: {spell(line.retention)})" for line in printed)
     compared = differences(results, row).query("method == 'avss' and reading == @reading and against in @controls")
     table: dict[str, dict[str, str]] = {}
     for line in lines.query("reading == @reading").itertuples():
