@@ -427,6 +427,11 @@ def test_a_seed_that_failed_is_named_and_breaks_nothing(tmp_path):
     assert figures.svg("retention", Results(made))
 
 
+def test_a_share_that_is_not_zero_does_not_read_as_zero():
+    shares = [row_titles.share_of_score(kept) for kept in (0, 0.0004, 0.0006, 0.97)]
+    assert shares == ["0.000", "less than 0.001", "0.001", "0.970"]
+
+
 def test_a_model_that_never_answers_right_is_too_weak_to_judge(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "CORRECT", dict.fromkeys(stores.CORRECT, 0))
     made = Store(tmp_path / "results")

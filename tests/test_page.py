@@ -45,6 +45,8 @@ def test_verdicts_and_two_figures_are_open_and_all_else_is_folded(task, tmp_path
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert all("remove-input" in cell["metadata"]["tags"] for cell in code)
     shown = [cell["source"] for cell in code if "hide-output" not in cell["metadata"]["tags"]]
+    folds = [cell["metadata"]["mystnb"]["code_prompt_show"] for cell in code if "mystnb" in cell["metadata"]]
+    assert len(set(folds)) == len(folds), "no two folds have one name"
     assert [source.split("\n")[0] for source in shown] == ["display(tables.claim_table(measured, row))"]
 
 

@@ -67,12 +67,14 @@ def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
         figures, printed = sections.pop(heading, ([], []))
         shown, folded = figures[:1], figures[1:]
         cells.append(nbformat.v4.new_markdown_cell("\n\n".join([f"## {heading}", *shown])))
-        for cell in printed:
-            cells += _opened(cell, heading) if heading == OPEN[0] else [_folded(cell, f"{heading}, in numbers")]
+        if heading == OPEN[0]:
+            cells += [part for cell in printed for part in _opened(cell, heading)]
+        else:
+            cells += _in_numbers(heading, printed)
         cells += _dropdown(f"{heading}, further figures", folded)
     cells.append(nbformat.v4.new_markdown_cell("## Further results"))
     for heading, (figures, printed) in sections.items():
-        cells += _dropdown(heading, figures) + [_folded(cell, f"{heading}, in numbers") for cell in printed]
+        cells += _dropdown(heading, figures) + _in_numbers(heading, printed)
     executed["cells"] = cells
     write(executed, page)
 
@@ -104,6 +106,14 @@ def _opened(cell, heading: str) -> list:
     cell["outputs"] = shown[:1]
     cell["metadata"]["tags"] = ["remove-input"]
     return [cell, _folded(others, f"{heading}, other readings")] if others["outputs"] else [cell]
+
+
+def _in_numbers(heading: str, printed: list) -> list:
+    """What a section prints, folded; several folds of one section have different names."""
+    return [
+        _folded(cell, f"{heading}, in numbers" if number == 1 else f"{heading}, in numbers ({number})")
+        for number, cell in enumerate(printed, 1)
+    ]
 
 
 def _folded(cell, prompt: str):
