@@ -12,13 +12,13 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from avss.architectures import blocks_of
-from avss.compensation import checked_scales, scaling
+from avss.compensation import checked_scales
 from avss.engine.coalitions import Cache, Mask, Scale
 from avss.engine.modes import evaluating
 from avss.engine.passes import logits_of
 from avss.engine.trie import Walk, separable, standing_in
 from avss.errors import InputError
-from avss.pruning import kept_layers
+from avss.pruning import changed, kept_layers
 from avss.selection import runs_of
 from avss.surgery import Changes, blueprint, changes_for
 
@@ -38,15 +38,6 @@ class _Set(NamedTuple):
         for (_, last), factor in zip(runs_of(self.layers), self.scales, strict=bool(self.scales)):
             gates[last] = Scale(factor)
         return tuple(gates)
-
-    @contextmanager
-    def gone(self, model: nn.Module) -> Iterator[None]:
-        with ExitStack() as stack:
-            stack.callback(self.changes.undo)
-            self.changes.apply()
-            if self.scales:
-                stack.enter_context(scaling(model, self.layers, self.scales))
-            yield
 
 
 class Removals:
@@ -90,7 +81,8 @@ class Removals:
             self.block_forwards += walk.block_forwards
             return
         for mask in masks:
-            with self.sets[mask].gone(self.model):
+            gone = self.sets[mask]
+            with changed(self.model, gone.changes, gone.layers, gone.scales):
                 yield mask, measure(logits_of(self.model, inputs, **options))
             self.block_forwards += mask.count(1)
 

@@ -174,8 +174,8 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
 def claim_table(results: Results, row: str = FIRST_ROW, reading: str = "paper") -> Text:
     """The claims of the paper about this row, and the answer of each source: holds, fails, or undecided.
 
-    They are asked of AVSS in this reading; what the paper prints of its own model stands beside its claim. A lead is
-    positive where AVSS is better, as in `difference_table`; its p-value is adjusted by Holm's correction.
+    They are asked of AVSS in this reading. The claim that the paper states names the paper's model and its share. A
+    lead is positive where AVSS is better, as in `difference_table`; its p-value is adjusted by Holm's correction.
     """
     if results.line_of(row) not in measured_rows(results):
         return table_or_note([])
