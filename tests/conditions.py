@@ -1,6 +1,6 @@
 """Conditions on the stored results, each written so that it fails where the words of a finding would be untrue.
 
-`tests/test_findings.py` says which one holds which finding. A number that is not measured is an error.
+`tests/test_findings.py` says which one holds which finding. An unmeasured number is an error.
 """
 
 import json

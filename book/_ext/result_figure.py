@@ -11,8 +11,8 @@ of Table 1; a figure about all that is stored is about no row. Without `:alt:` i
 where every figure is registered with its title, its kind, and what it shows. The page shows the SVG that suits its
 light or dark mode. A fold below the caption has the files (both SVGs, PDF, the plotted data as CSV), the citation, the
 function that drew it with its revision, and the runs that its data name. The figure's label is `fig-<name>-<row>`, or
-`fig-<name>`. Where it is shown again, it is `:unlabelled:`, has no number, and links to the
-place that has. Where nothing is measured, a sentence stands in its place, and the gallery leaves it out.
+`fig-<name>`. Where it is shown again, it is `:unlabelled:`, has no number, and links to the place that has. Where
+nothing is measured, a sentence takes its place, and the gallery leaves it out.
 
     ```{figure-gallery} row
     ```
