@@ -123,11 +123,12 @@ class Run:
             self._write(".layers.csv", table_text(LAYERS, self.layers).encode())
         self._write(".csv", table_text(OBSERVATIONS, self.observations).encode())
 
-    def add_outcome(self, coalition: str, numerator, denominator) -> None:
-        """Append the per-document outcome of one set of removed layers, known as `coalition`."""
+    def add_outcomes(self, outcomes: dict[str, tuple]) -> None:
+        """Append the numerators and denominators, one a document each, of sets of removed layers, by their names."""
         self.outcomes += [
             {"coalition": coalition, "document": index, "numerator": f"{top:.9g}", "denominator": f"{bottom:.9g}"}
-            for index, (top, bottom) in enumerate(zip(numerator, denominator, strict=True))
+            for coalition, parts in outcomes.items()
+            for index, (top, bottom) in enumerate(zip(*parts, strict=True))
         ]
         self._write(".outcomes.csv.gz", gzipped(table_text(OUTCOMES, self.outcomes)))
 

@@ -79,7 +79,7 @@ def fill(
         hits = (np.arange(DOCUMENTS) < correct * DOCUMENTS).astype(float)
         # As losses: the fewer are right, the higher.
         outcome = (hits, np.ones(DOCUMENTS)) if metric != "perplexity" else (3 - 2 * hits, np.full(DOCUMENTS, 2.0))
-        run.add_outcome(f"{profile}{revision}-{layers}", *outcome)
+        run.add_outcomes({f"{profile}{revision}-{layers}": outcome})
         true[layers] = intervals.value(metric, *outcome)
     shown = true | (values or {})
     names = iter(keys)

@@ -217,7 +217,7 @@ def stored(store: Store, metric: str = "accuracy", own: int = 2, right: dict | N
     asked = ["".join(map(str, facts)) for facts in observations]
     run = store.start("mini", "r", "2026-01-01T00:00:00Z", {"configuration": names, "asked": asked, "protocol": "p"})
     for gone in RIGHT:
-        run.add_outcome(f"x-{gone}", *outcome(metric, gone, right))
+        run.add_outcomes({f"x-{gone}": outcome(metric, gone, right)})
     for key, (method, reading, chosen, seed, gone) in zip(asked, observations, strict=True):
         count = 0 if gone == "none" else len(layers(gone))
         facts = {"key": key, "profile": "mini", "row": "r", "task": "sentiment", "method": method, "reading": reading}

@@ -216,17 +216,19 @@ def test_a_killed_run_resumes_and_no_row_is_lost_or_doubled(row, measured, tmp_p
         # Threads of the parent are not there in a fork.
         torch.set_num_threads(1)
         add, Run.add = Run.add, slowly
+        # Every addition is of few cells then.
+        experiment.TOGETHER = 1
 
     child = forked(lambda: run_row(row, "p", Store(root)), begin)
     os.close(writing)
-    for _ in range(4):
+    for _ in range(2):
         assert os.read(reading, 1) == b"+"
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading)
     store = Store(root)
     survived = store.observations()
-    assert 4 <= len(survived) < len(cells(row))
+    assert 2 <= len(survived) < len(cells(row))
     bytes_before = {path: path.read_bytes() for path in root.rglob("*.csv")}
 
     time.sleep(1)
@@ -440,6 +442,16 @@ def test_results_do_not_depend_on_how_many_sets_are_evaluated_together(row, meas
     run_row(row, "p", other, tmp_path / "coalitions")
     pd.testing.assert_frame_equal(compared(measured), compared(other))
     assert not list((tmp_path / "coalitions" / "choices").iterdir()), "what is stored is not kept twice"
+
+
+def test_the_tables_of_a_run_are_written_once_for_all_sets_evaluated_together(row, tmp_path, monkeypatch):
+    written, write = [], Run._write
+    monkeypatch.setattr(
+        Run, "_write", lambda run, ending, content: (written.append(ending), write(run, ending, content))
+    )
+    stored(row, tmp_path)
+    # The outcome of the whole model, then those of all sets.
+    assert sorted(written) == [".csv", ".layers.csv", ".outcomes.csv.gz", ".outcomes.csv.gz"]
 
 
 def test_sets_that_cannot_be_evaluated_together_are_evaluated_one_by_one(row, measured, tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def main(tmp_path_factory) -> Store:
     removed = ["none", *map(str, range(BLOCKS))]
     hits = dict(zip(removed, (rng.random((1 + BLOCKS, DOCUMENTS)) < 0.7).astype(float), strict=True))
     for layers, numerator in hits.items():
-        run.add_outcome(layers, numerator, np.ones(DOCUMENTS))
+        run.add_outcomes({layers: (numerator, np.ones(DOCUMENTS))})
     cells = [("original", "none", "none", 0)]
     cells += [("avss", reading, "lowest(1)", seed) for reading in readings.readings() for seed in range(SEEDS)]
     cells += [("avss", reading, "released_code(0.25)", 0) for reading in PRESETS]

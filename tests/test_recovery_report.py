@@ -44,7 +44,7 @@ def results(tmp_path) -> Results:
     for (objective, method), (removed, losses) in (LOSSES | {("next_token", "last"): ("4+5", (9, 9, 9))}).items():
         for point, loss in enumerate(losses):
             key = f"{objective}{method}{point}"
-            run.add_outcome(key, *outcome(loss))
+            run.add_outcomes({key: outcome(loss)})
             value = intervals.value("perplexity", *outcome(loss))
             known = {"profile": "mini", "row": ROW, "task": "language_modeling", "model": "m", "metric": "perplexity"}
             known |= {"selection": f"{objective}({point * 512})", "removed": removed, "layers": 6, "seed": 0}

@@ -1,7 +1,10 @@
 """`make book FRESH=1`: rows computed anew against the stored ones."""
 
+from dataclasses import replace
+
 import pytest
 
+from avss.engine.trie import Walk
 from avss.errors import InputError
 from avss.report import repeated
 from avss.report.comparisons import FIRST_ROW
@@ -9,6 +12,7 @@ from avss.report.snapshot import Results
 from avss.runs.again import run_again
 from avss.runs.profile import Row
 from avss.store import Store
+from tests.conftest import COMMON
 from tests.stores import DOCUMENTS, PERPLEXITY_ROW, REMOVED, fill
 
 
@@ -74,3 +78,13 @@ def test_a_row_computed_anew_starts_from_nothing(saved, tmp_path):
         run_again(row, "p", tmp_path)
         (run,) = Store(tmp_path).provenances("p", "r")
         assert len(run["asked"]) == len(Store(tmp_path).observations())
+
+
+def test_methods_of_a_row_computed_anew_share_their_losses(saved, tmp_path, monkeypatch):
+    walked, outcomes = [], Walk.outcomes
+    monkeypatch.setattr(Walk, "outcomes", lambda walk, masks: (walked.append(len(masks)), outcomes(walk, masks))[1])
+    methods = ("cim", "leave_one_out")
+    row = Row("r", "sentiment", str(saved("bert")), "microworld/reviews", documents=8, remove=1, seeds=1, samples=4)
+    run_again(replace(row, methods=methods), "p", tmp_path)
+    # The whole model, each block off and each half on; for leaving one out, nothing more.
+    assert walked[:2] == [2 * COMMON["num_hidden_layers"] + 1, 0]

@@ -78,8 +78,8 @@ def test_a_failed_cell_is_a_row_with_its_reason(tmp_path):
 
 def test_outcomes_come_back_by_coalition_across_runs(tmp_path):
     store = Store(tmp_path)
-    started(store).add_outcome("x-none", [1.0, 0.0], [1.0, 1.0])
-    started(store).add_outcome("x-1+2", [0.125, 3.5], [2.0, 4.0])
+    started(store).add_outcomes({"x-none": ([1.0, 0.0], [1.0, 1.0])})
+    started(store).add_outcomes({"x-1+2": ([0.125, 3.5], [2.0, 4.0])})
     found = store.outcomes("p", "r")
     assert found["x-none"][0].tolist() == [1.0, 0.0]
     assert found["x-1+2"][0].tolist() == [0.125, 3.5]
@@ -90,7 +90,7 @@ def test_the_same_outcomes_give_the_same_bytes(tmp_path):
     contents = []
     for part in ("one", "two"):
         run = started(Store(tmp_path / part))
-        run.add_outcome("x-none", [1.0], [1.0])
+        run.add_outcomes({"x-none": ([1.0], [1.0])})
         contents.append((run.folder / f"{run.name}.outcomes.csv.gz").read_bytes())
     assert contents[0] == contents[1]
 
@@ -157,7 +157,7 @@ def write_three(root, worker, barrier):
     run = Store(root).start("p", "r", WHEN, {"worker": worker})
     for turn in range(3):
         run.add([observation(f"{worker}-{turn}")])
-        run.add_outcome(f"{worker}-{turn}", [1.0], [1.0])
+        run.add_outcomes({f"{worker}-{turn}": ([1.0], [1.0])})
 
 
 def test_writers_that_begin_in_the_same_second_lose_nothing(tmp_path):

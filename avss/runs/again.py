@@ -1,6 +1,7 @@
 """A row computed anew, from nothing, in a store of its own: `make book FRESH=1` compares it with the stored results."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import torch
@@ -18,5 +19,7 @@ def run_again(row: Row, profile: str, root: Path, threads: int = 1) -> None:
     store = Store(Path(root))
     shutil.rmtree(store.folder(profile, row.id), ignore_errors=True)
     torch.set_num_threads(threads)
-    # No cache: it would answer for what is to be computed.
-    run_row(row, profile, store, coalitions=None)
+    # A cache of its own: an older one would answer for what is to be computed, and none lets two methods compute the
+    # same losses.
+    with tempfile.TemporaryDirectory() as coalitions:
+        run_row(row, profile, store, Path(coalitions))

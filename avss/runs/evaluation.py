@@ -31,7 +31,7 @@ class Evaluation:
                     f"the scores of some documents are not finite without layers {layers_text(removed)}, "
                     f"in {self.context.row.dtype}; load the model in a wider dtype"
                 )
-            self._keep(coalition, outcome)
+            self._keep({coalition: outcome})
         return self.known[coalition]
 
     def new(self, sets: Iterable[list[int]], compensated: bool = False) -> list[list[int]]:
@@ -59,15 +59,16 @@ class Evaluation:
             reason = " ".join(str(error).split())
             warnings.warn(f"{len(new)} sets of layers run one by one, as together they failed: {reason}", stacklevel=2)
             return
-        for removed, outcome in zip(new, outcomes, strict=True):
-            if _finite(outcome):
-                self._keep(self.context.coalition(removed, compensated), outcome)
+        names = [self.context.coalition(removed, compensated) for removed in new]
+        self._keep({name: outcome for name, outcome in zip(names, outcomes, strict=True) if _finite(outcome)})
 
-    def _keep(self, coalition: str, outcome: Outcome) -> None:
-        parts = outcome.numerator, outcome.denominator
-        self.run.describe(protocol=outcome.protocol)
-        self.run.add_outcome(coalition, *parts)
-        self.known[coalition] = parts
+    def _keep(self, outcomes: dict[str, Outcome]) -> None:
+        """Store these together: each writing of the table is one of all its lines."""
+        for outcome in outcomes.values():
+            self.run.describe(protocol=outcome.protocol)
+        found = {name: (outcome.numerator, outcome.denominator) for name, outcome in outcomes.items()}
+        self.run.add_outcomes(found)
+        self.known |= found
 
 
 def _finite(outcome: Outcome) -> bool:

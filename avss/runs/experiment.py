@@ -6,6 +6,7 @@ The only module that joins methods and tasks. Rows come from `avss.runs.profile`
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -89,15 +90,17 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
         sources = {choice.scores_from for _, choice in waiting if choice.scores_from}
         if sources:
             run.describe(scores_from=sorted(sources.union(run.provenance.get("scores_from", ()))))
-        for cell, choice in waiting:
-            described = _described(context, cell, profile) | {"original": original}
-            try:
-                measured = _measured(context, evaluate, choice)
-            except (InputError, RuntimeError) as error:
-                keep_failure(described | failed(error))
-            else:
-                run.add([described | measured], choice.layers)
-            kept.forget(described["key"])
+        with _added(run) as (measured, layers):
+            for cell, choice in waiting:
+                described = _described(context, cell, profile) | {"original": original}
+                try:
+                    measured.append(described | _measured(context, evaluate, choice))
+                except (InputError, RuntimeError) as error:
+                    keep_failure(described | failed(error))
+                else:
+                    layers.extend(choice.layers)
+        for cell, _ in waiting:
+            kept.forget(context.key(cell))
         waiting.clear()
 
     for cell in progress([cell for cell in missing if not cell.compensated], row.id):
@@ -110,12 +113,29 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
             store_all()
     store_all()
     twins = [cell for cell in missing if cell.compensated]
-    for cell, measured in _compensated(context, twins, evaluate, store.observations(profile, row.id)):
-        observation = _described(context, cell, profile) | {"original": original} | measured
-        if measured["status"] == "ok":
-            run.add([observation])
-        else:
-            keep_failure(observation)
+    stored_now = store.observations(profile, row.id)
+    with _added(run) as (measured, _):
+        for cell, found in _compensated(context, twins, evaluate, stored_now):
+            observation = _described(context, cell, profile) | {"original": original} | found
+            if found["status"] == "ok":
+                measured.append(observation)
+            else:
+                keep_failure(observation)
+
+
+@contextmanager
+def _added(run: Run) -> Iterator[tuple[list[dict], list[dict]]]:
+    """Observations and scores of layers to fill; the run adds them at the end, also after an error.
+
+    Each addition writes whole tables. A killed process loses nothing that takes long to find again: the outcomes are
+    stored as they are measured, and the choices are kept until their observations are.
+    """
+    observations, layers = [], []
+    try:
+        yield observations, layers
+    finally:
+        if observations:
+            run.add(observations, layers)
 
 
 def _compensated(

@@ -150,7 +150,7 @@ def _keep(run: Run, key: str, training: Training, name: str, answers: Answers, k
     key = _key(key, name)
     for metric in METRICS:
         values = getattr(answers, metric)
-        run.add_outcome(_told(key, name, training, metric), values, [1] * len(values))
+        run.add_outcomes({_told(key, name, training, metric): (values, [1] * len(values))})
     found = {"task": "hallucination", "dataset": name, "data": name, "n": len(answers.margin)}
     found |= {"metric": "margin", "value": f"{answers.margin.mean():.9g}"}
     run.add([_described(key, training) | known | found])
@@ -162,7 +162,7 @@ def _keep_elsewhere(run: Run, key: str, training: Training, context: Context, mo
     context = replace(context, model=model)
     outcome = context.batches.run("evaluation", context.measured_by(context.task.measure))
     name = _told(key, row.id, training, metric)
-    run.add_outcome(name, outcome.numerator, outcome.denominator)
+    run.add_outcomes({name: (outcome.numerator, outcome.denominator)})
     found = {"task": row.task, "dataset": row.dataset, "data": row.data, "n": len(context.evaluation)}
     found |= {"metric": metric, "data_fingerprint": context.evaluated_on, "coalition": name}
     low, high = intervals.interval(metric, outcome.numerator, outcome.denominator)

@@ -254,7 +254,7 @@ class _Keeper:
             outcome = self.prepared.measure(model)
             self.known[coalition] = outcome.numerator, outcome.denominator
         if coalition not in self.mine:
-            self.run.add_outcome(coalition, *self.known[coalition])
+            self.run.add_outcomes({coalition: self.known[coalition]})
             self.mine.add(coalition)
         measured = self.prepared.context.measured(layers, *self.known[coalition]) | {"coalition": coalition}
         self.run.add([self._described(training, recipe, layers, score, step) | measured for score in scores])
