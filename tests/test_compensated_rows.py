@@ -1,11 +1,15 @@
 """A row with `compensate`: the same blocks go with and without compensation, and the book shows both side by side."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 import avss
 from avss import intervals
@@ -15,15 +19,17 @@ from avss.report.figures.curves import retention_curve
 from avss.report.figures.style import style
 from avss.report.snapshot import Results
 from avss.report.tables import compensation_table, iteration_table
+from avss.runs import experiment
 from avss.runs.cells import cells
 from avss.runs.context import loaded
-from avss.runs.evaluation import scales_of
+from avss.runs.evaluation import Evaluation, scales_of
 from avss.runs.experiment import run_row
 from avss.runs.plan import Rate, scoring_seconds, size_of
 from avss.runs.profile import Row
 from avss.selection import runs_of
 from avss.store import Store, layers_of
 from tests.conftest import WORDS
+from tests.killing import forked
 from tests.stores import cells as cells_of_line
 from tests.test_removals import counting
 
@@ -125,6 +131,39 @@ def test_twins_that_begin_alike_share_their_first_blocks(row, tmp_path, monkeypa
     assert ran[1] < 0.8 * ran[0]
     assert tables[0]["value"].to_numpy() == pytest.approx(tables[1]["value"].to_numpy(), rel=1e-6)
     assert (tables[0]["removed"] == tables[1]["removed"]).all()
+
+
+@pytest.mark.long
+def test_twins_measured_before_a_kill_are_not_measured_again(row, tmp_path):
+    killed, whole = Store(tmp_path / "killed"), Store(tmp_path / "whole")
+
+    def begin() -> None:
+        def dying(self, outcomes):
+            keep(self, outcomes)
+            walks.append(len(outcomes))
+            if len(walks) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        # Threads of the parent are not there in a fork.
+        torch.set_num_threads(1)
+        walks, keep, Evaluation._keep = [], Evaluation._keep, dying
+        experiment.TOGETHER = 2
+
+    for store in (killed, whole):
+        run_row(replace(row, compensate=False), "p", store, None)
+    _, status = os.waitpid(forked(lambda: run_row(row, "p", killed, None), begin), 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    before = set(killed.outcomes("p", "r"))
+    twins = before - set(whole.outcomes("p", "r"))
+    assert len(twins) == 4, "two walks of two sets"
+    for store in (killed, whole):
+        run_row(row, "p", store, None)
+    *_, last = killed.provenances("p", "r")
+    again = killed.folder("p", "r") / f"{last['run']}.outcomes.csv.gz"
+    assert not twins & set(pd.read_csv(again)["coalition"])
+    columns = ["key", "removed", "coalition", "value", "low", "high", "status"]
+    tables = [store.observations()[columns].sort_values("key", ignore_index=True) for store in (killed, whole)]
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_a_set_of_blocks_has_one_factor_a_cut_whichever_seed_chose_it(row):
