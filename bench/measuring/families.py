@@ -4,6 +4,7 @@ import copy
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 
 import torch
 import transformers
@@ -110,7 +111,7 @@ def survey(family: str) -> dict:
             return action()
         except Exception as error:
             kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-            row[REST] = row[REST] or f"{step}: {kind}{' '.join(str(error).split())[:200]}"
+            row[REST] = row[REST] or f"{step}: {kind}{shorten(str(error), 200, placeholder=' ...')}"
             return None
 
     model = attempt("build", lambda: tiny(family))

@@ -53,7 +53,9 @@ def _choices(panel, part: pd.DataFrame, ink: str) -> None:
     best = part[part["best"]].drop_duplicates("removed").sort_values("saved")
     panel.plot([0, *place[best.index]], [1, *best["retention"]], color=ink, linewidth=0.9, zorder=0)
     for line in best.itertuples():
-        panel.annotate(line.name, (place[line.Index], line.retention), (0, 8), textcoords="offset points", fontsize=7.5)
+        # The name of the last mark ends at it, inside of the panel.
+        end, side = (place[line.Index], line.retention), "right" if line.saved == most else "left"
+        panel.annotate(line.name, end, (0, 8), textcoords="offset points", ha=side, fontsize=7.5)
     whole_and_claimed(panel.axhline, linewidth=0.7, zorder=0)
     panel.set(xlim=(0, 1.15 * most), ylim=(0, 1.15 * max(1, part["retention"].max())), ylabel="retention")
     panel.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
