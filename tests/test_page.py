@@ -33,7 +33,7 @@ def page_of(task: str, folder: Path) -> list:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_verdicts_and_two_figures_are_open_and_all_else_is_folded(task, tmp_path):
+def test_verdicts_and_one_figure_are_open_and_all_else_is_folded(task, tmp_path):
     cells = page_of(task, tmp_path)
     text = [cell["source"] for cell in cells if cell["cell_type"] == "markdown"]
     title = title_of(ROOT / f"notebooks/{task}.ipynb")

@@ -19,7 +19,7 @@ _MEASURED = re.compile(r"\b(measured|made)\b")
 # The cell that measures prints how many observations there are, and no result.
 _MEASURES = "run_row("
 # The sections that stand open, in this order, each with its first figure; all other parts are folded.
-OPEN = ("What holds", "Retention", "Which blocks go")
+OPEN = ("What holds", "Retention")
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -50,7 +50,7 @@ def page_of_task(run: Path, notebook: Path, page: Path) -> None:
 
 
 def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
-    """Write the page of an executed row: verdicts and two figures, and folded below them all other results.
+    """Write the page of an executed row: verdicts and one figure, and folded below them all other results.
 
     run: the executed notebook of the task. document: the page of the task, which explains this one. The text and the
     code of the notebook are left out, also what it prints on anything but the row's results. Its metadata stay.
@@ -63,18 +63,17 @@ def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
         "this one and has the findings over all rows of the task. Folded parts open on a click."
     )
     sections, cells = _sections(executed["cells"][1:]), [nbformat.v4.new_markdown_cell(intro)]
+    folds = []
     for heading in OPEN:
         figures, printed = sections.pop(heading, ([], []))
-        shown, folded = figures[:1], figures[1:]
-        cells.append(nbformat.v4.new_markdown_cell("\n\n".join([f"## {heading}", *shown])))
+        cells.append(nbformat.v4.new_markdown_cell("\n\n".join([f"## {heading}", *figures[:1]])))
         if heading == OPEN[0]:
             cells += [part for cell in printed for part in _opened(cell, heading)]
-        else:
-            cells += _in_numbers(heading, printed)
-        cells += _dropdown(f"{heading}, further figures", folded)
-    cells.append(nbformat.v4.new_markdown_cell("## Further results"))
+            printed = []
+        folds += _in_numbers(heading, printed) + _dropdown(f"{heading}, further figures", figures[1:])
     for heading, (figures, printed) in sections.items():
-        cells += _dropdown(heading, figures) + _in_numbers(heading, printed)
+        folds += _dropdown(heading, figures) + _in_numbers(heading, printed)
+    cells += [nbformat.v4.new_markdown_cell("## Further results"), *folds]
     executed["cells"] = cells
     write(executed, page)
 
