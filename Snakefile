@@ -137,7 +137,7 @@ rule row:
     log:
         "build/logs/{profile}-{row}.log",
     # The figures wait for all rows and are the longest job, so both go first: no core is idle at the end.
-    priority: 2
+    priority: 3
     threads: 1
     wildcard_constraints:
         row=one_of(ROWS),
@@ -149,7 +149,8 @@ rule row:
         " --parameter profile={input.profile:q} --parameter row={wildcards.row:q}"
 
 
-# The row from nothing, to be compared with what is stored.
+# The row from nothing, to be compared with what is stored. All that the book needs has a higher priority: rows fill the
+# cores that the book leaves idle, and those that are left at the end run side by side.
 rule again:
     input:
         profile=lambda wildcards: str(ROWS[wildcards.row].source),
@@ -182,7 +183,7 @@ rule equation:
     log:
         "build/logs/{name}.log",
     # The longest one, and those for which tables wait, do not come last.
-    priority: lambda wildcards: int(wildcards.name in ("shapley", *KEPT))
+    priority: lambda wildcards: 1 + (wildcards.name in ("shapley", *KEPT))
     threads: 1
     wildcard_constraints:
         name=one_of(EQUATIONS),
@@ -195,6 +196,7 @@ rule page:
         lambda wildcards: PAGES[wildcards.page],
     output:
         "book/executed/{page}.ipynb",
+    priority: 1
     wildcard_constraints:
         page=one_of(page for page in EXECUTED if page in EQUATIONS),
     shell:
@@ -208,6 +210,7 @@ rule task_page:
         notebook="notebooks/{page}.ipynb",
     output:
         "book/executed/{page}.ipynb",
+    priority: 1
     wildcard_constraints:
         page=one_of(page for page in EXECUTED if page in TASKS),
     shell:
@@ -220,6 +223,7 @@ rule row_page:
         notebook=lambda wildcards: f"notebooks/{ROWS[wildcards.row].task}.ipynb",
     output:
         "book/executed/rows/{row}.ipynb",
+    priority: 1
     wildcard_constraints:
         row=one_of(row for page, row in ROW_PAGES.items() if page in EXECUTED and page not in TASKS),
     params:
@@ -235,6 +239,7 @@ if FAILED:
     rule failed_page:
         output:
             "book/executed/{page}.ipynb",
+        priority: 1
         wildcard_constraints:
             page=one_of(FAILED),
         run:
@@ -252,7 +257,7 @@ rule figures:
         runs=[ROWS[row].run for row in FIGURE_ROWS],
     output:
         [directory(folder) for folder in FIGURES],
-    priority: 1
+    priority: 2
     params:
         rows=FIGURE_ROWS,
     shell:
@@ -272,6 +277,7 @@ rule tables:
         runs=[PAGES[page] for page in EXECUTED if page in KEPT or page not in EQUATIONS],
     output:
         TABLES,
+    priority: 1
     params:
         profile=PROFILE,
     shell:
@@ -284,6 +290,7 @@ rule book_figures:
         rules.tables.input,
     output:
         directory("book/executed/figures/book"),
+    priority: 1
     shell:
         "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures book"
 
@@ -292,6 +299,7 @@ rule book_figures:
 rule cards:
     output:
         "book/executed/figures/cards-{task}.md",
+    priority: 1
     params:
         # Part of the parameters so that another set of rows, or of failures, writes the file anew.
         cards=lambda wildcards: cards.grid(map(card_of, CARDS[wildcards.task])),
@@ -305,6 +313,7 @@ rule contents:
         "_toc.yml",
     output:
         "build/_toc.yml",
+    priority: 1
     params:
         # Part of the parameters so that another set of rows writes the file anew.
         contents=lambda wildcards, input: contents(Path(input[0]), ROWS),
@@ -328,6 +337,7 @@ rule book:
         explorer=EXPLORER,
     output:
         "_build/html/index.html",
+    priority: 1
     params:
         # Where notebooks failed, pages lack what they would have drawn.
         "" if FAILED else "-W -n --keep-going",
