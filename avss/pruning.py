@@ -75,13 +75,19 @@ def skipping(model: nn.Module, layers: Iterable[int], scales: Iterable[float] | 
     """
     layers, whole = list(layers), unwrapped(model)
     changes = changes_for(whole, kept_layers(whole, layers)) if layers else Changes()
-    scales = None if scales is None else compensation.checked_scales(layers, scales)
+    with changed(whole, changes, layers, [] if scales is None else compensation.checked_scales(layers, scales)):
+        yield model
+
+
+@contextmanager
+def changed(model: nn.Module, changes: Changes, layers: list[int], scales: list[float]) -> Iterator[None]:
+    """The model with these changes, by which `layers` go; scales: one factor a run of them, or none at all."""
     with ExitStack() as stack:
         stack.callback(changes.undo)
         changes.apply()
         if scales:
-            stack.enter_context(compensation.scaling(whole, layers, scales))
-        yield model
+            stack.enter_context(compensation.scaling(model, layers, scales))
+        yield
 
 
 def parameter_share(model: nn.Module, layers: Iterable[int]) -> float:

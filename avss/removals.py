@@ -5,22 +5,39 @@ The sets are masks of the trie in `avss.engine.trie`. A model whose blocks canno
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from avss.architectures import blocks_of
-from avss.engine.coalitions import Cache, Mask
+from avss.compensation import checked_scales
+from avss.engine.coalitions import Cache, Mask, Scale
 from avss.engine.modes import evaluating
 from avss.engine.passes import logits_of
 from avss.engine.trie import Walk, separable, standing_in
 from avss.errors import InputError
-from avss.pruning import kept_layers
+from avss.pruning import changed, kept_layers
+from avss.selection import runs_of
 from avss.surgery import Changes, blueprint, changes_for
 
 # Each quantity of a batch as a list of numbers.
 Numbers = list[list[float]]
+
+
+class _Set(NamedTuple):
+    """Blocks to remove; scales: one factor a run of them, or none at all."""
+
+    layers: list[int]
+    scales: list[float]
+    changes: Changes
+
+    def mask(self, depth: int) -> Mask:
+        gates: list[float | Scale] = [float(layer not in set(self.layers)) for layer in range(depth)]
+        for (_, last), factor in zip(runs_of(self.layers), self.scales, strict=bool(self.scales)):
+            gates[last] = Scale(factor)
+        return tuple(gates)
 
 
 class Removals:
@@ -29,13 +46,12 @@ class Removals:
     block_forwards: blocks run so far, each on one batch.
     """
 
-    def __init__(self, model: nn.Module, removed: Sequence[Sequence[int]], changes: list[Changes], cache: Cache):
-        self.model, self.changes, self.cache = model, changes, cache
+    def __init__(self, model: nn.Module, sets: Sequence[_Set], cache: Cache):
+        self.model, self.cache = model, cache
         self.block_forwards = 0
         depth = len(blocks_of(model))
-        self.masks: list[Mask] = [
-            tuple(float(layer not in set(layers)) for layer in range(depth)) for layers in removed
-        ]
+        self.masks = [each.mask(depth) for each in sets]
+        self.sets = dict(zip(self.masks, sets, strict=True))
         self.parts: tuple[nn.ModuleList, nn.ModuleList] | None = None
 
     def each(
@@ -64,14 +80,18 @@ class Removals:
             yield from walk.outcomes(masks)
             self.block_forwards += walk.block_forwards
             return
-        changes = dict(zip(self.masks, self.changes, strict=True))
         for mask in masks:
-            try:
-                changes[mask].apply()
+            gone = self.sets[mask]
+            with changed(self.model, gone.changes, gone.layers, gone.scales):
                 yield mask, measure(logits_of(self.model, inputs, **options))
-            finally:
-                changes[mask].undo()
-            self.block_forwards += int(sum(mask))
+            self.block_forwards += mask.count(1)
+
+
+def with_scales(
+    removed: Sequence[Sequence[int]], scales: Sequence[Iterable[float]] | None
+) -> Iterator[tuple[Sequence[int], Iterable[float] | None]]:
+    """Each set of blocks with its factors; None for each where nothing is scaled."""
+    return zip(removed, [None] * len(removed) if scales is None else scales, strict=True)
 
 
 @contextmanager
@@ -79,23 +99,30 @@ def removing(
     model: nn.Module,
     removed: Sequence[Sequence[int]],
     *,
+    scales: Sequence[Iterable[float]] | None = None,
     cache: str | os.PathLike | None = None,
     key: str | None = None,
 ) -> Iterator[Removals]:
     """The model, in evaluation mode and without gradients, ready to run without each of these sets of blocks.
 
-    removed: indices of blocks, one sequence a set; an empty one stands for the whole model. cache, key: as `ablate`
-    takes them. Besides the hidden state that a batch has anyway, at most log2(sets) of them wait. On exit the model is
-    as it was, also after an error. Raises `InputError` for a set that `skipping` refuses.
+    removed: indices of blocks, one sequence a set; an empty one stands for the whole model. scales: for each set the
+    factors of the hidden state behind its cuts, as `skipping` takes them. cache, key: as `ablate` takes them. Besides
+    the hidden state that a batch has anyway, at most log2(sets) of them wait. On exit the model is as it was, also
+    after an error. Raises `InputError` for a set, or scales, that `skipping` refuses.
     """
     whole = blueprint(model) if any(map(len, removed)) else None
-    changes = [
-        changes_for(model, kept_layers(model, layers), whole) if len(layers) else Changes() for layers in removed
+    sets = [
+        _Set(
+            list(layers),
+            [] if factors is None else checked_scales(layers, factors),
+            changes_for(model, kept_layers(model, layers), whole) if len(layers) else Changes(),
+        )
+        for layers, factors in with_scales(removed, scales)
     ]
     kept = Cache(cache, model, key)
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
-        running = Removals(model, removed, changes, kept)
+        running = Removals(model, sets, kept)
         if any(map(len, removed)):
             try:
                 traces = separable(model)

@@ -91,8 +91,9 @@ def changes_for(model: nn.Module, keep: list[int], whole: nn.Module | None = Non
         changes.wanted += [(config, name, value) for name, value in edits[id(config)].items()]
     changes.wanted += _outside(model, whole, small)
     changes.wanted.append((place.parent, place.name, nn.ModuleList(place.blocks[index] for index in keep)))
+    places = _places(place.blocks)
     for new, index in enumerate(keep):
-        for path, name in _places(place.blocks):
+        for path, name in places:
             module = _at(place.blocks[index], path)
             if module is not None and getattr(module, name, None) == index:
                 changes.wanted.append((module, name, new))

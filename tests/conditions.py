@@ -1,6 +1,6 @@
 """Conditions on the stored results, each written so that it fails where the words of a finding would be untrue.
 
-`tests/test_findings.py` says which one holds which finding. A number that is not measured is an error.
+`tests/test_findings.py` says which one holds which finding. An unmeasured number is an error.
 """
 
 import json
@@ -449,6 +449,29 @@ def avss_collapses_on_hackernews() -> bool:
         ):
             return False
     return points["removed"].unique().tolist() == [4, 7, 10, 15]
+
+
+def avss_collapses_on_squad() -> bool:
+    """At once. On the block's update it keeps the most without two and four blocks, and collapses without seven."""
+    points = curve(RESULTS, "squad-smollm2")
+    points = points[points["source"] == "reference"].set_index(["removed", "name"])
+    update, kept = "AVSS (site block update)", {}
+    for removed, part in points.groupby("removed"):
+        shares = part.droplevel("removed")["retention"]
+        kept[removed] = {name: round(100 * shares[name]) for name in ("AVSS", "random", update)}
+        best = "leave one out" if removed == 7 else update
+        if shares.idxmax() != best:
+            return False
+    lead = points.loc[7, "retention"].max()
+    ordered = [part.sort_values("retention", ascending=False).iloc[:2] for _, part in points.groupby("removed")]
+    return (
+        list(kept) == [2, 4, 7]
+        and [each["AVSS"] for each in kept.values()] == [1, 2, 1]
+        and [each[update] for each in kept.values()] == [85, 46, 3]
+        and kept[2]["random"] == 33
+        and round(100 * lead) == 26
+        and all(second["high"] > best["low"] for best, second in (part.to_dict("records") for part in ordered))
+    )
 
 
 ENCODER = "reference/sst2-minilm"

@@ -25,6 +25,7 @@ from avss.selection import runs_of
 from avss.store import Store, layers_of
 from tests.conftest import WORDS
 from tests.stores import cells as cells_of_line
+from tests.test_removals import counting
 
 SAME = ["removed", "original", "share_of_layers", "share_of_parameters", "n"]
 
@@ -105,6 +106,25 @@ def test_the_score_of_a_twin_is_that_of_the_folded_model(saved, tmp_path, family
         assert line.value == pytest.approx(
             intervals.value(context.task.metric, outcome.numerator, outcome.denominator), rel=1e-4
         )
+
+
+@pytest.mark.long
+def test_twins_that_begin_alike_share_their_first_blocks(row, tmp_path, monkeypatch):
+    row, ran, tables = replace(row, curve=(1, 3), seeds=3), [], []
+    for together in (1, 32):
+        store = Store(tmp_path / f"{together}")
+        run_row(replace(row, compensate=False), "p", store, None)
+        monkeypatch.setattr("avss.runs.experiment.TOGETHER", together)
+        context = loaded(row, None)
+        monkeypatch.setattr("avss.runs.experiment.loaded", lambda row, coalitions, context=context: context)
+        with counting(context.model) as blocks:
+            run_row(row, "p", store, None)
+        monkeypatch.undo()
+        ran.append(len(blocks))
+        tables.append(store.observations())
+    assert ran[1] < 0.8 * ran[0]
+    assert tables[0]["value"].to_numpy() == pytest.approx(tables[1]["value"].to_numpy(), rel=1e-6)
+    assert (tables[0]["removed"] == tables[1]["removed"]).all()
 
 
 def test_a_set_of_blocks_has_one_factor_a_cut_whichever_seed_chose_it(row):

@@ -16,6 +16,7 @@ from matplotlib.text import Text
 from avss import intervals, selection
 from avss.engine.passes import logits_of
 from avss.errors import InputError
+from avss.methods.catalogue import column_of
 from avss.pruning import skipping
 from avss.removals import removing
 from avss.report import comparisons
@@ -25,10 +26,11 @@ from avss.report.figures.style import style
 from avss.report.snapshot import Results
 from avss.report.tables import curve_table, points_table
 from avss.runs import experiment
-from avss.runs.cells import cells
+from avss.runs.cells import Cell, cells
 from avss.runs.context import loaded
 from avss.runs.experiment import run_row
 from avss.runs.profile import Row, load_profile
+from avss.runs.stored_scores import StoredScores
 from avss.store import Store, key_of
 from tests.conftest import COMMON, WORDS, ragged
 from tests.stores import COMMITTED, fill
@@ -102,6 +104,65 @@ def test_a_curve_changes_nothing_of_its_row(row, tmp_path):
     assert known in set(own.query("method == 'avss' and seed == 1 and selection == 'lowest(0.5)'")["key"])
     # Added to a row that was measured before, it measures only its own points.
     assert run_row(row, "p", plain, None) == len(cells(row)) - len(cells(replace(row, curve=())))
+    added = [store.observations().sort_values("key")[columns].to_numpy().tolist() for store in (plain, both)]
+    assert added[0] == added[1], "also where a score depends on how many layers go"
+
+
+@pytest.mark.long
+def test_points_added_later_are_chosen_by_the_stored_scores(row, tmp_path, monkeypatch):
+    row = replace(row, selections={})
+    both, later = Store(tmp_path / "both"), Store(tmp_path / "later")
+    run_row(row, "p", both, None)
+    run_row(replace(row, curve=()), "p", later, None)
+    monkeypatch.setattr(experiment, "score", lambda *_, **__: pytest.fail("scored again"))
+    # An order of removal and a window are other scores for other amounts.
+    assert run_row(replace(row, methods=("avss", "random")), "p", later, None) == 2 * 2 * 3
+    columns = ["key", "selection", "seed", "removed", "value", "low", "high", "n"]
+    points = [each.observations().query("method in ['avss', 'random']").sort_values("key") for each in (both, later)]
+    assert points[0][columns].to_numpy().tolist() == points[1][columns].to_numpy().tolist()
+    scored, evaluated = later.provenances("p", "r")
+    assert evaluated["scores_from"] == [scored["run"]]
+
+
+@pytest.mark.long
+def test_a_point_by_stored_scores_that_the_model_cannot_lose_fails_alone(row, tmp_path, monkeypatch, recwarn):
+    row = replace(row, methods=("avss", "random"), selections={})
+    store = Store(tmp_path / "results")
+    run_row(replace(row, curve=()), "p", store, None)
+
+    def refusing(model, layers, *rest):
+        if len(layers) == 1:
+            raise InputError("this model cannot lose one block")
+        return skipping(model, layers, *rest)
+
+    monkeypatch.setattr(experiment, "skipping", refusing)
+    run_row(row, "p", store, None)
+    found = store.observations()
+    lost = found["selection"] == "curve:lowest(1)"
+    assert (found["status"] == "ok").equals(~lost)
+    assert set(found.loc[lost, "status"]) == {"failed: this model cannot lose one block"}
+    assert not [warning for warning in recwarn if "one by one" in str(warning.message)]
+
+
+@pytest.mark.long
+def test_stored_scores_that_do_not_tell_layers_apart_are_made_again(row, tmp_path):
+    row = replace(row, methods=("avss",), selections={})
+    store = Store(tmp_path / "results")
+    run_row(replace(row, curve=()), "p", store, None)
+    context, layers = loaded(row, None), store.layers("p", "r")
+    point = Cell("avss", "paper", "lowest", 0, 1)
+
+    def chosen(layers, cell=point):
+        return StoredScores(context, store.observations(), lambda: layers).choice(cell)
+
+    score = layers["quantity"].eq(column_of("avss")) & layers["seed"].eq(0) & layers["reading"].eq("paper")
+    assert chosen(layers).removed == [int(layers.loc[layers[score]["value"].idxmin(), "layer"])]
+    equal = layers.assign(value=layers["value"].mask(score, 1.0))
+    assert chosen(equal) is None
+    assert chosen(layers[~(score & layers["layer"].eq(2))]) is None
+    assert chosen(layers, point._replace(at=None)) is None
+    assert chosen(layers, point._replace(seed=7)) is None
+    assert chosen(layers, point._replace(selection="iterative")) is None
 
 
 def test_a_point_that_the_model_does_not_have_is_refused_before_any_result(row, tmp_path):

@@ -427,6 +427,11 @@ def test_a_seed_that_failed_is_named_and_breaks_nothing(tmp_path):
     assert figures.svg("retention", Results(made))
 
 
+def test_a_share_that_is_not_zero_does_not_read_as_zero():
+    shares = [row_titles.share_of_score(kept) for kept in (0, 0.0004, 0.0006, 0.97)]
+    assert shares == ["0.000", "less than 0.001", "0.001", "0.970"]
+
+
 def test_a_model_that_never_answers_right_is_too_weak_to_judge(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "CORRECT", dict.fromkeys(stores.CORRECT, 0))
     made = Store(tmp_path / "results")
@@ -435,7 +440,8 @@ def test_a_model_that_never_answers_right_is_too_weak_to_judge(tmp_path, monkeyp
     assert cells(tables.retention_table(results), "AVSS")[-1] == weak
     assert cells(tables.glance_table(results), "[SST-2, DistilBERT](/book/executed/sentiment.ipynb) (mini)")[0] == weak
     assert set(cells(tables.difference_table(results, "random"), "AVSS")) == {"too weak to judge"}
-    assert cells(tables.claim_table(results), "AVSS keeps more than 90\u00a0%")[-1] == weak
+    claim = "AVSS keeps more than 90\u00a0% (DistilBERT by Table 1: 0.973)"
+    assert cells(tables.claim_table(results), claim)[-1] == weak
     assert figures.svg("retention", results)
 
 

@@ -26,6 +26,7 @@ from tests.conditions import (
     a_few_methods_take_the_time,
     at_chance_on_sst2,
     avss_collapses_on_hackernews,
+    avss_collapses_on_squad,
     avss_removes_cornerstones,
     baselines_change_places_with_avss,
     below_random,
@@ -165,8 +166,19 @@ PINS = {
             and abs(cost("block_influence") - cost("avss")) < 0.3
         ),
     ],
-    "book/mistakes": [below_random, circuits_differ],
-    "book/predictions": [lambda: n("count/paper/measurements") == 0, each_held_in_all_measurements_here],
+    "book/mistakes": [
+        below_random,
+        circuits_differ,
+        lambda: 0 < n("count/decoders/avss/verdict_random=not-told-apart") < n("count/decoders/avss/retention") / 2,
+    ],
+    "book/predictions": [
+        lambda: n("count/paper/measurements") == 0,
+        each_held_in_all_measurements_here,
+        lambda: (
+            n("count/*-smollm2/avss/retention<random") == n("count/*-smollm2/avss/retention")
+            and n("count/*-smollm2/avss/verdict_random=worse") < n("count/*-smollm2/avss/retention") / 2
+        ),
+    ],
     "book/notation": [
         depth,
         lambda: n(f"{ENCODER}/avss/retention") > 0.9 > 0.85 > n(f"{ENCODER}/avss/released-code/retention"),
@@ -203,7 +215,12 @@ PINS = {
     "book/executed/real-models": [
         lambda: one_feature_of_the_first_token() and written_once_and_no_cure(),
         others_follow_the_loss_and_avss_does_not,
-        lambda: at_chance_on_sst2() and training_repairs_no_choice() and avss_collapses_on_hackernews(),
+        lambda: (
+            at_chance_on_sst2()
+            and training_repairs_no_choice()
+            and avss_collapses_on_hackernews()
+            and avss_collapses_on_squad()
+        ),
     ],
     "book/executed/shapley": [
         lambda: np.allclose(exact(REDUNDANT).values, 1 / 6) and not window(REDUNDANT, 1).values.any(),

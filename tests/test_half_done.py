@@ -73,6 +73,13 @@ def test_the_tables_of_a_store_in_which_all_failed_say_what_to_run(tmp_path):
         overview.glance_table(Results(store))
 
 
+def test_claims_of_a_row_without_avss_are_not_measured(tmp_path):
+    store = Store(tmp_path / "results")
+    fill(store, "mini", removed=ORIGINAL)
+    for reading in ("paper", "released-code"):
+        assert rows.claim_table(Results(store), reading=reading) == "Not measured.\n"
+
+
 def test_a_row_with_the_original_alone_shows_its_score_and_what_is_missing(tmp_path):
     store = Store(tmp_path / "results")
     fill(store, "mini", removed=ORIGINAL)

@@ -14,6 +14,7 @@ from avss.report.figures.style import style
 from avss.report.pareto import pareto
 from avss.report.snapshot import Results
 from avss.store import Store
+from tests.stores import COMMITTED
 from tests.test_cost import method_row, pruned, write
 from tests.test_curves import stored
 
@@ -76,3 +77,11 @@ def test_without_a_benchmark_or_a_curve_nothing_is_drawn(tmp_path):
         assert pareto(Results(store)).empty
         with mpl.rc_context(style("light")):
             assert kept_against_saved(Results(store))[1].empty
+
+
+def test_all_panels_fit_on_one_sheet_of_paper():
+    with mpl.rc_context(style("light")):
+        figure, data = kept_against_saved(COMMITTED)
+    assert data.groupby(["source", "row"]).ngroups > 3
+    width, height = figure.get_size_inches()
+    assert height / width < 1.38

@@ -17,12 +17,15 @@ from avss.errors import InputError
 from avss.pruning import skipping
 from avss.removals import removing
 from avss.tasks import language_modeling, sentiment
+from avss.tasks.prompts import Prompting
 from tests.conftest import DECODERS, ENCODERS, SENTENCES, ragged, tiny, word_tokenizer
 from tests.prompts import prompt_tokenizer
 from tests.states import disordered, state_of
 from tests.test_tasks import OPINIONS, REVIEWS
 
 SETS = [[], [1], [3], [1, 3], [0], [2, 3], [0, 2], [1, 2, 3]]
+# One factor a run of blocks; two sets share blocks and not the factor.
+SCALES = [[], [1.5], [0.7], [1.2, 2.0], [3.0], [0.9], [3.0, 0.5], [1.5]]
 TEXT = Dataset.from_dict({"text": [*SENTENCES, "film", "it was the very good row and not a poor film"]})
 
 
@@ -36,10 +39,10 @@ def counting(model):
         yield ran
 
 
-def one_by_one(task, model, *rest, removed, **options):
+def one_by_one(task, model, *rest, removed, scales=None, **options):
     outcomes = []
-    for layers in removed:
-        with skipping(model, layers):
+    for layers, factors in zip(removed, scales or [None] * len(removed), strict=True):
+        with skipping(model, layers, factors):
             outcomes.append(task.measure(model, *rest, **options))
     return outcomes
 
@@ -56,32 +59,43 @@ def assert_same(task, model, *rest, removed=SETS, **options):
     return together
 
 
+@pytest.mark.parametrize("scales", [None, SCALES], ids=["plain", "compensated"])
 @pytest.mark.parametrize("family", DECODERS)
-def test_losses_of_all_sets_equal_those_of_one_set_after_another(family):
+def test_losses_of_all_sets_equal_those_of_one_set_after_another(family, scales):
     model, tokenizer = tiny(family).double(), word_tokenizer(bos=family in ("llama", "opt"))
-    found = assert_same(language_modeling, model, tokenizer, TEXT, "text", context=7, batch_size=2)
+    found = assert_same(language_modeling, model, tokenizer, TEXT, "text", context=7, batch_size=2, scales=scales)
     assert len({round(outcome.numerator.sum(), 6) for outcome in found}) == len(SETS), "the sets differ"
 
 
+@pytest.mark.parametrize("scales", [None, SCALES], ids=["plain", "compensated"])
 @pytest.mark.parametrize("family", ENCODERS)
-def test_classes_under_all_sets_equal_those_of_one_set_after_another(family):
-    assert_same(sentiment, tiny(family), word_tokenizer(), REVIEWS, "sentence", context=16, batch_size=3)
+def test_classes_under_all_sets_equal_those_of_one_set_after_another(family, scales):
+    options = {"context": 16, "batch_size": 3, "scales": scales}
+    assert_same(sentiment, tiny(family), word_tokenizer(), REVIEWS, "sentence", **options)
     # Random models choose one class; their logits tell more.
     model, batch, single = tiny(family), ragged(), []
-    with removing(model, SETS) as without:
+    with removing(model, SETS, scales=scales) as without:
         found = dict(without.each(batch, lambda logits: [logits.flatten().tolist()]))
-    for layers in SETS:
-        with evaluating(model), skipping(model, layers):
+    for layers, factors in zip(SETS, scales or [None] * len(SETS), strict=True):
+        with evaluating(model), skipping(model, layers, factors):
             single.append(logits_of(model, batch).flatten().tolist())
     np.testing.assert_allclose([found[index][0] for index in range(len(SETS))], single, atol=1e-6)
     assert len({tuple(logits) for logits in single}) == len(SETS), "the sets differ"
 
 
+@pytest.mark.parametrize("scales", [None, SCALES], ids=["plain", "compensated"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("pieces", ["uneven", "joined"])
-def test_label_words_under_all_sets_equal_those_of_one_set_after_another(pieces, dtype):
+def test_label_words_under_all_sets_equal_those_of_one_set_after_another(pieces, dtype, scales):
     model, tokenizer = tiny("llama").to(dtype), prompt_tokenizer(pieces, True)
-    assert_same(sentiment, model, tokenizer, OPINIONS, "sentence", context=60, batch_size=3)
+    assert_same(sentiment, model, tokenizer, OPINIONS, "sentence", context=60, batch_size=3, scales=scales)
+
+
+def test_label_words_after_a_shared_beginning_are_scaled_too():
+    model, tokenizer = tiny("llama").double(), prompt_tokenizer("uneven", True)
+    prompting = Prompting(solved=(("Review: good\nSentiment:", "positive"),))
+    options = {"context": 60, "batch_size": 3, "prompting": prompting, "scales": SCALES}
+    assert_same(sentiment, model, tokenizer, OPINIONS, "sentence", **options)
 
 
 def prefixes(sets, blocks=4):
@@ -108,7 +122,8 @@ def test_blocks_that_cannot_run_on_their_own_run_once_a_set(monkeypatch):
     with counting(model) as ran:
         language_modeling.measure_each(model, tokenizer, TEXT, "text", context=7, batch_size=99, removed=SETS)
     assert len(ran) % sum(4 - len(layers) for layers in SETS) == 0
-    assert_same(language_modeling, model, tokenizer, TEXT, "text", context=7, batch_size=2)
+    for scales in (None, SCALES):
+        assert_same(language_modeling, model, tokenizer, TEXT, "text", context=7, batch_size=2, scales=scales)
 
 
 def test_the_model_is_as_it_was_also_after_an_error():
@@ -133,6 +148,11 @@ def test_a_set_that_cannot_be_removed_is_refused_before_any_pass(removed, reason
     assert not ran
 
 
+def test_a_set_without_a_factor_for_each_of_its_runs_is_refused():
+    with pytest.raises(InputError, match="1 scales for 2 runs"), removing(tiny("llama"), [[0, 2]], scales=[[1.5]]):
+        pass
+
+
 def test_what_a_killed_run_measured_is_measured_once(tmp_path):
     model, tokenizer = tiny("llama"), word_tokenizer()
     common = {"context": 7, "batch_size": 1, "removed": SETS, "cache": tmp_path, "key": "k"}
@@ -147,6 +167,9 @@ def test_what_a_killed_run_measured_is_measured_once(tmp_path):
         with torch.no_grad():
             blocks_of(other)[0].mlp.down_proj.weight.mul_(2)
     changed = language_modeling.measure_each(other, tokenizer, TEXT, "text", **common)
+    scaled = language_modeling.measure_each(model, tokenizer, TEXT, "text", scales=SCALES, **common)
+    np.testing.assert_array_equal(scaled[0].numerator, whole[0].numerator)
+    assert not any(np.array_equal(a.numerator, b.numerator) for a, b in zip(scaled[1:], whole[1:], strict=True))
     for first, second, third in zip(whole, again, more, strict=False):
         np.testing.assert_array_equal(first.numerator, second.numerator)
         np.testing.assert_array_equal(first.numerator, third.numerator)

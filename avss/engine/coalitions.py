@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +25,15 @@ from avss.identity import weights_digest
 VERSION = 2
 SAVE_EVERY = 10.0
 
-# One gate a block, or a pair (attention, MLP) a block.
-Mask = tuple[float | tuple[float, float], ...]
+
+class Scale(NamedTuple):
+    """In the place of a block: the hidden state is multiplied by this factor."""
+
+    factor: float
+
+
+# A block's gate, or a pair of them (attention, MLP), or what stands in its place.
+Mask = tuple[float | tuple[float, float] | Scale, ...]
 
 
 class Coalitions:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from avss.architectures import family_of, place_of
 from avss.engine.branches import Branches, StandIn, Trace, state_out, traced
-from avss.engine.coalitions import Mask
+from avss.engine.coalitions import Mask, Scale
 from avss.engine.passes import logits_of, uncached
 from avss.errors import InputError
 
@@ -116,7 +116,9 @@ class Walk(Generic[Found]):
             stand_in.entered = stand_in.call = None
         return embedded
 
-    def _step(self, depth: int, gate: float | tuple[float, float], hidden: Tensor) -> Tensor:
+    def _step(self, depth: int, gate: float | tuple[float, float] | Scale, hidden: Tensor) -> Tensor:
+        if isinstance(gate, Scale):
+            return hidden * gate.factor
         if gate == 0 or (gate == (0, 0) and self.branches[depth].norm_first):
             return hidden
         self.block_forwards += 1
@@ -146,7 +148,7 @@ def _branches(depth: int, hidden: Tensor, masks: list[Mask], first: Mask | None)
     most half of its masks are walked. So no more than log2(masks) of them wait at a time, besides those on the way to
     `first`.
     """
-    groups: dict[float | tuple[float, float], list[Mask]] = {}
+    groups: dict[float | tuple[float, float] | Scale, list[Mask]] = {}
     for mask in masks:
         groups.setdefault(mask[depth], []).append(mask)
     ordered = sorted(groups.items(), key=lambda group: (first not in group[1], len(group[1])), reverse=True)

@@ -16,12 +16,16 @@ from avss.files import write_whole
 
 @dataclass(frozen=True)
 class Choice:
-    """removed: the layers that go. seconds: all scoring. peak_memory_mb: meanwhile. layers: scores in long form."""
+    """removed: the layers that go. seconds: all scoring. peak_memory_mb: meanwhile. layers: scores in long form.
+
+    scores_from: the run that scored, where it was an earlier one, whose scores are in the store.
+    """
 
     removed: list[int]
     seconds: float
     peak_memory_mb: float
     layers: list[dict]
+    scores_from: str | None = None
 
 
 class Choices:

@@ -34,20 +34,24 @@ class Evaluation:
             self._keep(coalition, outcome)
         return self.known[coalition]
 
-    def new(self, sets: Iterable[list[int]]) -> list[list[int]]:
+    def new(self, sets: Iterable[list[int]], compensated: bool = False) -> list[list[int]]:
         """The different sets of layers that are not evaluated yet, those that begin alike side by side."""
-        return sorted({tuple(layers) for layers in sets if self.context.coalition(layers) not in self.known})
+        return sorted({tuple(each) for each in sets if self.context.coalition(each, compensated) not in self.known})
 
-    def together(self, sets: Iterable[list[int]]) -> None:
+    def together(self, sets: Iterable[list[int]], scales: dict[str, list[float]] | None = None) -> None:
         """Evaluate the new ones of these sets of layers in one walk; those that fail are left for a call of their own.
 
-        A task that generates has a pass of its own for each set.
+        scales: of each set, by `layers_text`, where the hidden states behind the cuts are scaled. A task that generates
+        has a pass of its own for each set.
         """
-        new = self.new(sets)
+        compensated = scales is not None
+        new = self.new(sets, compensated)
         if self.context.task.generated or len(new) < 2:
             return
-        kept = {"cache": self.context.coalitions, "key": self.context.pinned}
-        measure = self.context.measured_by(self.context.task.measure_each, removed=new, **kept)
+        options = {"cache": self.context.coalitions, "key": self.context.pinned, "removed": new}
+        if compensated:
+            options["scales"] = [scales[layers_text(layers)] for layers in new]
+        measure = self.context.measured_by(self.context.task.measure_each, **options)
         try:
             outcomes = self.context.batches.run("evaluation", measure)
         except (InputError, RuntimeError) as error:
@@ -57,7 +61,7 @@ class Evaluation:
             return
         for removed, outcome in zip(new, outcomes, strict=True):
             if _finite(outcome):
-                self._keep(self.context.coalition(removed), outcome)
+                self._keep(self.context.coalition(removed, compensated), outcome)
 
     def _keep(self, coalition: str, outcome: Outcome) -> None:
         parts = outcome.numerator, outcome.denominator

@@ -23,6 +23,7 @@ from avss.runs.context import Context, facts_of, loaded
 from avss.runs.evaluation import Evaluation, scales_of
 from avss.runs.profile import Row
 from avss.runs.provenance import forget_peak, now, peak_memory_mb
+from avss.runs.stored_scores import StoredScores, succeeded
 from avss.scores import LayerScores
 from avss.store import COMPENSATED, CURVE, Run, Store, failed, layers_of, layers_text
 
@@ -68,13 +69,15 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
         if earlier.get("pinned") == context.pinned and "protocol" in earlier:
             run.describe(protocol=earlier["protocol"])
     evaluate = Evaluation(context, run, store.outcomes(profile, row.id))
-    stored = store.observations(profile, row.id).set_index("key")["status"]
+    observations = store.observations(profile, row.id)
+    stored = observations.set_index("key")["status"]
     try:
         original = f"{intervals.value(context.task.metric, *evaluate([])):.9g}"
     except InputError as error:
         run.add([_described(context, missing[0], profile) | failed(error)])
         raise
-    kept, scoring, waiting = Choices(context.coalitions), _Scoring(context), []
+    scores = StoredScores(context, observations, lambda: store.layers(profile, row.id))
+    kept, scoring, waiting = Choices(context.coalitions), _Scoring(context, scores), []
 
     def keep_failure(observation: dict) -> None:
         # Stored once, however often it is tried again.
@@ -83,6 +86,9 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
 
     def store_all() -> None:
         evaluate.together([choice.removed for _, choice in waiting])
+        sources = {choice.scores_from for _, choice in waiting if choice.scores_from}
+        if sources:
+            run.describe(scores_from=sorted(sources.union(run.provenance.get("scores_from", ()))))
         for cell, choice in waiting:
             described = _described(context, cell, profile) | {"original": original}
             try:
@@ -116,7 +122,7 @@ def _compensated(
     context: Context, missing: list[Cell], evaluate: Evaluation, stored: pd.DataFrame
 ) -> Iterator[tuple[Cell, dict]]:
     """Each of these cells with its measured columns; the layers are those of the stored cell without compensation."""
-    plain = {line.key: line for line in stored[stored["status"] == "ok"].itertuples()}
+    plain = succeeded(stored)
     chosen = {cell: plain.get(context.key(cell._replace(compensated=False))) for cell in missing}
     removed = {cell: layers_of(line.removed) for cell, line in chosen.items() if line}
     scales, refusal = {}, InputError("the same cell without compensation failed")
@@ -125,6 +131,10 @@ def _compensated(
             scales = scales_of(context, removed.values())
         except (InputError, RuntimeError) as error:
             refusal = error
+    if scales:
+        new = evaluate.new(removed.values(), compensated=True)
+        for first in range(0, len(new), TOGETHER):
+            evaluate.together(new[first : first + TOGETHER], scales)
     for cell in progress(missing, f"{context.row.id}, compensated"):
         try:
             if cell not in removed or not scales:
@@ -167,17 +177,27 @@ def _measured(context: Context, evaluate: Evaluation, choice: Choice, scales: li
 class _Scoring:
     """The layers that each cell chooses. The points of a curve are chosen by the same scores, which are made once.
 
-    A method with a window has scores of its own for each point, as the window is as long as the layers that go.
+    A method with a window has scores of its own for each point, as the window is as long as the layers that go. What
+    the store has of them is not made at all.
     """
 
-    def __init__(self, context: Context):
-        self.context, self.of, self.made = context, None, {}
+    def __init__(self, context: Context, stored: StoredScores):
+        self.context, self.stored, self.of, self.made = context, stored, None, {}
+        # Sets of layers that this model can lose, as several cells choose the same.
+        self.possible: set[tuple[int, ...]] = set()
 
     def __call__(self, cell: Cell) -> Choice:
         """Raises `InputError` also for layers that this model cannot lose."""
-        context, used = self.context, []
         if cell.method == "original":
             return Choice([], 0.0, peak_memory_mb(), [])
+        choice = self.stored.choice(cell) or self._made(cell)
+        if tuple(choice.removed) not in self.possible:
+            with skipping(self.context.model, choice.removed):
+                self.possible.add(tuple(choice.removed))
+        return choice
+
+    def _made(self, cell: Cell) -> Choice:
+        context, used = self.context, []
         if self.of != cell._replace(at=None):
             self.of, self.made = cell._replace(at=None), {}
             padded = cell.reading != "none" and Reading.parse(cell.reading).padding == "included"
@@ -190,8 +210,7 @@ class _Scoring:
 
         amount = context.row.remove if cell.at is None else cell.at
         removed = sorted(selection.select(cell.selection, values, context.layers, amount))
-        with skipping(context.model, removed):
-            scores, seconds, peaks = zip(*used, strict=True)
+        scores, seconds, peaks = zip(*used, strict=True)
         shown = cell.selection == "lowest" and cell.at is None
         facts = {"row": context.row.id, "method": cell.method, "reading": cell.reading, "seed": cell.seed}
         return Choice(removed, sum(seconds), max(peaks), lines_of(scores[0].table, **facts) if shown else [])

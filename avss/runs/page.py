@@ -58,7 +58,8 @@ def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
     executed = nbformat.read(run, 4)
     first = executed["cells"][0]["source"].partition("\n")[0]
     intro = (
-        f"{first}\n\nThis is one row of {{doc}}`{title_of(notebook)} </{document}>`. That page explains every part of "
+        f'{first}\n\n<div class="row-page"></div>\n\n'
+        f"This is one row of {{doc}}`{title_of(notebook)} </{document}>`. That page explains every part of "
         "this one and has the findings over all rows of the task. Folded parts open on a click."
     )
     sections, cells = _sections(executed["cells"][1:]), [nbformat.v4.new_markdown_cell(intro)]
@@ -66,11 +67,14 @@ def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
         figures, printed = sections.pop(heading, ([], []))
         shown, folded = figures[:1], figures[1:]
         cells.append(nbformat.v4.new_markdown_cell("\n\n".join([f"## {heading}", *shown])))
-        cells += [_shown(cell) if heading == OPEN[0] else _folded(cell, heading) for cell in printed]
+        if heading == OPEN[0]:
+            cells += [part for cell in printed for part in _opened(cell, heading)]
+        else:
+            cells += _in_numbers(heading, printed)
         cells += _dropdown(f"{heading}, further figures", folded)
     cells.append(nbformat.v4.new_markdown_cell("## Further results"))
     for heading, (figures, printed) in sections.items():
-        cells += _dropdown(heading, figures) + [_folded(cell, heading) for cell in printed]
+        cells += _dropdown(heading, figures) + _in_numbers(heading, printed)
     executed["cells"] = cells
     write(executed, page)
 
@@ -94,13 +98,25 @@ def _sections(cells: list) -> dict[str, tuple[list[str], list]]:
     return sections
 
 
-def _shown(cell):
+def _opened(cell, heading: str) -> list:
+    """The cell with its first table, and folded below it the others."""
+    shown = [output for output in cell["outputs"] if output["output_type"] in ("display_data", "execute_result")]
+    # The book leaves out cells without a source.
+    others = nbformat.v4.new_code_cell("# see above", id=f"{cell['id']}-others", outputs=shown[1:])
+    cell["outputs"] = shown[:1]
     cell["metadata"]["tags"] = ["remove-input"]
-    return cell
+    return [cell, _folded(others, f"{heading}, other readings")] if others["outputs"] else [cell]
 
 
-def _folded(cell, heading: str):
-    prompt = f"{heading}, in numbers"
+def _in_numbers(heading: str, printed: list) -> list:
+    """What a section prints, folded; several folds of one section have different names."""
+    return [
+        _folded(cell, f"{heading}, in numbers" if number == 1 else f"{heading}, in numbers ({number})")
+        for number, cell in enumerate(printed, 1)
+    ]
+
+
+def _folded(cell, prompt: str):
     cell["metadata"] |= {
         "tags": ["remove-input", "hide-output"],
         "mystnb": {"code_prompt_show": prompt, "code_prompt_hide": prompt},

@@ -58,10 +58,10 @@ class Task:
 
     @property
     def measure_each(self) -> "Callable[..., list[Outcome]]":
-        """measure_each(..., removed, cache, key) -> one Outcome for each of the sets of blocks in `removed`.
+        """measure_each(..., removed, scales, cache, key) -> one Outcome for each of the sets of blocks in `removed`.
 
-        Not for tasks that generate. The other arguments and the errors are those of `measure`. cache, key: as
-        `avss.removals.removing` takes them, for a run that was killed.
+        Not for tasks that generate. The other arguments and the errors are those of `measure`. scales, cache, key: as
+        `avss.removals.removing` takes them.
         """
         return self._module.measure_each
 

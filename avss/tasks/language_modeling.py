@@ -36,7 +36,7 @@ def measure_each(
 
     Documents are joined, each followed by EOS, and cut into windows of `context` tokens that do not overlap. A
     tokenizer that adds BOS has it at the start of every window, as one of its tokens. The first token of a window is
-    not scored. A scored token counts for the document that it belongs to. kept: `cache` and `key` of `removing`.
+    not scored. A scored token counts for the document that it belongs to. kept: options of `removing`.
     Raises `InputError` for a model that is no causal language model, a tokenizer without EOS, a batch size below 1,
     text that is shorter than two tokens, losses that are not finite, and sets of blocks as `removing`.
     """

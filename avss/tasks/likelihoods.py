@@ -4,7 +4,7 @@ Endings of one beginning share a pass where one's input starts with the other's.
 run once (`avss.tasks.shared_prefix`). Logits are float32 for weights of any dtype.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from avss.data import by_length
 from avss.engine.passes import not_finite
 from avss.progress import progress
 from avss.pruning import skipping
-from avss.removals import Removals, removing
+from avss.removals import Removals, removing, with_scales
 from avss.tasks.shared_prefix import SharedPrefix
 
 
@@ -49,22 +49,23 @@ def likelihoods(
     *,
     shares: bool,
     task: str,
+    scales: Sequence[Iterable[float]] | None = None,
     **kept,
 ) -> NDArray[np.float64]:
     """Log-likelihood in nats of each ending without each of these sets of blocks, (sets, documents, endings), float64.
 
     documents: with the same number of endings each. filler: the id that pads. shares: whether what all documents begin
-    with runs once; each set then has its own keys and values of it, and the sets run one by one. kept: `cache` and
-    `key` of `removing`. task: named in the errors. Raises `InputError` for logits that are not finite, and for sets of
-    blocks as `removing`.
+    with runs once; each set then has its own keys and values of it, and the sets run one by one. task: named in the
+    errors. scales, and `cache` and `key` in `kept`: as `removing` takes them. Raises `InputError` for logits that are
+    not finite, and for sets of blocks as `removing`.
     """
     options = {"batch_size": batch_size, "filler": filler, "task": task}
     if not shares or not any(map(len, removed)):
-        with removing(model, removed, **kept) as without:
+        with removing(model, removed, scales=scales, **kept) as without:
             return _likelihoods(without, documents, shares=shares, **options)
     found = []
-    for layers in removed:
-        with skipping(model, layers), removing(model, [[]]) as whole:
+    for layers, factors in with_scales(removed, scales):
+        with skipping(model, layers, factors), removing(model, [[]]) as whole:
             found.append(_likelihoods(whole, documents, shares=True, **options))
     return np.concatenate(found)
 

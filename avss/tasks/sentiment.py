@@ -44,7 +44,7 @@ def measure_each(
     words: Sequence[str] = VERBALIZED,
     **kept,
 ) -> list[Outcome]:
-    """Hits a document, without each of these sets of blocks. kept: `cache` and `key` of `removing`.
+    """Hits a document, without each of these sets of blocks. kept: options of `removing`.
 
     words: the label words, by class, for a causal language model (`label_words`). Where prompts begin alike, each set
     has its own keys and values of the beginning, and the sets run one by one.

@@ -9,10 +9,10 @@
 Without `:row:` it is about the row that papermill executed the notebook for, and on other pages about the first row
 of Table 1; a figure about all that is stored is about no row. Without `:alt:` it has the one of `book/figures.yml`,
 where every figure is registered with its title, its kind, and what it shows. The page shows the SVG that suits its
-light or dark mode. Below the caption stand the files (both SVGs, PDF, the plotted data as CSV), the function that drew
-it with its revision, the runs that its data name (more than a few open on demand), and how to cite it. The figure's
-label is `fig-<name>-<row>`, or `fig-<name>`. Where it is shown again, it is `:unlabelled:`, has no number, and links to
-the place that has. Where nothing is measured, a sentence stands in its place, and the gallery leaves it out.
+light or dark mode. A fold below the caption has the files (both SVGs, PDF, the plotted data as CSV), the citation, the
+function that drew it with its revision, and the runs that its data name. The figure's label is `fig-<name>-<row>`, or
+`fig-<name>`. Where it is shown again, it is `:unlabelled:`, has no number, and links to the place that has. Where
+nothing is measured, a sentence takes its place, and the gallery leaves it out.
 
     ```{figure-gallery} row
     ```
@@ -128,23 +128,15 @@ class ResultFigure(SphinxDirective):
             results = self.env.app.avss_snapshot
             names, runs = configuration(results, row), runs or list(lowest_removals(results, row)["run"].unique())
             title = f"{title}: {names['dataset']}, {names['model']}"
-        few = len(runs) <= _FEW_RUNS
-        shown = [nodes.literal("", name) for name in runs or [entry["data"]]]
-        data, source = _listed(shown), ", ".join(runs or [entry["data"]])
-        if not few:
-            data, source = [nodes.Text(f"{len(runs)} runs")], f"{len(runs)} runs, which {Path(stem).name}.csv names"
-        cite = disclosure(summary="Cite this figure")
+        named = runs or [entry["data"]]
+        source = ", ".join(named) if len(named) <= _FEW_RUNS else f"{len(runs)} runs, which {Path(stem).name}.csv names"
         bibtex = self._bibtex(name, title, source, label)
-        cite += nodes.literal_block(bibtex, bibtex, language="bibtex")
-        legend = [
-            nodes.paragraph("", "", nodes.Text("Files: "), *_listed(files)),
-            nodes.paragraph("", "", *drawn, nodes.Text(", from "), *data),
-        ]
-        if not few:
-            opened = disclosure(summary="Runs")
-            opened += nodes.paragraph("", "", *_listed(shown))
-            legend.append(opened)
-        return [*legend, cite]
+        below = disclosure(summary="Files, citation and runs")
+        below += nodes.paragraph("", "", nodes.Text("Files: "), *_listed(files))
+        below += nodes.literal_block(bibtex, bibtex, language="bibtex")
+        shown = _listed([nodes.literal("", name) for name in named])
+        below += nodes.paragraph("", "", *drawn, nodes.Text(", from "), *shown)
+        return [below]
 
     def _file(self, target: str, text: nodes.Text) -> nodes.Node:
         """The page shows the drawings, so they are in the book without another copy."""

@@ -13,6 +13,8 @@ from avss.report.snapshot import Results
 
 # Costs of scoring that the legend shows, in bare forward passes.
 _COSTS = (0, 1, 10, 50)
+# The height of all panels, in inches, that a sheet of paper has room for.
+_PANELS = 8.4
 
 
 def kept_against_saved(results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -26,7 +28,7 @@ def kept_against_saved(results: Results) -> tuple[Figure, pd.DataFrame]:
     if data.empty:
         return nothing_measured(data)
     parts = list(data.groupby(["source", "row"], sort=False))
-    figure = Figure(figsize=(WIDTH, 1.0 + 2.9 * len(parts)))
+    figure = Figure(figsize=(WIDTH, 1.0 + min(2.9 * len(parts), _PANELS)))
     panels = figure.subplots(len(parts), squeeze=False)[:, 0]
     for panel, ((source, _), part) in zip(panels, parts, strict=True):
         _choices(panel, part, colour(source))

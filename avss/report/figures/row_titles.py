@@ -59,13 +59,18 @@ def beside_random(part: pd.DataFrame, pairs: pd.DataFrame) -> str:
     kept = part[part["reading"].isin(["none", "paper"])].set_index("method")["retention"].dropna()
     if "avss" not in kept:
         return "it is not measured what AVSS keeps"
-    own = f"AVSS keeps {spell(kept['avss'])} of the original score"
+    own = f"AVSS keeps {share_of_score(kept['avss'])} of the original score"
     if pairs.empty:
         return f"{own}; random removal is not measured"
-    verdict, chance = pairs["verdict"].iloc[0], spell(kept["random"])
+    verdict, chance = pairs["verdict"].iloc[0], share_of_score(kept["random"])
     if verdict in _BESIDE_RANDOM:
         return f"{own}, {_BESIDE_RANDOM[verdict]} random removal ({chance})"
     return f"{own}, random removal {chance}; the difference may be chance"
+
+
+def share_of_score(kept: float, below: str = "less than") -> str:
+    """A retention without its interval; one that is not zero does not read as zero."""
+    return f"{below} 0.001" if 0 < kept < 0.0005 else spell(kept)
 
 
 def at_a_glance(part: pd.DataFrame, pairs: pd.DataFrame) -> str:

@@ -36,7 +36,7 @@ from avss.report.figures.style import (
     wrapped,
 )
 from avss.report.losses import taus_of_each
-from avss.report.markdown import percent, spell
+from avss.report.markdown import percent
 from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED
 
@@ -148,7 +148,8 @@ def _points(panel, part: pd.DataFrame, seeds: pd.DataFrame, names: list[str]) ->
         shares = {intervals.retention(s.metric, s.value, s.original) for s in seeds[same].itertuples()}
         if len(shares) > 1:
             panel.plot(sorted(shares), [height] * len(shares), "|", color=ink, markersize=7)
-        panel.text(1.02, height, spell(line.retention), transform=panel.get_yaxis_transform(), va="center_baseline")
+        kept = row_titles.share_of_score(line.retention, "<")
+        panel.text(1.02, height, kept, transform=panel.get_yaxis_transform(), va="center_baseline")
     whole_and_claimed(panel.axvline, linewidth=0.9, zorder=0)
     panel.spines["left"].set_visible(False)
 

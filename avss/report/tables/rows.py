@@ -8,7 +8,7 @@ import pandas as pd
 from avss.methods.catalogue import CONTROLS, method_named
 from avss.metrics import METRICS
 from avss.report.block_scores import taus_of_pairs
-from avss.report.cases import FAILS, HOLDS, OPEN, Margin, above, spelled_lead
+from avss.report.cases import FAILS, HOLDS, OPEN, Margin, spelled_lead, spelled_p
 from avss.report.comparisons import (
     FIRST_ROW,
     METHODS,
@@ -34,8 +34,6 @@ from avss.report.table1 import (
     printed_line,
 )
 
-# The readings of which claims are asked; the paper's own line has none.
-_CLAIMED_OF = ("none", "paper", "released-code")
 VERDICTS = {"better": "holds", "worse": "fails", "same outcomes": "fails, same outcomes", "not told apart": "undecided"}
 
 
@@ -145,11 +143,11 @@ def difference_table(results: Results, against: str, row: str = FIRST_ROW) -> Te
     return _wide(results, row, data, [_verdict_cell(line) for line in data.itertuples()], f"lead over {against}")
 
 
-def _verdict_cell(line: NamedTuple, verdicts: dict[str, str] | None = None) -> str:
+def _verdict_cell(line: NamedTuple) -> str:
     if line.too_weak:
         return line.verdict
     numbers = Margin(line.lead, line.low, line.high, "", line.n, line.p_holm, METRICS[line.metric].unit)
-    return f"{(verdicts or {}).get(line.verdict, line.verdict)}: {spelled_lead(numbers)}"
+    return f"{line.verdict}: {spelled_lead(numbers)}"
 
 
 def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS") -> Text:
@@ -173,29 +171,41 @@ def agreement_table(results: Results, row: str = FIRST_ROW, against: str = "AVSS
     return markdown(made[[name for name in columns if name in made]].fillna("").reset_index())
 
 
-def claim_table(results: Results, row: str = FIRST_ROW) -> Text:
+def claim_table(results: Results, row: str = FIRST_ROW, reading: str = "paper") -> Text:
     """The claims of the paper about this row, and the answer of each source: holds, fails, or undecided.
 
-    They are asked of AVSS in the readings `paper` and `released-code`. A lead is positive where AVSS is better, as in
-    `difference_table`.
+    They are asked of AVSS in this reading. The claim that the paper states names the paper's model and its share. A
+    lead is positive where AVSS is better, as in `difference_table`; its p-value is adjusted by Holm's correction.
     """
     if results.line_of(row) not in measured_rows(results):
         return table_or_note([])
     controls = {name: f"beats {method_named(name).control}" for name in CONTROLS}
-    compared = differences(results, row).query("method == 'avss' and against in @controls")
-    table, headings = {}, _headings(results, row)
-    for line in summary(results, row).query("method == 'avss' and reading in @_CLAIMED_OF").itertuples():
+    lines = summary(results, row).query("method == 'avss'")
+    name, headings = label("avss", reading), _headings(results, row)
+    keeps = f"{name} keeps more than {percent(CLAIMED_RETENTION)}"
+    if reading == "paper":
+        printed = lines.query("source == @PRINTED").itertuples()
+        keeps += "".join(f" ({line.model} by Table 1: {spell(line.retention)})" for line in printed)
+    compared = differences(results, row).query("method == 'avss' and reading == @reading and against in @controls")
+    table: dict[str, dict[str, str]] = {}
+    for line in lines.query("reading == @reading").itertuples():
         low, high = line.retention_low, line.retention_high
         verdict = HOLDS if low > CLAIMED_RETENTION else FAILS if high < CLAIMED_RETENTION else OPEN
-        cell = share_text(line) if np.isnan(line.retention) else f"{verdict}: {share_text(line)}"
-        if line.source == PRINTED:
-            cell = f"{above(line.retention, line.retention, CLAIMED_RETENTION)}: {spell(line.retention)}, no interval"
-        claim = f"{label(line.method, line.reading)} keeps more than {percent(CLAIMED_RETENTION)}"
-        table.setdefault(claim, {})[headings[line.source]] = cell
-        for other in compared.query("source == @line.source and reading == @line.reading").itertuples():
-            claim = f"{label(other.method, other.reading)} {controls[other.against]}"
-            table.setdefault(claim, {})[headings[other.source]] = _verdict_cell(other, VERDICTS)
-    return markdown(pd.DataFrame(table).T.fillna(ABSENT).rename_axis("claim").reset_index())
+        heading, kept = f"{headings[line.source]}, n = {line.n:.0f}", share_text(line)
+        table.setdefault(keeps, {})[heading] = kept if np.isnan(line.retention) else f"{verdict}: {kept}"
+        for other in compared.query("source == @line.source").itertuples():
+            table.setdefault(f"{name} {controls[other.against]}", {})[heading] = _lead_cell(other)
+    units = dict.fromkeys(METRICS[metric].unit for metric in compared["metric"])
+    corner = ", lead in ".join(filter(None, ("claim", *units)))
+    made = pd.DataFrame(table).T.fillna(ABSENT).rename_axis(corner).reset_index()
+    return table_or_note(made.to_dict("records"))
+
+
+def _lead_cell(line: NamedTuple) -> str:
+    """The verdict on a claim, where the table's head has the unit and the number of documents."""
+    if line.too_weak or line.verdict == "same outcomes":
+        return VERDICTS.get(line.verdict, line.verdict)
+    return f"{VERDICTS[line.verdict]}: {spell(line.lead, line.low, line.high, sign='+')}, {spelled_p(line.p_holm)}"
 
 
 def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
