@@ -451,6 +451,27 @@ def avss_collapses_on_hackernews() -> bool:
     return points["removed"].unique().tolist() == [4, 7, 10, 15]
 
 
+def scoring_again_saves_the_update_alone() -> bool:
+    """On Hacker News, and without seven blocks alone; block influence gains without ten and loses without fifteen."""
+    table = iteration(RESULTS, "hackernews-smollm2")
+    table = table[table["source"] == "reference"].set_index(["name", "removed"])
+    update, influence = (table.loc[name] for name in ("AVSS (site block update)", "block influence"))
+    others = table.drop(["AVSS (site block update)", "block influence"], level="name")
+    shares = ("plain", "retention")
+    return (
+        table.index.get_level_values("name").nunique() == 6
+        and set(table.index.get_level_values("removed")) == {4, 7, 10, 15}
+        and others["retention"].max() < 0.001
+        and [round(100 * update.loc[7, share]) for share in shares] == [1, 34]
+        and update["gain_low"].gt(0).tolist() == [False, True, False, False]
+        and update.loc[[10, 15], "retention"].max() < 0.001
+        and [round(100 * influence.loc[10, share]) for share in shares] == [18, 25]
+        and [round(100 * influence.loc[15, share]) for share in shares] == [7, 0]
+        and influence.loc[10, "gain_low"] > 0
+        and influence.loc[15, "gain_high"] < 0
+    )
+
+
 def avss_collapses_on_squad() -> bool:
     """At once. On the block's update it keeps the most without two and four blocks, and collapses without seven."""
     points = curve(RESULTS, "squad-smollm2")

@@ -49,6 +49,7 @@ from tests.conditions import (
     one_model_can_be_judged_on_squad,
     others_follow_the_loss_and_avss_does_not,
     quarter_of_the_score,
+    scoring_again_saves_the_update_alone,
     smollm2_loses_what_the_others_keep,
     training_repairs_no_choice,
     update_is_another_order,
@@ -220,6 +221,7 @@ PINS = {
             and training_repairs_no_choice()
             and avss_collapses_on_hackernews()
             and avss_collapses_on_squad()
+            and scoring_again_saves_the_update_alone()
         ),
     ],
     "book/executed/shapley": [
