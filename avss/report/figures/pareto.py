@@ -7,33 +7,40 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from avss.report.figures.style import WIDTH, colour, entitled, nothing_measured, whole_and_claimed
+from avss.report.figures.style import WIDTH, colour, entitled, nothing_measured, whole_and_claimed, wrapped
 from avss.report.pareto import pareto
 from avss.report.snapshot import Results
 
 # Costs of scoring that the legend shows, in bare forward passes.
 _COSTS = (0, 1, 10, 50)
-# The height of all panels, in inches, that a sheet of paper has room for.
-_PANELS = 8.4
+# The height of all panels, in inches, that a sheet of paper has room for. More panels than this stand in two columns.
+_PANELS, _IN_ONE_COLUMN = 8.4, 4
 
 
 def kept_against_saved(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Retention against the saved share of the time of a token, one panel a row and profile, one mark a choice.
 
     The area of a mark grows with the logarithm of the cost of scoring; a cross has no measured cost. AVSS, reading
-    `paper`, is filled. The line joins the choices that keep most, and the first of each is named. Choices of as many
-    blocks save the same time and stand side by side.
+    `paper`, is filled. The line joins the choices that keep most and is labelled where another one does. Choices of as
+    many blocks save the same time and stand side by side.
     """
     data = pareto(results)
     if data.empty:
         return nothing_measured(data)
     parts = list(data.groupby(["source", "row"], sort=False))
-    figure = Figure(figsize=(WIDTH, 1.0 + min(2.9 * len(parts), _PANELS)))
-    panels = figure.subplots(len(parts), squeeze=False)[:, 0]
-    for panel, ((source, _), part) in zip(panels, parts, strict=True):
+    columns = 1 if len(parts) <= _IN_ONE_COLUMN else 2
+    lines = -(-len(parts) // columns)
+    figure = Figure(figsize=(WIDTH, 1.0 + min(2.9 * lines, _PANELS)))
+    panels = figure.subplots(lines, columns, squeeze=False)
+    for panel, ((source, _), part) in zip(panels.flat, parts, strict=False):
         _choices(panel, part, colour(source))
-        panel.set_title(part["ran"].iloc[0])
-    panels[-1].set_xlabel("share of the time of a token that is saved")
+        panel.set_title(wrapped(part["ran"].iloc[0], 70 // columns))
+    for panel in panels.flat[len(parts) :]:
+        panel.remove()
+    for panel in panels[:, 0]:
+        panel.set_ylabel("retention")
+    for panel in panels.flat[: len(parts)][-columns:]:
+        panel.set_xlabel("share of the time of a token that is saved")
     _legend(figure, crosses=bool(data["scoring"].isna().any()))
     entitled(figure, finding(data))
     return figure, data
@@ -52,12 +59,12 @@ def _choices(panel, part: pd.DataFrame, ink: str) -> None:
         panel.scatter(place[chosen], part["retention"][chosen], s=area[chosen], **looks)
     best = part[part["best"]].drop_duplicates("removed").sort_values("saved")
     panel.plot([0, *place[best.index]], [1, *best["retention"]], color=ink, linewidth=0.9, zorder=0)
-    for line in best.itertuples():
+    for line in best[best["name"] != best["name"].shift()].itertuples():
         # The name of the last mark ends at it, inside of the panel.
         end, side = (place[line.Index], line.retention), "right" if line.saved == most else "left"
         panel.annotate(line.name, end, (0, 8), textcoords="offset points", ha=side, fontsize=7.5)
     whole_and_claimed(panel.axhline, linewidth=0.7, zorder=0)
-    panel.set(xlim=(0, 1.15 * most), ylim=(0, 1.15 * max(1, part["retention"].max())), ylabel="retention")
+    panel.set(xlim=(0, 1.15 * most), ylim=(0, 1.15 * max(1, part["retention"].max())))
     panel.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
