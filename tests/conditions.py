@@ -451,6 +451,25 @@ def avss_collapses_on_hackernews() -> bool:
     return points["removed"].unique().tolist() == [4, 7, 10, 15]
 
 
+def kept_of_mini(row: str, method: str, removed: int) -> pd.Series:
+    """The point of the curve of a mini model at so many blocks; of AVSS, as the paper words it."""
+    points = curve(RESULTS, row)
+    points = points[(points["source"] == "mini") & (points["rule"] == "lowest") & (points["method"] == method)]
+    return points[points["reading"].isin(["none", "paper"])].set_index("removed").loc[removed]
+
+
+def percent_of_mini(row: str, **removed: int) -> list[int]:
+    """Of each method, how many percent are kept without so many blocks."""
+    return [round(100 * kept_of_mini(row, method, blocks)["retention"]) for method, blocks in removed.items()]
+
+
+def half_of_reviews_by_avss_is_a_coin() -> bool:
+    avss = kept_of_mini("reviews-mini-llama-1b", "avss", 8)
+    return percent_of_mini("reviews-mini-llama-1b", avss=8, block_influence=8, greedy=8) == [52, 92, 97] and (
+        avss["low"] < 0.5 / avss["original"] < avss["high"]
+    )
+
+
 def scoring_again_saves_the_update_alone() -> bool:
     """On Hacker News, and without seven blocks alone; block influence gains without ten and loses without fifteen."""
     table = iteration(RESULTS, "hackernews-smollm2")

@@ -39,6 +39,7 @@ from tests.conditions import (
     damage_is_told_where_it_can_be,
     depth,
     evidence_lies_there,
+    half_of_reviews_by_avss_is_a_coin,
     healing_brings_no_gain,
     last_is_beaten,
     limits_of_families,
@@ -48,6 +49,7 @@ from tests.conditions import (
     one_feature_of_the_first_token,
     one_model_can_be_judged_on_squad,
     others_follow_the_loss_and_avss_does_not,
+    percent_of_mini,
     quarter_of_the_score,
     scoring_again_saves_the_update_alone,
     smollm2_loses_what_the_others_keep,
@@ -244,7 +246,7 @@ PINS = {
     "book/executed/sentiment": [
         lambda: n("count/sentiment/avss/retention<random") > n("count/sentiment/avss/retention") / 2,
         lambda: n(f"{ENCODER}/random/retention_lowest_seed") < 0.85 < 0.95 < n(f"{ENCODER}/avss/retention"),
-        lambda: block_influence_is_better("sentiment"),
+        lambda: block_influence_is_better("sentiment") and half_of_reviews_by_avss_is_a_coin(),
     ],
     "book/executed/language-modeling": [
         lambda: most("retention<random", "language_modeling") and most("retention<last", "language_modeling"),
@@ -252,6 +254,7 @@ PINS = {
             n("geomean/language_modeling/avss/retention")
             < n("geomean/language_modeling/random/retention")
             < n("geomean/language_modeling/block_influence/retention")
+            and percent_of_mini("posts-mini-llama-8b", avss=3, lrp=16) == [1, 83]
         ),
         lambda: (
             n("count/language_modeling/leave_one_out/highest_block=0")
@@ -260,7 +263,10 @@ PINS = {
     ],
     "book/executed/question-answering": [
         lambda: most("retention<random", "question_answering"),
-        lambda: block_influence_is_better("question_answering"),
+        lambda: (
+            block_influence_is_better("question_answering")
+            and percent_of_mini("passages-mini-llama-8b", avss=2, lrp=16) == [27, 98]
+        ),
         block_influence_is_not_told_from_random,
     ],
     "book/models": [
