@@ -145,4 +145,5 @@ def test_any_text_is_one_line_of_code():
     assert literal("a\nb\tc") == "` a⏎b c `"
     assert literal("``x`") == "``` ``x` ```"
     assert literal("") == "`   `"
+    assert literal("  ") == "` ␣␣ `"
     assert "\x00" not in literal("\x00")

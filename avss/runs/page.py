@@ -110,7 +110,7 @@ def _opened(cell, heading: str) -> list:
 def _in_numbers(heading: str, printed: list) -> list:
     """What a section prints, folded; several folds of one section have different names."""
     return [
-        _folded(cell, f"{heading}, in numbers" if number == 1 else f"{heading}, in numbers ({number})")
+        _folded(cell, f"{heading.rstrip('?')}, in numbers" + (f" ({number})" if number > 1 else ""))
         for number, cell in enumerate(printed, 1)
     ]
 

@@ -41,10 +41,11 @@ def _end(prompt: str) -> str:
 
 
 def literal(text: str) -> str:
-    """The text as code that no markup changes, in one line; ⏎ stands for a line break."""
+    """The text as code that no markup changes, in one line. ⏎ is a line break, ␣ a space where all are spaces."""
     text = re.sub(r"[^\S ]", " ", text.replace("\r\n", "\n").replace("\n", "⏎"))
     # A letter that nothing displays would be lost without a trace.
-    text = "".join(letter if letter.isprintable() else "�" for letter in text) or " "
+    text = "".join(letter if letter.isprintable() else "�" for letter in text)
+    text = "␣" * len(text) if text.isspace() else text or " "
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}"
 
