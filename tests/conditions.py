@@ -127,6 +127,13 @@ def at_chance_on_sst2() -> bool:
         == {("LRP", 4), ("block influence", 4), ("leave one out (KL)", 4)}
     ):
         return False
+    kept = points[points["rule"] == "lowest"].set_index(["method", "removed"])
+    greedy, relevance = (kept.loc[method].loc[[4, 7]] for method in ("greedy", "lrp"))
+    if not (
+        [round(100 * share) for share in (*greedy["retention"], *relevance["retention"])] == [77, 73, 96, 89]
+        and greedy["high"].lt(relevance["low"]).all()
+    ):
+        return False
     after = look_up_number(f"{SMOLLM2_SST2}/avss/value", RESULTS)
     update, influence, relevance = (
         look_up_number(f"{SMOLLM2_SST2}/{method}/value", RESULTS).low
