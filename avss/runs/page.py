@@ -63,17 +63,17 @@ def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
         "this one and has the findings over all rows of the task. Folded parts open on a click."
     )
     sections, cells = _sections(executed["cells"][1:]), [nbformat.v4.new_markdown_cell(intro)]
-    folds = []
     for heading in OPEN:
         figures, printed = sections.pop(heading, ([], []))
         cells.append(nbformat.v4.new_markdown_cell("\n\n".join([f"## {heading}", *figures[:1]])))
         if heading == OPEN[0]:
             cells += [part for cell in printed for part in _opened(cell, heading)]
-            printed = []
-        folds += _in_numbers(heading, printed) + _dropdown(f"{heading}, further figures", figures[1:])
+        else:
+            cells += _in_numbers(heading, printed)
+        cells += _dropdown(f"{heading}, further figures", figures[1:])
+    cells.append(nbformat.v4.new_markdown_cell("## Further results"))
     for heading, (figures, printed) in sections.items():
-        folds += _dropdown(heading, figures) + _in_numbers(heading, printed)
-    cells += [nbformat.v4.new_markdown_cell("## Further results"), *folds]
+        cells += _dropdown(heading, figures) + _in_numbers(heading, printed)
     executed["cells"] = cells
     write(executed, page)
 
