@@ -182,8 +182,8 @@ rule equation:
         "book/executed/runs/{name}.ipynb",
     log:
         "build/logs/{name}.log",
-    # The longest one, and those for which tables wait, do not come last.
-    priority: lambda wildcards: 1 + (wildcards.name in ("shapley", *KEPT))
+    # The longest ones, and those for which tables wait, do not come last.
+    priority: lambda wildcards: 1 + (wildcards.name in ("shapley", "hallucination", *KEPT))
     threads: 1
     wildcard_constraints:
         name=one_of(EQUATIONS),
