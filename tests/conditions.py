@@ -132,6 +132,9 @@ def at_chance_on_sst2() -> bool:
     if not (
         [round(100 * share) for share in (*greedy["retention"], *relevance["retention"])] == [77, 73, 96, 89]
         and greedy["high"].lt(relevance["low"]).all()
+        and all(kept.loc[("greedy", k), "high"] > kept.loc[("lrp", k), "low"] for k in (10, 15))
+        and all(kept.loc[("greedy", k), "low"] < kept.loc[("lrp", k), "high"] for k in (10, 15))
+        and set(RESULTS.of(RESULTS.in_use, "sst2-smollm2").query("method == 'greedy'")["samples"].astype(int)) == {32}
     ):
         return False
     after = look_up_number(f"{SMOLLM2_SST2}/avss/value", RESULTS)
@@ -465,14 +468,15 @@ def kept_of_mini(row: str, method: str, removed: int) -> pd.Series:
     return points[points["reading"].isin(["none", "paper"])].set_index("removed").loc[removed]
 
 
-def percent_of_mini(row: str, **removed: int) -> list[int]:
-    """Of each method, how many percent are kept without so many blocks."""
-    return [round(100 * kept_of_mini(row, method, blocks)["retention"]) for method, blocks in removed.items()]
+def percent_of_mini(row: str, blocks: int, **removed: int) -> list[int]:
+    """Of each method, how many percent are kept without so many of the blocks of the model."""
+    assert set(curve(RESULTS, row).query("source == 'mini'")["blocks"]) == {blocks}
+    return [round(100 * kept_of_mini(row, method, gone)["retention"]) for method, gone in removed.items()]
 
 
 def half_of_reviews_by_avss_is_a_coin() -> bool:
     avss = kept_of_mini("reviews-mini-llama-1b", "avss", 8)
-    return percent_of_mini("reviews-mini-llama-1b", avss=8, block_influence=8, greedy=8) == [52, 92, 97] and (
+    return percent_of_mini("reviews-mini-llama-1b", 16, avss=8, block_influence=8, greedy=8) == [52, 92, 97] and (
         avss["low"] < 0.5 / avss["original"] < avss["high"]
     )
 

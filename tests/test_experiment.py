@@ -454,6 +454,16 @@ def test_the_tables_of_a_run_are_written_once_for_all_sets_evaluated_together(ro
     assert sorted(written) == [".csv", ".layers.csv", ".outcomes.csv.gz", ".outcomes.csv.gz"]
 
 
+def test_a_walk_without_a_finite_score_writes_no_table(row, tmp_path, monkeypatch):
+    """A run that has nothing to tell is discarded, and must have no tables then."""
+    run = Store(tmp_path / "results").start("p", "r", "2026-01-01T00:00:00Z", {})
+    evaluate = experiment.Evaluation(context.loaded(row, None), run, {})
+    monkeypatch.setattr("avss.runs.evaluation._finite", lambda outcome: False)
+    evaluate.together([[0], [1]])
+    assert not evaluate.known
+    assert [path.suffix for path in run.folder.iterdir()] == [".json"]
+
+
 def test_sets_that_cannot_be_evaluated_together_are_evaluated_one_by_one(row, measured, tmp_path, monkeypatch):
     other = Store(tmp_path / "other")
 

@@ -254,7 +254,7 @@ PINS = {
             n("geomean/language_modeling/avss/retention")
             < n("geomean/language_modeling/random/retention")
             < n("geomean/language_modeling/block_influence/retention")
-            and percent_of_mini("posts-mini-llama-8b", avss=3, lrp=16) == [1, 83]
+            and percent_of_mini("posts-mini-llama-8b", 32, avss=3, lrp=16) == [1, 83]
         ),
         lambda: (
             n("count/language_modeling/leave_one_out/highest_block=0")
@@ -265,7 +265,7 @@ PINS = {
         lambda: most("retention<random", "question_answering"),
         lambda: (
             block_influence_is_better("question_answering")
-            and percent_of_mini("passages-mini-llama-8b", avss=2, lrp=16) == [27, 98]
+            and percent_of_mini("passages-mini-llama-8b", 32, avss=2, lrp=16) == [27, 98]
         ),
         block_influence_is_not_told_from_random,
     ],

@@ -19,7 +19,7 @@ def run_again(row: Row, profile: str, root: Path, threads: int = 1) -> None:
     store = Store(Path(root))
     shutil.rmtree(store.folder(profile, row.id), ignore_errors=True)
     torch.set_num_threads(threads)
-    # A cache of its own: an older one would answer for what is to be computed, and none lets two methods compute the
-    # same losses.
-    with tempfile.TemporaryDirectory() as coalitions:
+    # A cache of its own: an older one would answer for what is to be computed, and without any, methods that need the
+    # same losses would each compute them.
+    with tempfile.TemporaryDirectory(prefix="avss-") as coalitions:
         run_row(row, profile, store, Path(coalitions))

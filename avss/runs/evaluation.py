@@ -63,9 +63,11 @@ class Evaluation:
         self._keep({name: outcome for name, outcome in zip(names, outcomes, strict=True) if _finite(outcome)})
 
     def _keep(self, outcomes: dict[str, Outcome]) -> None:
-        """Store these together: each writing of the table is one of all its lines."""
-        for outcome in outcomes.values():
-            self.run.describe(protocol=outcome.protocol)
+        """Store these together, as each addition writes the whole table anew."""
+        if not outcomes:
+            return
+        *_, last = outcomes.values()
+        self.run.describe(protocol=last.protocol)
         found = {name: (outcome.numerator, outcome.denominator) for name, outcome in outcomes.items()}
         self.run.add_outcomes(found)
         self.known |= found

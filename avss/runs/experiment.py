@@ -63,7 +63,7 @@ def run_row(row: Row, profile: str, store: Store, coalitions: Path | None = COAL
 
 
 def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> None:
-    """Score these cells, evaluate several sets of layers at a time, and add what is measured to the run at once."""
+    """Score these cells, evaluate several sets of layers at a time, and add what is measured after each walk."""
     row, profile = context.row, run.provenance["profile"]
     for earlier in store.provenances(profile, row.id):
         # Where every set of layers was evaluated by an earlier run, that run recorded the protocol.
@@ -90,17 +90,14 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
         sources = {choice.scores_from for _, choice in waiting if choice.scores_from}
         if sources:
             run.describe(scores_from=sorted(sources.union(run.provenance.get("scores_from", ()))))
-        with _added(run) as (measured, layers):
+        with _added(run, kept) as measured:
             for cell, choice in waiting:
                 described = _described(context, cell, profile) | {"original": original}
                 try:
-                    measured.append(described | _measured(context, evaluate, choice))
+                    measured.append((described | _measured(context, evaluate, choice), choice.layers))
                 except (InputError, RuntimeError) as error:
                     keep_failure(described | failed(error))
-                else:
-                    layers.extend(choice.layers)
-        for cell, _ in waiting:
-            kept.forget(context.key(cell))
+                    kept.forget(described["key"])
         waiting.clear()
 
     for cell in progress([cell for cell in missing if not cell.compensated], row.id):
@@ -114,28 +111,30 @@ def _measure(context: Context, missing: list[Cell], run: Run, store: Store) -> N
     store_all()
     twins = [cell for cell in missing if cell.compensated]
     stored_now = store.observations(profile, row.id)
-    with _added(run) as (measured, _):
+    with _added(run, kept) as measured:
         for cell, found in _compensated(context, twins, evaluate, stored_now):
             observation = _described(context, cell, profile) | {"original": original} | found
             if found["status"] == "ok":
-                measured.append(observation)
+                measured.append((observation, []))
             else:
                 keep_failure(observation)
 
 
 @contextmanager
-def _added(run: Run) -> Iterator[tuple[list[dict], list[dict]]]:
-    """Observations and scores of layers to fill; the run adds them at the end, also after an error.
+def _added(run: Run, kept: Choices) -> Iterator[list[tuple[dict, list[dict]]]]:
+    """Observations to fill, each with the scores of its layers; the run adds them at the end, also after an error.
 
     Each addition writes whole tables. A killed process loses nothing that takes long to find again: the outcomes are
-    stored as they are measured, and the choices are kept until their observations are.
+    stored as they are measured, and the choices, where the row has a folder for them, until their observations are.
     """
-    observations, layers = [], []
+    found: list[tuple[dict, list[dict]]] = []
     try:
-        yield observations, layers
+        yield found
     finally:
-        if observations:
-            run.add(observations, layers)
+        if found:
+            run.add([observation for observation, _ in found], [line for _, layers in found for line in layers])
+        for observation, _ in found:
+            kept.forget(observation["key"])
 
 
 def _compensated(

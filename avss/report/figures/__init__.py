@@ -68,7 +68,7 @@ _GROUP = re.compile(rb'(?<=<g) id="[^"]*"')
 # The shape of a letter, by the name of its font and its place in it.
 _LETTER = re.compile(rb'<path id="([^"]+-)[0-9a-f]+"')
 # Where a letter of a line of text stands.
-_ALONG = re.compile(rb'(?<=") transform="translate\((-?[0-9.]+) 0\)"(?=/>)')
+_ALONG = re.compile(rb'(<use [^>]*") transform="translate\((-?[0-9.]+) 0\)"(?=/>)')
 
 
 def drawn(
@@ -88,11 +88,11 @@ def as_file(figure: Figure, kind: str, theme: str) -> bytes:
 
 
 def _short(svg: bytes) -> bytes:
-    """The same picture in a third fewer bytes: coordinates to a hundredth of a point, no needless space or name."""
+    """The same picture in 30 % fewer bytes: coordinates to a hundredth of a point, no needless space or name."""
     rounded = _PLACES.sub(lambda place: _LONG.sub(lambda number: b"%g" % round(float(number[0]), 2), place[0]), svg)
     short = _PATH.sub(lambda path: _STEP.sub(rb"\1", path[0].strip()), rounded)
     short = _GROUP.sub(b"", _STYLE.sub(lambda style: _GAP.sub(b"", style[0]), short))
-    short = _ALONG.sub(rb' x="\1"', short)
+    short = _ALONG.sub(rb'\1 x="\2"', short)
     # The longest first, as the name of a font may begin like another's.
     for number, font in enumerate(sorted(set(_LETTER.findall(short)), key=lambda name: (-len(name), name))):
         short = short.replace(b'id="' + font, b'id="f%d-' % number).replace(b'"#' + font, b'"#f%d-' % number)

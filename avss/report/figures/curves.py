@@ -12,7 +12,7 @@ from avss.report.figures.style import WIDTH, colour, nothing_measured, whole_and
 from avss.report.snapshot import Results
 
 _COLUMNS = 4
-# Drawn thin in every panel: a choice without a score, and the best order that a greedy search finds.
+# Drawn thin in every panel: a choice without a score, and the order that a greedy search finds.
 _BESIDE = {"random": (0, (1, 1.5)), "greedy": (0, (4, 2))}
 _POINT, _KEPT = ["source", "name", "removed"], ["retention", "low", "high"]
 

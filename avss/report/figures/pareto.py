@@ -13,16 +13,18 @@ from avss.report.snapshot import Results
 
 # Costs of scoring that the legend shows, in bare forward passes.
 _COSTS = (0, 1, 10, 50)
-# The height of all panels, in inches, that a sheet of paper has room for. More panels than this stand in two columns.
-_PANELS, _IN_ONE_COLUMN = 8.4, 4
+# The height of all panels, in inches, that a sheet of paper has room for.
+_PANELS = 8.4
+# More panels than these stand in two columns.
+_IN_ONE_COLUMN = 4
 
 
 def kept_against_saved(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Retention against the saved share of the time of a token, one panel a row and profile, one mark a choice.
 
     The area of a mark grows with the logarithm of the cost of scoring; a cross has no measured cost. AVSS, reading
-    `paper`, is filled. The line joins the choices that keep most and is labelled where another one does. Choices of as
-    many blocks save the same time and stand side by side.
+    `paper`, is filled. The line joins the choices that keep most and is labelled where the best choice changes.
+    Choices of as many blocks save the same time and stand side by side.
     """
     data = pareto(results)
     if data.empty:

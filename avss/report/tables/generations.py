@@ -41,7 +41,7 @@ def _end(prompt: str) -> str:
 
 
 def literal(text: str) -> str:
-    """The text as code that no markup changes, in one line. ⏎ is a line break, ␣ a space where all are spaces."""
+    """The text as code that no markup changes, in one line. ⏎ is a line break, ␣ a space of a text of spaces alone."""
     text = re.sub(r"[^\S ]", " ", text.replace("\r\n", "\n").replace("\n", "⏎"))
     # A letter that nothing displays would be lost without a trace.
     text = "".join(letter if letter.isprintable() else "�" for letter in text)
