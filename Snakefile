@@ -290,7 +290,8 @@ rule book_figures:
         rules.tables.input,
     output:
         directory("book/executed/figures/book"),
-    priority: 1
+    # Forty seconds, which the short notebooks can fill on another core.
+    priority: 2
     shell:
         "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures book"
 
