@@ -52,6 +52,9 @@ CUT = """() => {
     const wide = t => t.offsetWidth > t.parentElement.clientWidth + 1 || t.getBoundingClientRect().right > limit;
     return tables.filter(wide).map(t => [...t.rows[0].cells].map(cell => cell.innerText).join(' | '));
 }"""
+# The displayed equations that are wider than their page.
+WIDE = """() => [...document.querySelectorAll('div.math mjx-container')]
+    .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 80))"""
 FOUND_BY_SEARCH = "[...document.querySelectorAll('#search-results li a')].map(a => a.href)"
 AXE = Axe()
 # Typeset mathematics is many thousand elements of one colour.
@@ -85,8 +88,8 @@ pytestmark = [
 class Visit:
     """What a page did while it was open, and what it showed; `shown` and `faults` by mode.
 
-    narrow: the width of the page on a phone. cut: the tables that do not fit, on a phone and on a desktop. lost: what a
-    sheet of paper cuts off.
+    narrow: the width of the page on a phone. cut: the tables that do not fit, on a phone and on a desktop. wide: the
+    equations that do not fit on a phone. lost: what a sheet of paper cuts off.
     """
 
     complaints: list[str]
@@ -96,6 +99,7 @@ class Visit:
     faults: dict[str, list[str]]
     narrow: dict
     cut: dict[str, list[str]]
+    wide: list[str]
     lost: list[str]
 
 
@@ -154,7 +158,8 @@ def visit(browser, request) -> Visit:
             page.set_viewport_size(size)
             page.wait_for_timeout(200)
             cut[screen] = page.evaluate(CUT)
-        yield Visit(complaints, requests, seen, shown, wrong, page.evaluate(WIDEST), cut, lost)
+        narrow, wide = page.evaluate(WIDEST), page.evaluate(WIDE)
+        yield Visit(complaints, requests, seen, shown, wrong, narrow, cut, wide, lost)
 
 
 @functools.cache
@@ -211,6 +216,10 @@ def test_all_columns_of_every_table_are_shown(visit, screen):
     assert visit.cut[screen] == []
 
 
+def test_every_equation_fits_on_a_phone(visit):
+    assert visit.wide == []
+
+
 def test_paper_cuts_nothing_off(visit):
     assert visit.lost == []
 
@@ -253,6 +262,16 @@ def test_the_first_screen_holds_verdict_and_figure(browser):
         page.set_viewport_size({"width": 1280, "height": 800})
         edges = page.evaluate(EDGES)
         assert max(edges.values()) <= 800, edges
+
+
+ROWS = [page for page in PAGES if page.parent.name == "rows"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda page: page.stem)
+def test_the_page_of_a_row_takes_two_screens(browser, row):
+    with opened(browser, row) as (page, *_):
+        page.set_viewport_size({"width": 1280, "height": 800})
+        assert page.evaluate("document.querySelector('article').offsetHeight") <= 2 * 800
 
 
 # Numbers whose mark of punctuation stands on the next line.

@@ -332,9 +332,11 @@ def test_a_verdict_counts_the_choice_of_seeds(store):
     assert line["verdict"] == "not told apart"
     assert line["p_holm"] > 0.05
     assert data.loc[("last", "none"), "verdict"] == data.loc[("avss", "released-code"), "verdict"]
-    shown = cells(tables.claim_table(results), "AVSS beats random removal")[-1]
+    table = tables.claim_table(results)
+    assert "p\u00a0(Holm)" in table.splitlines()[0]
+    shown = cells(table, "AVSS beats random removal")[-1]
     assert shown.startswith("undecided: +0.150 [")
-    assert shown.endswith(f"p\u00a0(Holm) = {line['p_holm']:.3f}")
+    assert shown.endswith(f"p\u00a0=\u00a0{line['p_holm']:.3f}")
 
 
 def test_the_lead_and_the_verdict_have_one_sign(store):

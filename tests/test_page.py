@@ -39,7 +39,7 @@ def test_verdicts_and_one_figure_are_open_and_all_else_is_folded(task, tmp_path)
     title = title_of(ROOT / f"notebooks/{task}.ipynb")
     heading, styled, intro = text[0].split("\n\n")
     assert (heading, styled) == ("# My row", '<div class="row-page"></div>')
-    assert intro.startswith(f"This is one row of {{doc}}`{title} </book/executed/{task}>`.")
+    assert intro.startswith(f"A row of {{doc}}`{title} </book/executed/{task}>`.")
     open_figures = [part for part in text if "result-figure" in part and "dropdown" not in part]
     assert [part.split("\n")[0] for part in open_figures] == [f"## {heading}" for heading in OPEN[1:]]
     code = [cell for cell in cells if cell["cell_type"] == "code"]

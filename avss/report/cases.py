@@ -96,6 +96,6 @@ def spelled_lead(lead: Margin) -> str:
     return "".join((number, f" {lead.unit}" if lead.unit else "", *(f", n{part}" for part in documents), p))
 
 
-def spelled_p(p: float) -> str:
+def spelled_p(p: float, name: str = "p\u00a0(Holm)") -> str:
     """A p-value that Holm's correction adjusted."""
-    return f"p\u00a0(Holm) = {p:.3f}" if p >= 0.001 else "p\u00a0(Holm) < 0.001"
+    return f"{name} = {p:.3f}" if p >= 0.001 else f"{name} < 0.001"

@@ -59,8 +59,7 @@ def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
     first = executed["cells"][0]["source"].partition("\n")[0]
     intro = (
         f'{first}\n\n<div class="row-page"></div>\n\n'
-        f"This is one row of {{doc}}`{title_of(notebook)} </{document}>`. That page explains every part of "
-        "this one and has the findings over all rows of the task. Folded parts open on a click."
+        f"A row of {{doc}}`{title_of(notebook)} </{document}>`. That page explains each part. Folds open on a click."
     )
     sections, cells = _sections(executed["cells"][1:]), [nbformat.v4.new_markdown_cell(intro)]
     for heading in OPEN:
@@ -69,11 +68,11 @@ def page_of_row(run: Path, notebook: Path, page: Path, document: str) -> None:
         if heading == OPEN[0]:
             cells += [part for cell in printed for part in _opened(cell, heading)]
         else:
-            cells += _in_numbers(heading, printed)
+            cells += _in_numbers(heading, printed, figures)
         cells += _dropdown(f"{heading}, further figures", figures[1:])
     cells.append(nbformat.v4.new_markdown_cell("## Further results"))
     for heading, (figures, printed) in sections.items():
-        cells += _dropdown(heading, figures) + _in_numbers(heading, printed)
+        cells += _dropdown(heading, figures) + _in_numbers(heading, printed, figures)
     executed["cells"] = cells
     write(executed, page)
 
@@ -107,12 +106,10 @@ def _opened(cell, heading: str) -> list:
     return [cell, _folded(others, f"{heading}, other readings")] if others["outputs"] else [cell]
 
 
-def _in_numbers(heading: str, printed: list) -> list:
-    """What a section prints, folded; several folds of one section have different names."""
-    return [
-        _folded(cell, f"{heading.rstrip('?')}, in numbers" + (f" ({number})" if number > 1 else ""))
-        for number, cell in enumerate(printed, 1)
-    ]
+def _in_numbers(heading: str, printed: list, figures: list[str]) -> list:
+    """What a section prints, folded; several folds of one section, and its figures, have different names."""
+    name = f"{heading.rstrip('?')}, in numbers" if figures else heading
+    return [_folded(cell, name + (f" ({number})" if number > 1 else "")) for number, cell in enumerate(printed, 1)]
 
 
 def _folded(cell, prompt: str):

@@ -41,7 +41,7 @@ from avss.report.snapshot import Results
 from avss.report.table1 import CLAIMED_RETENTION, HEADINGS, PRINTED
 
 # Height of a line of text in a list of methods.
-_LINE = 0.235
+_LINE = 0.205
 # The paper's methods and the control, which every row has.
 CARD = (*BASELINES, "avss", "random")
 # A quantity that spans more than this is drawn on a logarithmic scale.

@@ -196,16 +196,17 @@ def claim_table(results: Results, row: str = FIRST_ROW, reading: str = "paper") 
         for other in compared.query("source == @line.source").itertuples():
             table.setdefault(f"{name} {controls[other.against]}", {})[heading] = _lead_cell(other)
     units = dict.fromkeys(METRICS[metric].unit for metric in compared["metric"])
-    corner = ", lead in ".join(filter(None, ("claim", *units)))
+    corner = ", lead in ".join(filter(None, ("claim", *units))) + ", p\u00a0(Holm)"
     made = pd.DataFrame(table).T.fillna(ABSENT).rename_axis(corner).reset_index()
     return table_or_note(made.to_dict("records"))
 
 
 def _lead_cell(line: NamedTuple) -> str:
-    """The verdict on a claim, where the table's head has the unit and the number of documents."""
+    """The verdict on a claim, where the table's head has the unit, the number of documents and the kind of p."""
     if line.too_weak or line.verdict == "same outcomes":
         return VERDICTS.get(line.verdict, line.verdict)
-    return f"{VERDICTS[line.verdict]}: {spell(line.lead, line.low, line.high, sign='+')}, {spelled_p(line.p_holm)}"
+    p = spelled_p(line.p_holm, "p").replace(" ", "\u00a0")
+    return f"{VERDICTS[line.verdict]}: {spell(line.lead, line.low, line.high, sign='+')}, {p}"
 
 
 def basis_table(results: Results, row: str = FIRST_ROW) -> Text:
