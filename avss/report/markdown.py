@@ -1,6 +1,7 @@
 """Text of the book's tables: Markdown, and numbers with their intervals as readers see them."""
 
 import math
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,6 +14,8 @@ NOT_MEASURED = "not measured"
 ABSENT = "—"
 # From here on a number is written as a power of ten, and up to here a number that would read as zero.
 _LARGE, _SMALL = 1e15, 1e-5
+# The space of the size of a model, as in "mini LLama-8B (2.4 M)", which does not break over lines.
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=[MB]\))")
 
 
 class Text(str):
@@ -31,7 +34,7 @@ def markdown(table: pd.DataFrame, digits: int = 3, note: str = "") -> Text:
         [f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell) for cell in line]
         for line in (table.columns, *table.itertuples(index=False))
     ]
-    head, *body = [[cell.replace("|", "\\|") for cell in line] for line in texts]
+    head, *body = [[_BEFORE_UNIT.sub("\u00a0", cell).replace("|", "\\|") for cell in line] for line in texts]
     lines = [head, ["---:" if number else "---" for number in right], *body]
     return Text("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + (f"\n{note}\n" if note else ""))
 
