@@ -20,7 +20,7 @@ from avss.engine.trie import Walk, separable, standing_in
 from avss.errors import InputError
 from avss.pruning import changed, kept_layers
 from avss.selection import runs_of
-from avss.surgery import Changes, blueprint, changes_for
+from avss.surgery import Changes, changes_for
 
 # Each quantity of a batch as a list of numbers.
 Numbers = list[list[float]]
@@ -110,12 +110,11 @@ def removing(
     the hidden state that a batch has anyway, at most log2(sets) of them wait. On exit the model is as it was, also
     after an error. Raises `InputError` for a set, or scales, that `skipping` refuses.
     """
-    whole = blueprint(model) if any(map(len, removed)) else None
     sets = [
         _Set(
             list(layers),
             [] if factors is None else checked_scales(layers, factors),
-            changes_for(model, kept_layers(model, layers), whole) if len(layers) else Changes(),
+            changes_for(model, kept_layers(model, layers)) if len(layers) else Changes(),
         )
         for layers, factors in with_scales(removed, scales)
     ]

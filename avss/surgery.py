@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -54,21 +55,61 @@ def _value(thing: object, name: str):
     return thing.to_dict()[name] if name == OVERRIDES else getattr(thing, name)
 
 
-def blueprint(model: nn.Module) -> nn.Module:
-    """A model of the same class and config on the meta device, without weights."""
-    return _built(model, {})
+@dataclass
+class _Trials:
+    """What was tried out on a config as it stood: the whole model, and what each set of blocks that stay asks for.
+
+    written: the config. whole: on the meta device. needs: by the blocks that stay, whether counts of leading blocks
+    follow them, and the attributes outside of the blocks that do, by path and name, with their new values.
+    """
+
+    written: str
+    whole: nn.Module
+    needs: dict[tuple[int, ...], tuple[bool, list[tuple[str, str, object]]]] = field(default_factory=dict)
 
 
-def changes_for(model: nn.Module, keep: list[int], whole: nn.Module | None = None) -> Changes:
+# A search for blocks asks for the same sets again and again, and trying one out takes as long as a batch of a small
+# model.
+_TRIALS: WeakKeyDictionary[nn.Module, _Trials] = WeakKeyDictionary()
+
+
+def changes_for(model: nn.Module, keep: list[int]) -> Changes:
     """All that must change so that only these blocks, in this order, are left; nothing is changed yet.
 
-    whole: the `blueprint` of the model, for callers that want the changes for many sets of blocks.
     Raises `InputError` for a family whose config cannot describe the blocks that stay, and for weights outside of the
     blocks whose size follows the depth.
     """
-    place = place_of(model)
-    depth, configs = len(place.blocks), _configs(model)
-    whole, reason = whole or blueprint(model), ""
+    place, trials = place_of(model), _trials(model)
+    if tuple(keep) not in trials.needs:
+        trials.needs[tuple(keep)] = _tried(model, trials.whole, keep)
+    with_counts, outside = trials.needs[tuple(keep)]
+    changes = Changes()
+    for config in _configs(model):
+        edits = _edits(config, len(place.blocks), keep, with_counts)
+        changes.wanted += [(config, name, value) for name, value in edits.items()]
+    changes.wanted += [(model.get_submodule(path), name, value) for path, name, value in outside]
+    changes.wanted.append((place.parent, place.name, nn.ModuleList(place.blocks[index] for index in keep)))
+    places = _places(place.blocks)
+    for new, index in enumerate(keep):
+        for path, name in places:
+            module = _at(place.blocks[index], path)
+            if module is not None and getattr(module, name, None) == index:
+                changes.wanted.append((module, name, new))
+    return changes
+
+
+def _trials(model: nn.Module) -> _Trials:
+    """The trials of this model's config as it stands; those of a config that has changed since are gone."""
+    written = repr((model.config.to_dict(), model.config._attn_implementation))
+    known = _TRIALS.get(model)
+    if known is None or known.written != written:
+        known = _TRIALS[model] = _Trials(written, _built(model, {}))
+    return known
+
+
+def _tried(model: nn.Module, whole: nn.Module, keep: list[int]) -> tuple[bool, list[tuple[str, str, object]]]:
+    """What these blocks need of a config to be described by it, as `_Trials.needs` has it. Raises as `changes_for`."""
+    depth, configs, reason = len(place_of(model).blocks), _configs(model), ""
     for with_counts in (False, True):
         edits = {id(config): _edits(config, depth, keep, with_counts) for config in configs}
         try:
@@ -78,26 +119,13 @@ def changes_for(model: nn.Module, keep: list[int], whole: nn.Module | None = Non
             continue
         differs = _difference(whole, small, keep)
         if differs is None:
-            break
+            _check_rest(model, whole, small)
+            return with_counts, _outside(whole, small)
         reason = reason or differs
-    else:
-        raise InputError(
-            f"model family {family_of(model)!r} cannot lose these blocks, because its config would then describe "
-            f"another model ({reason}); remove other blocks, such as a whole period of its pattern"
-        )
-    _check_rest(model, whole, small)
-    changes = Changes()
-    for config in configs:
-        changes.wanted += [(config, name, value) for name, value in edits[id(config)].items()]
-    changes.wanted += _outside(model, whole, small)
-    changes.wanted.append((place.parent, place.name, nn.ModuleList(place.blocks[index] for index in keep)))
-    places = _places(place.blocks)
-    for new, index in enumerate(keep):
-        for path, name in places:
-            module = _at(place.blocks[index], path)
-            if module is not None and getattr(module, name, None) == index:
-                changes.wanted.append((module, name, new))
-    return changes
+    raise InputError(
+        f"model family {family_of(model)!r} cannot lose these blocks, because its config would then describe "
+        f"another model ({reason}); remove other blocks, such as a whole period of its pattern"
+    )
 
 
 def _configs(model: nn.Module) -> list[PreTrainedConfig]:
@@ -279,11 +307,11 @@ def _check_rest(model: nn.Module, whole: nn.Module, small: nn.Module) -> None:
             )
 
 
-def _outside(model: nn.Module, whole: nn.Module, small: nn.Module) -> list[tuple[object, str, object]]:
-    """Attributes outside of the blocks that follow the depth, with their new values."""
+def _outside(whole: nn.Module, small: nn.Module) -> list[tuple[str, str, object]]:
+    """Attributes outside of the blocks that follow the depth, by path and name, with their new values."""
     before, after = _rest(whole), _rest(small)
     return [
-        (model.get_submodule(path), name, after[path, name])
+        (path, name, after[path, name])
         for (path, name), value in before.items()
         if (path, name) in after and after[path, name] != value
     ]

@@ -77,6 +77,30 @@ def test_skipping_restores_on_error_and_may_skip_nothing(family):
         assert torch.equal(logits(model, batch), whole)
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2", "distilbert"])
+def test_a_set_of_blocks_is_tried_out_once_a_config(family):
+    """Trying out builds models: the whole and the smaller one, then none for the same set, one for another set."""
+    model, built = tiny(family), []
+    original = type(model).__init__
+
+    def counted(self, *arguments, **options):
+        built.append(type(self))
+        original(self, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model), "__init__", counted)
+        for layers, total in (([1], 2), ([1], 2), ([0], 3), ([1], 3)):
+            with avss.skipping(model, layers):
+                pass
+            assert len(built) == total
+        # A pruned model has another config, so its blocks are tried out against that.
+        avss.prune(model, [1])
+        assert len(built) == 3
+        avss.prune(model, [0])
+        assert len(built) == 5
+    assert len(blocks_of(model)) == model.config.num_hidden_layers
+
+
 @pytest.mark.parametrize("family", ["qwen2", "qwen3"])
 def test_per_layer_lists_of_the_config_are_shortened(family):
     model = tiny(family)
