@@ -100,6 +100,8 @@ CARDS = {task: [row for page, row in ROW_PAGES.items() if ROWS[row].task == task
 # Until this process ends. A rule with `run` reads this file once more, in a process of its own that finds the server
 # there; such a rule takes three seconds more than one with `shell`.
 KERNELS = kernels.started()
+# As `python -m`, without importing the libraries anew.
+FORKED = f"python -P {shlex.quote(kernels.__file__)}"
 
 shell.prefix(f"set -euo pipefail; export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH; ")
 
@@ -163,11 +165,8 @@ rule again:
         row=one_of(ROWS),
     resources:
         gpu=lambda wildcards: int(ROWS[wildcards.row].row.dtype != "float32"),
-    run:
-        from avss.runs.again import run_again
-
-        entry = ROWS[wildcards.row]
-        run_again(entry.row, entry.profile, "build/fresh/results", threads)
+    shell:
+        "OMP_NUM_THREADS={threads} {FORKED} avss.runs.again {input.profile:q} {wildcards.row:q} build/fresh/results"
 
 
 rule equation:
@@ -261,7 +260,7 @@ rule figures:
     params:
         rows=FIGURE_ROWS,
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures {params.rows:q}"
+        "OMP_NUM_THREADS={threads} {FORKED} avss.report results book/executed/figures {params.rows:q}"
         "; echo \"the figures of all rows: $SECONDS s\""
 
 
@@ -281,7 +280,7 @@ rule tables:
     params:
         profile=PROFILE,
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.report --profile {params.profile:q} results book/executed/figures tables"
+        "OMP_NUM_THREADS={threads} {FORKED} avss.report --profile {params.profile:q} results book/executed/figures tables"
 
 
 # The figures that are about no row, beside the tables.
@@ -293,7 +292,7 @@ rule book_figures:
     # Forty seconds, which the short notebooks can fill on another core.
     priority: 2
     shell:
-        "OMP_NUM_THREADS={threads} python -m avss.report results book/executed/figures book"
+        "OMP_NUM_THREADS={threads} {FORKED} avss.report results book/executed/figures book"
 
 
 # A card for every row that has a page of its own.

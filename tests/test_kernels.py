@@ -1,4 +1,4 @@
-"""Kernels that are forked from a server: they are kernels like any other, and nothing of them is left behind."""
+"""Kernels and other processes forked from a server: they are as any other, and nothing of them is left behind."""
 
 import json
 import os
@@ -86,7 +86,9 @@ def test_a_kernel_ends_with_the_process_that_stands_for_it(server, tmp_path):
     connection = tmp_path / "kernel.json"
     written = "from jupyter_client.connect import write_connection_file; write_connection_file({!r})"
     subprocess.run([sys.executable, "-c", written.format(str(connection))], check=True)
-    stand_in = subprocess.Popen([sys.executable, "-P", kernels.__file__, str(connection)], start_new_session=True)
+    stand_in = subprocess.Popen(
+        [sys.executable, "-P", kernels.__file__, kernels.KERNEL, "-f", str(connection)], start_new_session=True
+    )
     for _ in range(400):
         children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
         if children:
@@ -102,7 +104,7 @@ def test_a_kernel_that_leads_no_group_yet_is_ended_too():
     """One whose stand-in ends between the fork and the first line of the kernel."""
     kernel, connection = subprocess.Popen(["sleep", "60"]), object()
     server = kernels._Server(None)
-    server.kernels = {kernel.pid: connection}
+    server.forks = {kernel.pid: connection}
     server._end(connection)
     try:
         assert kernel.wait(10) == -signal.SIGKILL
@@ -118,6 +120,44 @@ def test_a_server_ends_with_the_process_that_started_it(tmp_path):
     process, path = done.stdout.split()
     assert gone(int(process))
     assert not Path(path).parent.exists()
+
+
+MODULE = """
+import os, sys
+print(os.getppid(), "datasets" in sys.modules, __name__, *sys.argv[1:], flush=True)
+if sys.argv[1:] == ["stop"]:
+    sys.exit("stopped: one line")
+import time
+time.sleep(60 * (sys.argv[1:] == ["wait"]))
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """The command that runs a module of this folder."""
+    (tmp_path / "told_by.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    return lambda argument: [sys.executable, "-P", kernels.__file__, "told_by", argument]
+
+
+def test_a_module_runs_in_a_fork_as_it_would_alone(server, module, monkeypatch, tmp_path):
+    done = subprocess.run(module("go on"), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{server.pid} True __main__ go on\n", "")
+    done = subprocess.run(module("stop"), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "stopped: one line\n")
+    monkeypatch.setenv(kernels.SERVER, str(tmp_path / "nothing"))
+    alone = subprocess.run(module("stop"), capture_output=True, text=True)
+    assert (alone.returncode, alone.stderr) == (1, "stopped: one line\n")
+    assert alone.stdout.split()[1:] == ["False", "__main__", "stop"]
+
+
+def test_an_interrupt_ends_a_module_with_the_process_that_stands_for_it(server, module):
+    stand_in = subprocess.Popen(module("wait"), stdout=subprocess.PIPE, text=True)
+    assert stand_in.stdout.readline().startswith(str(server.pid))
+    (fork,) = map(int, Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split())
+    stand_in.send_signal(signal.SIGINT)
+    assert stand_in.wait(10)
+    assert gone(fork)
 
 
 def test_without_an_answer_a_notebook_has_a_kernel_of_its_own(run, monkeypatch, tmp_path):

@@ -1,17 +1,18 @@
-"""Kernels of notebooks that are forked from one process, so that the libraries are imported once for all of them.
+"""Kernels of notebooks, and other processes, forked from one, so that the libraries are imported once for all of them.
 
-    python -P kernels.py CONNECTION_FILE      stands for a kernel: asks the server for one and lives as long as it does
+    python -P kernels.py MODULE ARGUMENTS      as `python -m MODULE ARGUMENTS`, forked from the server
 
-Each kernel of its own would import torch, transformers and the rest anew, which takes as long as most notebooks. The
-server starts with a build and ends with it. A kernel ends with the process that stands for it, and that ends with the
-kernel. Where no server answers, the process becomes an ordinary kernel. The standard library alone is needed to stand
-for a kernel, so this file imports nothing else.
+Each process of its own would import torch, transformers and the rest anew, which takes as long as most notebooks. The
+server starts with a build and ends with it. A process that asks the server for a fork stands for it: each ends with the
+other. Where no server answers, it runs the module itself. The standard library alone is needed to stand for a process,
+so this file imports nothing else.
 """
 
 import contextlib
 import importlib
 import json
 import os
+import runpy
 import selectors
 import shutil
 import signal
@@ -23,6 +24,8 @@ from pathlib import Path
 
 # Names the socket of the server to all processes of a build.
 SERVER = "AVSS_KERNELS"
+# The module that is a kernel.
+KERNEL = "ipykernel_launcher"
 LIBRARIES = (
     "torch",
     "transformers.models.auto.modeling_auto",
@@ -46,14 +49,14 @@ LIBRARIES = (
     "avss.report.figures",
     "avss.report.tables",
 )
-# Seconds between two looks for kernels that have ended.
+# Seconds between two looks for forks that have ended.
 LOOK = 0.1
 
 
 def started() -> subprocess.Popen | None:
     """Start a server that lives as long as this process, and name it in the environment. None where there is one.
 
-    Nothing is imported before the first kernel. Only on Linux, where libraries bear a fork.
+    Nothing is imported before the first fork. Only on Linux, where libraries bear a fork.
     """
     if SERVER in os.environ or sys.platform != "linux":
         return None
@@ -63,7 +66,7 @@ def started() -> subprocess.Popen | None:
         listening.bind(path)
         listening.listen()
         command = [sys.executable, "-P", __file__, "--serve", str(listening.fileno()), folder]
-        # The kernels share the cores by one thread each. A library that has threads already may not be forked.
+        # The forks share the cores by one thread each. A library that has threads already may not be forked.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
         server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listening.fileno()], env=environment)
     os.environ[SERVER] = path
@@ -74,21 +77,23 @@ def specification(folder: Path) -> None:
     """Write the specification of such a kernel, under the name that notebooks have; JUPYTER_PATH is then `folder`."""
     own = folder / "kernels/python3"
     own.mkdir(parents=True)
-    command = [sys.executable, "-P", __file__, "{connection_file}"]
+    command = [sys.executable, "-P", __file__, KERNEL, "-f", "{connection_file}"]
     told = {"argv": command, "display_name": "Python 3", "language": "python"}
     (own / "kernel.json").write_text(json.dumps(told))
 
 
-def stand(connection_file: str) -> None:
-    """Stand for a kernel of the server: end with it, with its exit code."""
+def stand(module: str, *arguments: str) -> None:
+    """Stand for a fork of the server that runs this module: end with it, with its exit code."""
     with socket.socket(socket.AF_UNIX) as server:
         try:
-            server.connect(os.environ[SERVER])
+            server.connect(os.environ.get(SERVER, ""))
         except OSError:
-            os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", "-f", connection_file])
-        # No notebook is interrupted, but at its end its kernel is, too.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        told = json.dumps({"file": connection_file, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
+            os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+        if module == KERNEL:
+            # No notebook is interrupted, but at its end its kernel is, too.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        asked = {"command": [module, *arguments], "folder": os.getcwd(), "environment": dict(os.environ)}
+        told = json.dumps(asked).encode()
         socket.send_fds(server, [len(told).to_bytes(8, "big")], [0, 1, 2])
         server.sendall(told)
         code = server.recv(1)
@@ -96,11 +101,11 @@ def stand(connection_file: str) -> None:
 
 
 class _Server:
-    """Forks a kernel for each connection. A connection that closes ends its kernel, and the other way round."""
+    """Forks a process for each connection. A connection that closes ends its fork, and the other way round."""
 
     def __init__(self, listening: socket.socket):
         self.listening, self.ready = listening, False
-        self.kernels: dict[int, socket.socket] = {}
+        self.forks: dict[int, socket.socket] = {}
 
     def run(self) -> None:
         """Serve until the standard input closes, as the process that started the server ends."""
@@ -109,25 +114,25 @@ class _Server:
             selector.register(self.listening, selectors.EVENT_READ)
             try:
                 while True:
-                    for key, _ in selector.select(LOOK if self.kernels else None):
+                    for key, _ in selector.select(LOOK if self.forks else None):
                         if key.fileobj == 0:
                             return
                         if key.fileobj is self.listening:
                             connection = self.listening.accept()[0]
-                            if kernel := self._forked(connection):
-                                self.kernels[kernel] = connection
+                            if process := self._forked(connection):
+                                self.forks[process] = connection
                                 selector.register(connection, selectors.EVENT_READ)
                         else:
-                            # A kernel's stand-in says nothing more, so it has ended.
+                            # The process that stands for a fork says nothing more, so it has ended.
                             selector.unregister(key.fileobj)
                             self._end(key.fileobj)
                     self._reap(selector)
             finally:
-                for connection in self.kernels.values():
+                for connection in self.forks.values():
                     self._end(connection)
 
     def _forked(self, connection: socket.socket) -> int | None:
-        """The process of a new kernel; None where the process that asked for it has ended meanwhile."""
+        """The process of a new fork; None where the process that asked for it has ended meanwhile."""
         size, descriptors, _, _ = socket.recv_fds(connection, 8, 3)
         told = _received(connection, int.from_bytes(size, "big"))
         if not told:
@@ -139,30 +144,30 @@ class _Server:
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
             self.ready = True
-        kernel = os.fork()
-        if not kernel:
-            _become(json.loads(told), descriptors, [self.listening, connection, *self.kernels.values()])
+        process = os.fork()
+        if not process:
+            _become(json.loads(told), descriptors, [self.listening, connection, *self.forks.values()])
         for descriptor in descriptors:
             os.close(descriptor)
-        return kernel
+        return process
 
     def _end(self, connection: socket.socket) -> None:
-        kernel = next(kernel for kernel, known in self.kernels.items() if known is connection)
+        process = next(process for process, known in self.forks.items() if known is connection)
         # One that was forked a moment ago leads no group yet, and has no processes of its own.
         for end in (os.killpg, os.kill):
             with contextlib.suppress(ProcessLookupError):
-                end(kernel, signal.SIGKILL)
+                end(process, signal.SIGKILL)
 
     def _reap(self, selector: selectors.BaseSelector) -> None:
-        for kernel, connection in list(self.kernels.items()):
-            ended, status = os.waitpid(kernel, os.WNOHANG)
+        for process, connection in list(self.forks.items()):
+            ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 with contextlib.suppress(OSError):
                     connection.send(bytes([os.waitstatus_to_exitcode(status) % 256]))
                 with contextlib.suppress(KeyError):
                     selector.unregister(connection)
                 connection.close()
-                del self.kernels[kernel]
+                del self.forks[process]
 
 
 def _received(connection: socket.socket, size: int) -> bytes:
@@ -177,7 +182,7 @@ def _received(connection: socket.socket, size: int) -> bytes:
 
 
 def _become(told: dict, descriptors: list[int], connections: list[socket.socket]) -> None:
-    """Run a kernel in this process, a fork of the server, and never return."""
+    """Run the module in this process, a fork of the server, and never return."""
     code = 1
     try:
         os.setsid()
@@ -191,15 +196,22 @@ def _become(told: dict, descriptors: list[int], connections: list[socket.socket]
         os.environ |= told["environment"]
         os.chdir(told["folder"])
         import torch
-        from ipykernel.kernelapp import IPKernelApp
 
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
-        # Without a parent, a kernel tells how to connect to it. It ends when the parent does.
-        sys.argv = ["ipykernel_launcher", "-f", told["file"], f"--IPKernelApp.parent_handle={os.getppid()}"]
-        IPKernelApp.launch_instance(sys.argv[1:])
+        module, *arguments = sys.argv = told["command"]
+        if module == KERNEL:
+            from ipykernel.kernelapp import IPKernelApp
+
+            # Without a parent, a kernel tells how to connect to it. It ends when the parent does.
+            IPKernelApp.launch_instance([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+        else:
+            sys.path.insert(0, told["folder"])
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -212,7 +224,7 @@ def _become(told: dict, descriptors: list[int], connections: list[socket.socket]
 
 def main() -> None:
     if sys.argv[1] != "--serve":
-        stand(sys.argv[1])
+        stand(*sys.argv[1:])
     folder = sys.argv[3]
     # An interrupt from the keyboard goes to all processes of a build; this one ends with the build.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
