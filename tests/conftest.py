@@ -14,6 +14,9 @@ import transformers as hf
 
 from avss.architectures import blocks_of
 
+# The hundreds of thousands of objects of the libraries stay until the end: no collection looks at them again.
+gc.freeze()
+
 COMMON = {
     "hidden_size": 16,
     "intermediate_size": 32,

@@ -9,6 +9,7 @@ so this file imports nothing else.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -143,6 +144,8 @@ class _Server:
                 # A notebook that needs a missing library fails by itself, with the name of the library.
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
+            # The objects of the libraries stay until the end: no fork looks for garbage among them.
+            gc.freeze()
             self.ready = True
         process = os.fork()
         if not process:
