@@ -502,6 +502,22 @@ def scoring_again_saves_the_update_alone() -> bool:
     )
 
 
+def scoring_again_saves_nothing_on_the_pile() -> bool:
+    """No reading of AVSS; block influence may gain."""
+    table = iteration(RESULTS, "pile-smollm2")
+    table = table[table["source"] == "reference"].set_index("name")
+    avss, influence = table.drop("block influence"), table.loc["block influence"]
+    update = avss.loc["AVSS (site block update)"]
+    return (
+        len(avss) == 5
+        and set(table["removed"]) == {7}
+        and avss[["plain_high", "high"]].max().max() < 0.01
+        and update["gain_low"] > 0
+        and [round(100 * influence[share]) for share in ("plain", "retention")] == [12, 18]
+        and influence["gain_low"] < 0 < influence["gain_high"]
+    )
+
+
 def avss_collapses_on_squad() -> bool:
     """At once. On the block's update it keeps the most without two and four blocks, and collapses without seven."""
     points = curve(RESULTS, "squad-smollm2")

@@ -51,6 +51,7 @@ from tests.conditions import (
     others_follow_the_loss_and_avss_does_not,
     percent_of_mini,
     quarter_of_the_score,
+    scoring_again_saves_nothing_on_the_pile,
     scoring_again_saves_the_update_alone,
     smollm2_loses_what_the_others_keep,
     training_repairs_no_choice,
@@ -224,6 +225,7 @@ PINS = {
             and avss_collapses_on_hackernews()
             and avss_collapses_on_squad()
             and scoring_again_saves_the_update_alone()
+            and scoring_again_saves_nothing_on_the_pile()
         ),
     ],
     "book/executed/shapley": [
