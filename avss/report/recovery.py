@@ -41,7 +41,8 @@ def recovered(results: Results, row: str = FIRST_ROW) -> pd.DataFrame:
     inner = store_of(results)
     if inner.observations.empty:
         return pd.DataFrame(columns=list(COLUMNS))
-    table = inner.of(inner.in_use, row)
+    # The inner store may lack a row that stands for the same line, so the main one says which rows do.
+    table = results.of(inner.in_use, row)
     table = table[table["status"] == "ok"]
     table = table.join(table["selection"].str.extract(_SHAPE)).astype({"tokens": "int64"})
     lines = []

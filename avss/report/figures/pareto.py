@@ -100,7 +100,7 @@ def finding(data: pd.DataFrame) -> str:
     pairs = avss.merge(other, on=points, suffixes=("", "_other"))
     ahead = (pairs["retention_other"] > pairs["retention"]).sum()
     return (
-        f"AVSS keeps most at {avss['best'].sum()} of {len(avss)} savings of time; "
+        f"AVSS (reading paper) keeps most at {avss['best'].sum()} of {len(avss)} savings of time; "
         f"block influence, which costs as much, keeps more at {ahead} of {len(pairs)}"
     )
 
