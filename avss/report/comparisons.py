@@ -5,6 +5,7 @@ are averaged as logarithms, and every interval of a method draws documents and s
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -191,6 +192,13 @@ class ProfileLines:
 def _profiles(results: Results, row: str) -> list[ProfileLines]:
     by_profile = successes(results, row).groupby("profile", sort=False)
     return [ProfileLines(results, name, lines) for name, lines in by_profile]
+
+
+def rows_named(results: Results, row: str, profiles: Iterable[str]) -> str:
+    """The ids of the rows of these profiles that stand for the same line as this one, behind the word for them."""
+    ids = results.of(results.in_use, row).drop_duplicates("profile").set_index("profile")["row"]
+    named = [f"`{ids[profile]}` ({profile})" for profile in dict.fromkeys(profiles) if profile in ids]
+    return f"Row{'s' if len(named) > 1 else ''} {' and '.join(named) or f'`{row}`'}"
 
 
 @cache

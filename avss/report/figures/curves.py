@@ -4,6 +4,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from avss.report.comparisons import FIRST_ROW
 from avss.report.curves import compensation, curve
@@ -46,7 +47,11 @@ def retention_curve(results: Results, row: str = FIRST_ROW) -> tuple[Figure, pd.
     size = mpl.rcParams["axes.labelsize"]
     figure.supxlabel("share of the blocks that are removed", fontsize=size)
     figure.supylabel("retention", fontsize=size)
-    entitled_on(figure, results, row, data["source"].unique(), lambda source: finding(data[data["source"] == source]))
+    sources = list(data["source"].unique())
+    if len(sources) > 1:
+        keys = [Line2D([], [], color=colour(source), marker="o", markersize=2.5) for source in sources]
+        figure.legend(keys, sources, loc="outside lower left", ncols=len(keys), frameon=False)
+    entitled_on(figure, results, row, sources, lambda source: finding(data[data["source"] == source]))
     return figure, data
 
 

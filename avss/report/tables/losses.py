@@ -3,7 +3,7 @@
 import pandas as pd
 
 from avss import intervals
-from avss.report.comparisons import reading_label
+from avss.report.comparisons import reading_label, rows_named
 from avss.report.losses import beside_losses
 from avss.report.markdown import Text, markdown, spell
 from avss.report.snapshot import Results
@@ -32,4 +32,5 @@ def loss_table(results: Results, row: str, quantity: str) -> Text:
             }
         )
     columns = ["profile", "reading", "blocks", "τ with the loss", "p, not adjusted", "lowest score", "least loss"]
-    return markdown(pd.DataFrame(lines, columns=columns), note=f"Row `{row}`.")
+    note = f"{rows_named(results, row, [line['profile'] for line in lines])}."
+    return markdown(pd.DataFrame(lines, columns=columns), note=note)

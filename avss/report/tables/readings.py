@@ -9,7 +9,7 @@ from scipy.special import erf
 from avss import intervals
 from avss.reading import PRESETS
 from avss.report.block_scores import layer_values
-from avss.report.comparisons import lowest_removals, successes
+from avss.report.comparisons import lowest_removals, rows_named, successes
 from avss.report.markdown import Text, markdown, runs_or_none, spell
 from avss.report.readings import (
     DIVERGENCES,
@@ -55,9 +55,10 @@ def comparison_table(results: Results, row: str) -> Text:
         }
     )
     note = (
-        f"Row `{row}`. In brackets: after τ the lowest and the highest value over the seeds (for `paper`: over pairs "
-        f"of seeds), after retention its 95 % interval over documents and seeds (documents: {_counts(table['n'])}; "
-        f"seeds: {_counts(table['seeds'])}). Pages about the row itself use its own numbers of both. {_runs(table)}"
+        f"{rows_named(results, row, table['source'])}. In brackets: after τ the lowest and the highest value over the "
+        f"seeds (for `paper`: over pairs of seeds), after retention its 95 % interval over documents and seeds "
+        f"(documents: {_counts(table['n'])}; seeds: {_counts(table['seeds'])}). Pages about the row itself use its own "
+        f"numbers of both. {_runs(table)}"
     )
     return _shown(lines, note)
 
@@ -118,9 +119,9 @@ def divergence_table(results: Results, row: str) -> Text:
                 cells |= {f"τ, {way}": _spelled(line, "tau", 2), f"retention, {way}": _spelled(line, "retention")}
             lines.append(cells)
     note = (
-        f"Row `{row}`. In brackets: after τ the lowest and the highest seed, after retention its 95 % interval over "
-        f"documents (n = {_counts(table['n'])}) and seeds ({_counts(table['seeds'])}). In the line `none`: `paper` "
-        "itself, and the scripts' statistics."
+        f"{rows_named(results, row, table['source'])}. In brackets: after τ the lowest and the highest seed, after "
+        f"retention its 95 % interval over documents (n = {_counts(table['n'])}) and seeds "
+        f"({_counts(table['seeds'])}). In the line `none`: `paper` itself, and the scripts' statistics."
     )
     return _shown(pd.DataFrame(lines), note)
 
