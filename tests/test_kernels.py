@@ -123,7 +123,9 @@ def test_a_server_ends_with_the_process_that_started_it(tmp_path):
 
 
 MODULE = """
-import os, sys
+import atexit, os, sys
+from pathlib import Path
+atexit.register(Path("cleaned").touch)
 print(os.getppid(), "datasets" in sys.modules, __name__, *sys.argv[1:], flush=True)
 if sys.argv[1:] == ["stop"]:
     sys.exit("stopped: one line")
@@ -143,8 +145,10 @@ def module(tmp_path, monkeypatch):
 def test_a_module_runs_in_a_fork_as_it_would_alone(server, module, monkeypatch, tmp_path):
     done = subprocess.run(module("go on"), capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{server.pid} True __main__ go on\n", "")
+    (tmp_path / "cleaned").unlink()
     done = subprocess.run(module("stop"), capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "stopped: one line\n")
+    assert (tmp_path / "cleaned").exists()
     monkeypatch.setenv(kernels.SERVER, str(tmp_path / "nothing"))
     alone = subprocess.run(module("stop"), capture_output=True, text=True)
     assert (alone.returncode, alone.stderr) == (1, "stopped: one line\n")

@@ -65,7 +65,9 @@ def test_the_title_counts_where_avss_is_best(results):
     data = pareto(of_decoder(results))
     other = data[data["method"] == "avss"].assign(method="block_influence", best=False)
     other["retention"] += [0.01, -0.01]
-    assert finding(pd.concat([data.assign(best=True), other])).startswith("AVSS (reading paper) keeps most at 2 of 2 savings of time")
+    assert finding(pd.concat([data.assign(best=True), other])).startswith(
+        "AVSS (reading paper) keeps most at 2 of 2 savings of time"
+    )
     assert finding(pd.concat([data, other])).endswith("keeps more at 1 of 2")
 
 

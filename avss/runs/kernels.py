@@ -8,6 +8,7 @@ other. Where no server answers, it runs the module itself. The standard library 
 so this file imports nothing else.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -187,6 +188,8 @@ def _received(connection: socket.socket, size: int) -> bytes:
 def _become(told: dict, descriptors: list[int], connections: list[socket.socket]) -> None:
     """Run the module in this process, a fork of the server, and never return."""
     code = 1
+    # What is to be done at the end of the server is not this process's to do, and what it adds itself is.
+    atexit._clear()
     try:
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -218,10 +221,12 @@ def _become(told: dict, descriptors: list[int], connections: list[socket.socket]
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
+        with contextlib.suppress(BaseException):
+            atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
-        # Not the end of the server, whose clean-up is not this process's.
+        # Not the way in which the server ends.
         os._exit(code)
 
 
