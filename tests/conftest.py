@@ -120,6 +120,8 @@ def young():
     gc.freeze()
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 class Planted(NamedTuple):

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -126,11 +128,16 @@ MODULE = """
 import atexit, os, sys
 from pathlib import Path
 atexit.register(Path("cleaned").touch)
+import tempfile
+kept = tempfile.TemporaryDirectory(dir=".", prefix="kept-")
 print(os.getppid(), "datasets" in sys.modules, __name__, *sys.argv[1:], flush=True)
 if sys.argv[1:] == ["stop"]:
     sys.exit("stopped: one line")
 import time
 time.sleep(60 * (sys.argv[1:] == ["wait"]))
+if sys.argv[1:] == ["die"]:
+    import signal
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -149,10 +156,46 @@ def test_a_module_runs_in_a_fork_as_it_would_alone(server, module, monkeypatch, 
     done = subprocess.run(module("stop"), capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "stopped: one line\n")
     assert (tmp_path / "cleaned").exists()
+    assert not list(tmp_path.glob("kept-*"))
     monkeypatch.setenv(kernels.SERVER, str(tmp_path / "nothing"))
     alone = subprocess.run(module("stop"), capture_output=True, text=True)
     assert (alone.returncode, alone.stderr) == (1, "stopped: one line\n")
     assert alone.stdout.split()[1:] == ["False", "__main__", "stop"]
+
+
+def test_a_module_that_is_killed_is_seen_to_be_killed(server, module):
+    assert subprocess.run(module("die"), capture_output=True).returncode == -signal.SIGKILL
+
+
+def test_where_nothing_can_be_forked_one_process_is_told_and_the_others_go_on(monkeypatch):
+    def refused():
+        raise BlockingIOError("too many processes")
+
+    server, (here, there) = kernels._Server(None), socket.socketpair()
+    server.ready, told = True, b"{}"
+    socket.send_fds(there, [len(told).to_bytes(8, "big")], [0, 1, 2])
+    there.sendall(told)
+    monkeypatch.setattr(os, "fork", refused)
+    assert server._forked(here) is None
+    assert there.recv(2) == b""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_module_ends_with_the_server(module, monkeypatch, ending):
+    """As where a terminal closes, or a job of a cluster is stopped."""
+    monkeypatch.delenv(kernels.SERVER, raising=False)
+    own = kernels.started()
+    folder = Path(os.environ[kernels.SERVER]).parent
+    stand_in = subprocess.Popen(module("wait"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert stand_in.stdout.readline().startswith(str(own.pid))
+    (fork,) = map(int, Path(f"/proc/{own.pid}/task/{own.pid}/children").read_text().split())
+    own.send_signal(ending)
+    own.wait(10)
+    assert gone(fork)
+    assert "the server of kernels has ended" in stand_in.communicate(timeout=10)[1]
+    assert stand_in.returncode == 1
+    assert folder.exists() == (ending == signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_an_interrupt_ends_a_module_with_the_process_that_stands_for_it(server, module):

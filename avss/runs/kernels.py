@@ -10,6 +10,7 @@ so this file imports nothing else.
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -22,6 +23,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 
 # Names the socket of the server to all processes of a build.
@@ -51,6 +53,10 @@ LIBRARIES = (
     "avss.report.figures",
     "avss.report.tables",
 )
+# The option of prctl by which a process gets a signal when its parent ends.
+_PR_SET_PDEATHSIG = 1
+# Signals at which the server ends in order.
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 # Seconds between two looks for forks that have ended.
 LOOK = 0.1
 
@@ -98,8 +104,16 @@ def stand(module: str, *arguments: str) -> None:
         told = json.dumps(asked).encode()
         socket.send_fds(server, [len(told).to_bytes(8, "big")], [0, 1, 2])
         server.sendall(told)
-        code = server.recv(1)
-    sys.exit(code[0] if code else 1)
+        told = server.recv(2)
+    if not told:
+        sys.exit(f"{module}: the server of kernels has ended, or could not start another process; run it again")
+    code = int.from_bytes(told, "big", signed=True)
+    if code < 0:
+        # As the fork ended, so that a shell says `Killed` of a process that took all memory.
+        with contextlib.suppress(OSError):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
 
 
 class _Server:
@@ -134,7 +148,7 @@ class _Server:
                     self._end(connection)
 
     def _forked(self, connection: socket.socket) -> int | None:
-        """The process of a new fork; None where the process that asked for it has ended meanwhile."""
+        """The process of a new fork; None where the process that asked has ended meanwhile, or none can be made."""
         size, descriptors, _, _ = socket.recv_fds(connection, 8, 3)
         told = _received(connection, int.from_bytes(size, "big"))
         if not told:
@@ -148,8 +162,13 @@ class _Server:
             # The objects of the libraries stay until the end: no fork looks for garbage among them.
             gc.freeze()
             self.ready = True
-        process = os.fork()
-        if not process:
+        try:
+            process = os.fork()
+        except OSError:
+            # No memory, or too many processes. The forks that run go on.
+            process = None
+            connection.close()
+        if process == 0:
             _become(json.loads(told), descriptors, [self.listening, connection, *self.forks.values()])
         for descriptor in descriptors:
             os.close(descriptor)
@@ -167,7 +186,7 @@ class _Server:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 with contextlib.suppress(OSError):
-                    connection.send(bytes([os.waitstatus_to_exitcode(status) % 256]))
+                    connection.send(os.waitstatus_to_exitcode(status).to_bytes(2, "big", signed=True))
                 with contextlib.suppress(KeyError):
                     selector.unregister(connection)
                 connection.close()
@@ -187,12 +206,20 @@ def _received(connection: socket.socket, size: int) -> bytes:
 
 def _become(told: dict, descriptors: list[int], connections: list[socket.socket]) -> None:
     """Run the module in this process, a fork of the server, and never return."""
-    code = 1
+    code, server = 1, os.getppid()
     # What is to be done at the end of the server is not this process's to do, and what it adds itself is.
     atexit._clear()
+    weakref.finalize._registry.clear()
+    weakref.finalize._registered_with_atexit = False
     try:
         os.setsid()
+        # This process ends with the server, however that ends.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os._exit(1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        for ending in _ENDINGS:
+            signal.signal(ending, signal.SIG_DFL)
         for connection in connections:
             connection.close()
         for place, descriptor in enumerate(descriptors):
@@ -236,6 +263,8 @@ def main() -> None:
     folder = sys.argv[3]
     # An interrupt from the keyboard goes to all processes of a build; this one ends with the build.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for ending in _ENDINGS:
+        signal.signal(ending, lambda *_: sys.exit(1))
     try:
         _Server(socket.socket(fileno=int(sys.argv[2]))).run()
     finally:
