@@ -5,22 +5,23 @@
 
 import json
 import re
-from itertools import combinations
 
 import pandas as pd
 
 from avss.architectures import ARCHITECTURES
 from avss.engine.games import Game
-from avss.hallucination.ratios import tau_of_sets
-from avss.intervals import interval_of, kendall_tau
-from avss.report import cornerstones, hallucination, massive, recovery
 from avss.report.addresses import NotMeasured
-from avss.report.cited import look_up_number, spoken
+from avss.report.cited import look_up_number
 from avss.report.counted import measurements, verdict
-from avss.report.curves import curve, iteration
+from avss.report.curves import curve
 from avss.report.table1 import printed_table
 from avss.report.tables.families import survey
 from tests.stores import COMMITTED as RESULTS
+
+ENCODER = "reference/sst2-minilm"
+MINI_ENCODER = "mini/reviews-mini-distilbert"
+# Six blocks of which any one is enough.
+REDUNDANT = Game(lambda coalitions: coalitions.any(1)[:, None].astype(float), 6)
 
 
 def n(address: str) -> float:
@@ -45,255 +46,16 @@ def block_influence_is_better(group: str = "all") -> bool:
     return most("retention<block_influence", group)
 
 
+def printed_shares_run_from(lowest: str, highest: str) -> bool:
+    """Whether these lines have the lowest and the highest share that the paper prints of AVSS in language modelling."""
+    table = printed_table()
+    lines = table[table["task"] == "language_modeling"]["id"]
+    shares = {line: n(f"printed/{line}/avss/retention") for line in lines}
+    return len(shares) == 6 and (min(shares, key=shares.get), max(shares, key=shares.get)) == (lowest, highest)
+
+
 def cost(method: str) -> float:
     return n(f"bench/methods-cpu/rows/method={method}/time_ratio")
-
-
-# Six blocks of which any one is enough.
-REDUNDANT = Game(lambda coalitions: coalitions.any(1)[:, None].astype(float), 6)
-SMOLLM2 = "reference/hackernews-smollm2"
-SMOLLM2_SST2 = "reference/sst2-smollm2"
-
-
-def activations(row: str):
-    table = massive.stored(RESULTS)
-    return table[table["row"] == row].set_index("layer")
-
-
-def standing():
-    """The blocks after which one feature of the first token makes up over nine tenths of Eq. 1."""
-    table = activations("hackernews-smollm2")
-    return table[table["share_of_feature"] > 0.9]
-
-
-def one_feature_of_the_first_token() -> bool:
-    there = standing()
-    return (
-        there.index.tolist() == list(range(11, 28))
-        and there["feature"].nunique() == 1
-        and (there["at_first"] == 1).all()
-        and activations("posts-mini-llama-7b")["share_of_first"].max() < 0.05
-    )
-
-
-def written_once_and_no_cure() -> bool:
-    there, table = standing()["variance"], activations("hackernews-smollm2")["variance"]
-    blocks = [spoken(f"{SMOLLM2}/avss/{each}/blocks", RESULTS)[0] for each in ("paper", "paper,tokens=after_first")]
-    written = there.iloc[0] > 100 * table[there.index[0] - 1]
-    return written and there.max() < 1.1 * there.min() and blocks[0] == blocks[1]
-
-
-def others_follow_the_loss_and_avss_does_not() -> bool:
-    """In tau with leave-one-out, over the seeds, on both rows of SmolLM2."""
-    own = [look_up_number(f"{row}/avss/tau_leave_one_out", RESULTS) for row in (SMOLLM2, SMOLLM2_SST2)]
-    others = [
-        n(f"{row}/{method}/tau_leave_one_out")
-        for row in (SMOLLM2, SMOLLM2_SST2)
-        for method in ("block_influence", "lrp")
-    ]
-    return max(tau.high for tau in own) < 0.1 and min(others) > 0.2
-
-
-def training_repairs_no_choice() -> bool:
-    """The last sentence of the third finding, and the section on training.
-
-    The page of another row for the same line of Table 1 shows the figure.
-    """
-    table = recovery.recovered(RESULTS, "posts-mini-llama-7b").query("source == 'reference'")
-    tokens = table["tokens"].max()
-    before, after = (table[table["tokens"] == seen].set_index("method") for seen in (0, tokens))
-    shown = {name: (round(before["value"][name]), round(after["value"][name])) for name in ("avss", "block_influence")}
-    share = {name: round(100 * after["kept"][name]) for name in ("block_influence", "last", "avss", "random")}
-    trained = {name: round(100 * after["value"]["original"] / after["value"][name]) for name in list(share)[:3]}
-    return (
-        tokens == 40_960
-        and trained == {"block_influence": 58, "last": 11, "avss": 2}
-        and set(after["n"]) == {300}
-        and shown == {"avss": (53_053, 1_734), "block_influence": (134, 65)}
-        and share == {"block_influence": 80, "last": 15, "avss": 3, "random": 3}
-        and before["value"].idxmax() == "last"
-        and set(before["blocks"]) == {30}
-        and "0" in before["removed"]["random"].split("+")
-    )
-
-
-def at_chance_on_sst2() -> bool:
-    """The third finding, and the sentences about the table of the curve."""
-    points = curve(RESULTS, "sst2-smollm2").query("source == 'reference'")
-    coin = 0.5 / points["original"].iloc[0]
-    holds = points["low"].le(coin) & points["high"].ge(coin)
-    best = points[points["retention"] > 0.9]
-    if not (
-        set(points["removed"]) == {4, 7, 10, 15}
-        and holds[points["name"] == "AVSS"].all()
-        and set(points.loc[~holds & (points["removed"] == 15), "name"]) == {"leave one out (KL)"}
-        and points.loc[~holds & (points["removed"] == 15), "low"].gt(coin).all()
-        and set(zip(best["name"], best["removed"], strict=True))
-        == {("LRP", 4), ("block influence", 4), ("leave one out (KL)", 4)}
-    ):
-        return False
-    kept = points[points["rule"] == "lowest"].set_index(["method", "removed"])
-    greedy, relevance = (kept.loc[method].loc[[4, 7]] for method in ("greedy", "lrp"))
-    if not (
-        [round(100 * share) for share in (*greedy["retention"], *relevance["retention"])] == [77, 73, 96, 89]
-        and greedy["high"].lt(relevance["low"]).all()
-        and all(kept.loc[("greedy", k), "high"] > kept.loc[("lrp", k), "low"] for k in (10, 15))
-        and all(kept.loc[("greedy", k), "low"] < kept.loc[("lrp", k), "high"] for k in (10, 15))
-        and set(RESULTS.of(RESULTS.in_use, "sst2-smollm2").query("method == 'greedy'")["samples"].astype(int)) == {32}
-    ):
-        return False
-    after = look_up_number(f"{SMOLLM2_SST2}/avss/value", RESULTS)
-    update, influence, relevance = (
-        look_up_number(f"{SMOLLM2_SST2}/{method}/value", RESULTS).low
-        for method in ("avss/paper,site=block_update", "block_influence", "lrp")
-    )
-    return after.low < 0.5 < after.high < min(update, influence, relevance)
-
-
-def cornerstones_of(name: str) -> set[int]:
-    (found,) = (each for each in cornerstones.stored(RESULTS.store.root / "shapley") if each.name == name)
-    return set(cornerstones.stones_of(found))
-
-
-def avss_removes_cornerstones() -> bool:
-    posts, answers, reviews = (
-        set(map(int, re.findall(r"\d+", RESULTS.in_use.query(rule)["removed"].iloc[0])))
-        for rule in (
-            f"row == '{row}' and method == 'avss' and reading == 'paper' and selection.str.startswith('lowest')"
-            for row in ("hackernews-smollm2", "squad-smollm2", "sst2-smollm2")
-        )
-    )
-    late = cornerstones_of("sst2") - {0, 1, 2}
-    return (
-        cornerstones_of("hackernews") == {0, 1} <= posts
-        and cornerstones_of("squad") == {0} <= answers
-        and {0, 1, 2} <= cornerstones_of("sst2") & reviews
-        and len(late) == 4
-        and not late & reviews
-    )
-
-
-def values_are_nearly_alike() -> bool:
-    found = {each.name: each for each in cornerstones.stored(RESULTS.store.root / "shapley")}
-    posts = found["hackernews"].scores
-    shares = {name: cornerstones.top_share(each.by_document)[1:] for name, each in found.items()}
-    return (
-        {name: each.facts["context"] for name, each in found.items()} == {"hackernews": 24, "sst2": 96, "squad": 160}
-        and (round(posts.values.min(), 1), round(posts.values.max(), 1)) == (2.1, 6.2)
-        and [round(bound, 3) for bound in shares["hackernews"]] == [0.147, 0.140, 0.154]
-        and all(high < 0.25 for *_, high in shares.values())
-        and all(
-            0.02 < each.scores.table["standard_error"].max() / abs(each.scores.values).max() < 0.05
-            and 80.5 <= each.facts["block_forwards"] / len(each.without) / len(each.scored) < 81.5
-            and -0.145 < kendall_tau(each.scores.table["avss"], each.scores.values) < -0.045
-            for each in found.values()
-        )
-    )
-
-
-def gains(control: str, metric: str = "mc1", against: str = "none") -> dict[str, tuple[float, float]]:
-    """By set, the interval of what this training adds to another, or to the untrained model."""
-    found, intervals = hallucination.healed(RESULTS).query("metric == @metric"), {}
-    for name, part in found.groupby("set"):
-        means = part.groupby(["control", "question"])["value"].mean()
-        gain = (means[control] - means[against]).to_numpy()
-        intervals[name] = interval_of(lambda chosen, gain=gain: float(gain[chosen].mean()), len(gain))
-    return intervals
-
-
-def healing_brings_no_gain() -> bool:
-    """The third finding of hallucination, and what the page says above it."""
-    found = {control: gains(control) for control in ("highest", "lowest", "all", "likelihood", "random")}
-    sides = {
-        (control, name, "gains" if low > 0 else "loses")
-        for control, sets in found.items()
-        for name, (low, high) in sets.items()
-        if low > 0 or high < 0
-    }
-    of_random, margins = gains("highest", against="random"), gains("highest", "margin", "random")
-    return (
-        sum(len(sets) for sets in found.values()) == 25
-        and sides
-        == {
-            ("lowest", "triviaqa", "gains"),
-            ("lowest", "sciq", "loses"),
-            ("all", "triviaqa", "gains"),
-            ("all", "wikiqa", "loses"),
-            ("likelihood", "sciq", "gains"),
-        }
-        and [name for name, (_, high) in of_random.items() if high < 0] == ["truthfulqa"]
-        and max(low for low, _ in of_random.values()) <= 0
-        and [name for name, (low, _) in margins.items() if low > 0] == ["sciq"]
-        and [name for name, (_, high) in margins.items() if high < 0] == ["triviaqa"]
-        and max(gains(control, "margin")["wikiqa"][1] for control in ("all", "lowest")) < -10
-        and healing_costs_elsewhere()
-        and scoring_again_is_no_rescue()
-    )
-
-
-def healing_costs_elsewhere() -> bool:
-    found, lead = hallucination.elsewhere(RESULTS), hallucination.lead_of_training
-    posts = found["smollm2-135m", "hackernews-smollm2", "perplexity"]
-    reviews = found["smollm2-135m", "sst2-smollm2", "accuracy"]
-    shown, trained = {name: own.estimate() for name, own in reviews.items()}, set(posts) - {"none"}
-    return (
-        [round(posts[name].mean()) for name in ("none", "highest", "random", "lowest", "all")] == [48, 63, 55, 693, 944]
-        and all(lead(posts[name], posts["none"]).high < 0 for name in trained)
-        and min(trained, key=lambda name: posts[name].mean()) == "likelihood"
-        and lead(posts["highest"], posts["random"]).high < 0
-        and [round(shown[name].value, 2) for name in ("none", "random", "lowest", "all")] == [0.83, 0.75, 0.56, 0.61]
-        and all(lead(reviews[name], reviews["none"]).high < 0 for name in ("random", "lowest", "all"))
-        and all(shown[name].low < shown["none"].value < shown[name].high for name in ("highest", "likelihood"))
-    )
-
-
-def scoring_again_is_no_rescue() -> bool:
-    """What the page of hallucination says of iterative removal."""
-    rows = ("sst2-smollm2", "posts-mini-llama-8b", "passages-mini-llama-7b")
-    table = pd.concat([iteration(RESULTS, row) for row in rows], ignore_index=True)
-    decoder = table["source"] == "reference"
-    real, mini = table[decoder], table[~decoder].query("method == 'avss'")
-    avss = real[real["method"] == "avss"]
-    blind = avss[~avss["reading"].str.contains("block_update")]
-    most = mini.loc[mini["gain"].idxmax()]
-    update = avss[avss["reading"].str.contains("block_update")].set_index("removed")
-    coin, influence = 0.5 / blind["original"], real[real["method"] == "block_influence"].set_index("removed")
-    return (
-        (len(avss), len(influence)) == (20, 4)
-        and all((blind[f"{way}low"].le(coin) & blind[f"{way}high"].ge(coin)).all() for way in ("", "plain_"))
-        and (update.loc[7, ["low", "plain_low"]] > coin.iloc[0]).all()
-        and (avss["gain_low"] > 0).sum() == 1
-        and influence.loc[4, "gain_high"] < 0
-        and (influence.drop(4)["gain_low"].lt(0) & influence.drop(4)["gain_high"].gt(0)).all()
-        and (mini["gain_low"] < 0.001).all()
-        and [round(float(value), 2) for value in most[["gain", "gain_low", "gain_high"]]] == [0.1, -0.01, 0.29]
-    )
-
-
-def no_layer_is_prone_on_all_sets() -> bool:
-    layers = hallucination.layers(RESULTS)
-    highest = {name: int(part.loc[part["eavss"].idxmax(), "layer"]) for name, part in layers.groupby("set")}
-    sums = {name: found for (_, name), found in hallucination.sums(RESULTS).items()}
-    spread = {name: found.spread()[1] for name, found in sums.items()}
-    values = layers.set_index(["set", "layer"])["eavss"]
-    beyond = {name: found.null().query("p_any <= 0.05")["layer"].tolist() for name, found in sums.items()}
-    beyond = {name: chosen for name, chosen in beyond.items() if chosen}
-    intervals = [tau_of_sets(sums[one], sums[other], 500)[1:] for one, other in combinations(sums, 2)]
-    return (
-        highest == {"nq_open": 28, "sciq": 21, "triviaqa": 18, "truthfulqa": 2, "wikiqa": 24}
-        and round(spread.pop("truthfulqa"), 2) == 0.02
-        and min(spread.values()) > 0.05
-        and beyond == {"triviaqa": [18], "wikiqa": [11, 12]}
-        and len(intervals) == 10
-        and all(low < 0 < high for low, high in intervals)
-        and values["triviaqa", 18] > 1 > max(values["wikiqa", 11], values["wikiqa", 12])
-    )
-
-
-def quarter_of_the_score() -> bool:
-    """Whether Eq. 9 with a bound of a quarter removes at least 15 blocks of SmolLM2 on every seed."""
-    rule = "row == 'hackernews-smollm2' and reading == 'paper' and selection == 'released_code(0.25)'"
-    return RESULTS.in_use.query(rule)["removed"].str.split("+").str.len().min() >= 15
 
 
 def by_definition() -> bool:
@@ -445,27 +207,6 @@ def damage_is_told_where_it_can_be() -> bool:
     )
 
 
-def avss_collapses_on_hackernews() -> bool:
-    """At once, where three scores lead at every number of blocks and none keeps nine tenths of the whole."""
-    points = curve(RESULTS, "hackernews-smollm2")
-    points = points[(points["source"] == "reference") & (points["rule"] == "lowest")]
-    leading = {"leave_one_out", "kl_leave_one_out", "lrp"}
-    for removed, part in points.groupby("removed"):
-        ordered = part.sort_values("retention", ascending=False)
-        avss = part[part["reading"] == "paper"].iloc[0]
-        random = part[part["method"] == "random"].iloc[0]
-        if not (
-            set(ordered["method"][:3]) == leading
-            and ordered["method"].iloc[3] in ("block_influence", "update_norm")
-            and ordered["retention"].iloc[0] < 0.9
-            and 0.0005 < avss["retention"] < 0.0015
-            and (avss["high"] < random["low"]) == (removed in (4, 7))
-            and not avss["low"] > random["high"]
-        ):
-            return False
-    return points["removed"].unique().tolist() == [4, 7, 10, 15]
-
-
 def kept_of_mini(row: str, method: str, removed: int) -> pd.Series:
     """The point of the curve of a mini model at so many blocks; of AVSS, as the paper words it."""
     points = curve(RESULTS, row)
@@ -484,66 +225,3 @@ def half_of_reviews_by_avss_is_a_coin() -> bool:
     return percent_of_mini("reviews-mini-llama-1b", 16, avss=8, block_influence=8, greedy=8) == [52, 92, 97] and (
         avss["low"] < 0.5 / avss["original"] < avss["high"]
     )
-
-
-def scoring_again_saves_the_update_alone() -> bool:
-    """On Hacker News, and without seven blocks alone; block influence gains without ten and loses without fifteen."""
-    table = iteration(RESULTS, "hackernews-smollm2")
-    table = table[table["source"] == "reference"].set_index(["name", "removed"])
-    update, influence = (table.loc[name] for name in ("AVSS (site block update)", "block influence"))
-    others = table.drop(["AVSS (site block update)", "block influence"], level="name")
-    shares = ("plain", "retention")
-    return (
-        table.index.get_level_values("name").nunique() == 6
-        and set(table.index.get_level_values("removed")) == {4, 7, 10, 15}
-        and others["retention"].max() < 0.001
-        and [round(100 * update.loc[7, share]) for share in shares] == [1, 34]
-        and update["gain_low"].gt(0).tolist() == [False, True, False, False]
-        and update.loc[[10, 15], "retention"].max() < 0.001
-        and [round(100 * influence.loc[10, share]) for share in shares] == [18, 25]
-        and [round(100 * influence.loc[15, share]) for share in shares] == [7, 0]
-        and influence.loc[10, "gain_low"] > 0
-        and influence.loc[15, "gain_high"] < 0
-    )
-
-
-def scoring_again_saves_nothing_on_the_pile() -> bool:
-    """No reading of AVSS; block influence may gain."""
-    table = iteration(RESULTS, "pile-smollm2")
-    table = table[table["source"] == "reference"].set_index("name")
-    avss, influence = table.drop("block influence"), table.loc["block influence"]
-    update = avss.loc["AVSS (site block update)"]
-    return (
-        len(avss) == 5
-        and set(table["removed"]) == {7}
-        and avss[["plain_high", "high"]].max().max() < 0.01
-        and update["gain_low"] > 0
-        and [round(100 * influence[share]) for share in ("plain", "retention")] == [12, 18]
-        and influence["gain_low"] < 0 < influence["gain_high"]
-    )
-
-
-def avss_collapses_on_squad() -> bool:
-    """At once. On the block's update it keeps the most without two and four blocks, and collapses without seven."""
-    points = curve(RESULTS, "squad-smollm2")
-    points = points[points["source"] == "reference"].set_index(["removed", "name"])
-    update, kept = "AVSS (site block update)", {}
-    for removed, part in points.groupby("removed"):
-        shares = part.droplevel("removed")["retention"]
-        kept[removed] = {name: round(100 * shares[name]) for name in ("AVSS", "random", update)}
-        best = "leave one out" if removed == 7 else update
-        if shares.idxmax() != best:
-            return False
-    lead = points.loc[7, "retention"].max()
-    ordered = [part.sort_values("retention", ascending=False).iloc[:2] for _, part in points.groupby("removed")]
-    return (
-        list(kept) == [2, 4, 7]
-        and [each["AVSS"] for each in kept.values()] == [1, 2, 1]
-        and [each[update] for each in kept.values()] == [85, 46, 3]
-        and kept[2]["random"] == 33
-        and round(100 * lead) == 26
-        and all(second["high"] > best["low"] for best, second in (part.to_dict("records") for part in ordered))
-    )
-
-
-ENCODER = "reference/sst2-minilm"
