@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -55,17 +56,23 @@ def _value(thing: object, name: str):
     return thing.to_dict()[name] if name == OVERRIDES else getattr(thing, name)
 
 
+class _Needs(NamedTuple):
+    """What a set of blocks that stay asks for: whether counts of leading blocks follow it, and what else does.
+
+    outside: attributes outside of the blocks, by path and name, with their new values.
+    """
+
+    with_counts: bool
+    outside: list[tuple[str, str, object]]
+
+
 @dataclass
 class _Trials:
-    """What was tried out on a config as it stood: the whole model, and what each set of blocks that stay asks for.
-
-    written: the config. whole: on the meta device. needs: by the blocks that stay, whether counts of leading blocks
-    follow them, and the attributes outside of the blocks that do, by path and name, with their new values.
-    """
+    """What was tried out on a config as it stood. written: the config. whole: the model of it on the meta device."""
 
     written: str
     whole: nn.Module
-    needs: dict[tuple[int, ...], tuple[bool, list[tuple[str, str, object]]]] = field(default_factory=dict)
+    needs: dict[tuple[int, ...], _Needs] = field(default_factory=dict)
 
 
 # A search for blocks asks for the same sets again and again, and trying one out takes as long as a batch of a small
@@ -79,15 +86,11 @@ def changes_for(model: nn.Module, keep: list[int]) -> Changes:
     Raises `InputError` for a family whose config cannot describe the blocks that stay, and for weights outside of the
     blocks whose size follows the depth.
     """
-    place, trials = place_of(model), _trials(model)
-    if tuple(keep) not in trials.needs:
-        trials.needs[tuple(keep)] = _tried(model, trials.whole, keep)
-    with_counts, outside = trials.needs[tuple(keep)]
-    changes = Changes()
+    place, needs, changes = place_of(model), _needs_of(model, keep), Changes()
     for config in _configs(model):
-        edits = _edits(config, len(place.blocks), keep, with_counts)
+        edits = _edits(config, len(place.blocks), keep, needs.with_counts)
         changes.wanted += [(config, name, value) for name, value in edits.items()]
-    changes.wanted += [(model.get_submodule(path), name, value) for path, name, value in outside]
+    changes.wanted += [(model.get_submodule(path), name, value) for path, name, value in needs.outside]
     changes.wanted.append((place.parent, place.name, nn.ModuleList(place.blocks[index] for index in keep)))
     places = _places(place.blocks)
     for new, index in enumerate(keep):
@@ -98,17 +101,26 @@ def changes_for(model: nn.Module, keep: list[int]) -> Changes:
     return changes
 
 
-def _trials(model: nn.Module) -> _Trials:
-    """The trials of this model's config as it stands; those of a config that has changed since are gone."""
-    written = repr((model.config.to_dict(), model.config._attn_implementation))
-    known = _TRIALS.get(model)
-    if known is None or known.written != written:
+def _needs_of(model: nn.Module, keep: list[int]) -> _Needs:
+    """What these blocks ask for, tried out unless it is known for the config as it stands. Raises as `changes_for`."""
+    written, known = repr((model.config.to_dict(), model.config._attn_implementation)), _TRIALS.get(model)
+    new = known is None or known.written != written
+    if new:
         known = _TRIALS[model] = _Trials(written, _built(model, {}))
-    return known
+    key = tuple(keep)
+    if key not in known.needs:
+        try:
+            known.needs[key] = _tried(model, known.whole, keep)
+        except InputError:
+            if new:
+                raise
+            # A part may have another class since the whole was built, as of a library of faster kernels.
+            known = _TRIALS[model] = _Trials(written, _built(model, {}))
+            known.needs[key] = _tried(model, known.whole, keep)
+    return known.needs[key]
 
 
-def _tried(model: nn.Module, whole: nn.Module, keep: list[int]) -> tuple[bool, list[tuple[str, str, object]]]:
-    """What these blocks need of a config to be described by it, as `_Trials.needs` has it. Raises as `changes_for`."""
+def _tried(model: nn.Module, whole: nn.Module, keep: list[int]) -> _Needs:
     depth, configs, reason = len(place_of(model).blocks), _configs(model), ""
     for with_counts in (False, True):
         edits = {id(config): _edits(config, depth, keep, with_counts) for config in configs}
@@ -120,7 +132,7 @@ def _tried(model: nn.Module, whole: nn.Module, keep: list[int]) -> tuple[bool, l
         differs = _difference(whole, small, keep)
         if differs is None:
             _check_rest(model, whole, small)
-            return with_counts, _outside(whole, small)
+            return _Needs(with_counts, _outside(whole, small))
         reason = reason or differs
     raise InputError(
         f"model family {family_of(model)!r} cannot lose these blocks, because its config would then describe "

@@ -489,6 +489,12 @@ def test_markdown_keeps_cells_whole(store):
     assert table.endswith("\nNote.\n")
 
 
+def test_a_size_and_its_unit_stay_on_one_line_of_a_table():
+    shown = tables.markdown(pd.DataFrame({"on mini LLama-8B (2.4 M)": ["mini LLama-1B (2.4 M) on 3 M"]}))
+    assert "LLama-8B (2.4\u00a0M)" in shown
+    assert "LLama-1B (2.4\u00a0M) on 3 M" in shown
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

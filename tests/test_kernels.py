@@ -180,7 +180,10 @@ def test_where_nothing_can_be_forked_one_process_is_told_and_the_others_go_on(mo
     assert there.recv(2) == b""
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "ending",
+    [signal.SIGTERM, *(pytest.param(ending, marks=pytest.mark.long) for ending in (signal.SIGHUP, signal.SIGKILL))],
+)
 def test_a_module_ends_with_the_server(module, monkeypatch, ending):
     """As where a terminal closes, or a job of a cluster is stopped."""
     monkeypatch.delenv(kernels.SERVER, raising=False)

@@ -101,6 +101,18 @@ def test_a_set_of_blocks_is_tried_out_once_a_config(family):
     assert len(blocks_of(model)) == model.config.num_hidden_layers
 
 
+def test_a_class_replaced_between_two_removals_refuses_neither():
+    """As by a library that puts faster kernels in place of the classes of transformers."""
+    model = tiny("llama")
+    with avss.skipping(model, [1]):
+        pass
+    whole = hf.models.llama.modeling_llama.LlamaMLP
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hf.models.llama.modeling_llama, "LlamaMLP", type("Faster", (whole,), {}))
+        with avss.skipping(model, [2]):
+            assert len(blocks_of(model)) == 3
+
+
 @pytest.mark.parametrize("family", ["qwen2", "qwen3"])
 def test_per_layer_lists_of_the_config_are_shortened(family):
     model = tiny(family)

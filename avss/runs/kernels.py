@@ -104,10 +104,10 @@ def stand(module: str, *arguments: str) -> None:
         told = json.dumps(asked).encode()
         socket.send_fds(server, [len(told).to_bytes(8, "big")], [0, 1, 2])
         server.sendall(told)
-        told = server.recv(2)
-    if not told:
+        ended = server.recv(2)
+    if not ended:
         sys.exit(f"{module}: the server of kernels has ended, or could not start another process; run it again")
-    code = int.from_bytes(told, "big", signed=True)
+    code = int.from_bytes(ended, "big", signed=True)
     if code < 0:
         # As the fork ended, so that a shell says `Killed` of a process that took all memory.
         with contextlib.suppress(OSError):
@@ -207,7 +207,7 @@ def _received(connection: socket.socket, size: int) -> bytes:
 def _become(told: dict, descriptors: list[int], connections: list[socket.socket]) -> None:
     """Run the module in this process, a fork of the server, and never return."""
     code, server = 1, os.getppid()
-    # What is to be done at the end of the server is not this process's to do, and what it adds itself is.
+    # At its end this process cleans up what it has made, and not what the server has.
     atexit._clear()
     weakref.finalize._registry.clear()
     weakref.finalize._registered_with_atexit = False

@@ -146,9 +146,8 @@ def selection_table(results: Results, row: str) -> Text:
     ]
     whole = ", ".join(f"{value:.3f}" for value in table["original"].unique())
     note = (
-        f"Row `{row}`. A value is that of one set of blocks, with its 95 % interval over n = {_counts(table['n'])} "
-        f"documents; with all blocks {whole}. "
-        f"{_runs(table)}"
+        f"{rows_named(results, row, table['profile'])}. A value is that of one set of blocks, with its 95 % interval "
+        f"over n = {_counts(table['n'])} documents; with all blocks {whole}. {_runs(table)}"
     )
     return _shown(pd.DataFrame(lines), note)
 
@@ -173,7 +172,8 @@ def scale_table(results: Results, row: str) -> Text:
             }
         )
     blocks = _counts(lowest_removals(results, row)["layers"])
-    return _shown(pd.DataFrame(lines), f"Row `{row}`, n = {blocks} blocks. {_runs(table)}")
+    named = rows_named(results, row, [line["profile"] for line in lines])
+    return _shown(pd.DataFrame(lines), f"{named}, n = {blocks} blocks. {_runs(table)}")
 
 
 def exponent_table(results: Results, shares: tuple[float, ...] = (0.001, 0.01, 0.1, 0.5, 0.9)) -> Text:
